@@ -1,0 +1,205 @@
+//! Where voxels are: sizes, indices and the map from voxel indices to patient space.
+//!
+//! Patient space is RAS (x to the right, y to anterior, z to superior) in millimetres, as in NIfTI; NRRD's LPS is turned
+//! at the reader. An index (i, j, k) has i fastest in memory.
+
+use crate::error::{Error, Result};
+use std::fmt;
+
+/// Voxels along i, j and k; all positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dims(pub [usize; 3]);
+
+/// Millimetres between voxel centres along i, j and k.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spacing(pub [f64; 3]);
+
+/// A voxel, (i, j, k).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VoxelIndex(pub [usize; 3]);
+
+/// A point of patient space in millimetres.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RasPoint(pub [f64; 3]);
+
+/// A slice's number along the axis in question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SliceIndex(pub usize);
+
+impl SliceIndex {
+    /// Slices between the two.
+    pub fn distance(self, other: SliceIndex) -> usize {
+        self.0.abs_diff(other.0)
+    }
+}
+
+impl fmt::Display for SliceIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One of the three index axes of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Axis {
+    I,
+    J,
+    K,
+}
+
+impl Axis {
+    pub const ALL: [Axis; 3] = [Axis::I, Axis::J, Axis::K];
+
+    /// 0, 1 or 2.
+    pub fn index(self) -> usize {
+        match self {
+            Axis::I => 0,
+            Axis::J => 1,
+            Axis::K => 2,
+        }
+    }
+
+    /// The two axes of a slice across this one: (columns, rows), in rising order.
+    pub fn in_plane(self) -> (Axis, Axis) {
+        match self {
+            Axis::I => (Axis::J, Axis::K),
+            Axis::J => (Axis::I, Axis::K),
+            Axis::K => (Axis::I, Axis::J),
+        }
+    }
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Axis::I => "i",
+            Axis::J => "j",
+            Axis::K => "k",
+        })
+    }
+}
+
+impl Dims {
+    /// Number of voxels, or an error where it does not fit the address space or a dimension is zero.
+    pub fn checked_len(self) -> Result<usize> {
+        let Dims([i, j, k]) = self;
+        match i.checked_mul(j).and_then(|n| n.checked_mul(k)) {
+            Some(n) if n > 0 => Ok(n),
+            _ => Err(Error::invalid(format!("dimensions {self}: expected three positive sizes"))),
+        }
+    }
+
+    pub fn along(self, axis: Axis) -> usize {
+        self.0[axis.index()]
+    }
+
+    pub fn contains(self, VoxelIndex(index): VoxelIndex) -> bool {
+        index.iter().zip(self.0).all(|(&i, n)| i < n)
+    }
+}
+
+impl fmt::Display for Dims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Dims([i, j, k]) = self;
+        write!(f, "{i}x{j}x{k}")
+    }
+}
+
+/// Rows of the affine map (i, j, k, 1) -> RAS millimetres.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IjkToRas(pub [[f64; 4]; 3]);
+
+impl IjkToRas {
+    /// Axes along RAS, the first voxel at the origin.
+    pub fn from_spacing(Spacing([i, j, k]): Spacing) -> Self {
+        Self([[i, 0., 0., 0.], [0., j, 0., 0.], [0., 0., k, 0.]])
+    }
+
+    /// Lengths of the three columns.
+    pub fn spacing(&self) -> Spacing {
+        Spacing([0, 1, 2].map(|c| (0..3).map(|r| self.0[r][c] * self.0[r][c]).sum::<f64>().sqrt()))
+    }
+
+    pub fn to_ras(&self, ijk: [f64; 3]) -> RasPoint {
+        RasPoint(self.0.map(|row| row[0] * ijk[0] + row[1] * ijk[1] + row[2] * ijk[2] + row[3]))
+    }
+
+    pub fn determinant(&self) -> f64 {
+        let m = &self.0;
+        m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
+            + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
+    }
+
+    /// Continuous voxel index of a point; an error where the map cannot be inverted.
+    pub fn to_ijk(&self, point: RasPoint) -> Result<[f64; 3]> {
+        let det = self.determinant();
+        if !det.is_finite() || det == 0.0 {
+            return Err(Error::invalid("the map from voxels to patient space cannot be inverted"));
+        }
+        let m = &self.0;
+        let p = [0, 1, 2].map(|r| point.0[r] - m[r][3]);
+        let minor = |a: usize, b: usize, c: usize, d: usize| m[a][c] * m[b][d] - m[a][d] * m[b][c];
+        let inverse = [
+            [minor(1, 2, 1, 2), -minor(0, 2, 1, 2), minor(0, 1, 1, 2)],
+            [-minor(1, 2, 0, 2), minor(0, 2, 0, 2), -minor(0, 1, 0, 2)],
+            [minor(1, 2, 0, 1), -minor(0, 2, 0, 1), minor(0, 1, 0, 1)],
+        ];
+        Ok(inverse.map(|row| (row[0] * p[0] + row[1] * p[1] + row[2] * p[2]) / det))
+    }
+}
+
+/// Size and place of a volume.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Geometry {
+    pub dims: Dims,
+    pub ijk_to_ras: IjkToRas,
+}
+
+impl Geometry {
+    pub fn spacing(&self) -> Spacing {
+        self.ijk_to_ras.spacing()
+    }
+
+    /// The axis with the largest spacing, the last at a tie: the one along which a scan was cut into slices.
+    pub fn slice_axis(&self) -> Axis {
+        let Spacing(s) = self.spacing();
+        // Resampling leaves rounding noise in headers: 1 % apart counts as equal.
+        const SAME: f64 = 0.99;
+        let mut best = Axis::K;
+        for axis in [Axis::J, Axis::I] {
+            if s[axis.index()] * SAME > s[best.index()] {
+                best = axis;
+            }
+        }
+        best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn equal_spacings_choose_the_last_axis() {
+        let at = |s| Geometry { dims: Dims([2, 3, 4]), ijk_to_ras: IjkToRas::from_spacing(Spacing(s)) }.slice_axis();
+        assert_eq!(at([1., 1., 1.]), Axis::K);
+        assert_eq!(at([3., 1., 1.]), Axis::I);
+        assert_eq!(at([1., 2., 1.9]), Axis::J);
+        assert_eq!(at([1.0001, 1., 1.]), Axis::K);
+    }
+
+    proptest! {
+        #[test]
+        fn index_to_patient_space_and_back_is_the_identity(
+            m in prop::array::uniform3(prop::array::uniform4(-4.0f64..4.0)), ijk in prop::array::uniform3(-50.0f64..50.0)
+        ) {
+            let map = IjkToRas(m);
+            prop_assume!(map.determinant().abs() > 0.05);
+            let back = map.to_ijk(map.to_ras(ijk)).unwrap();
+            for axis in 0..3 {
+                prop_assert!((back[axis] - ijk[axis]).abs() < 1e-6, "{back:?} is not {ijk:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! SAM2-ProMem: segment a whole 3D scan from one prompt on one slice.
+//!
+//! The modules in the order data flows; each may use those above it, never those below (checked by
+//! `tests/architecture.rs`):
+//!
+//! ```text
+//! volume -> slices -> model -> memory::search -> session -> label map on the volume's grid
+//! ```
+
+pub mod error;
+pub mod geometry;
+pub mod memory;
+pub mod model;
+pub mod prompt;
+pub mod session;
+pub mod slices;
+pub mod volume;
+
+pub use error::{Error, ErrorKind, Result};

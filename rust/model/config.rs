@@ -1,0 +1,186 @@
+//! The numbers that make one network of the family: SAM 2.0 and 2.1 in four sizes, and the small ones of this project.
+//!
+//! Source of the official values: `sam2==1.1.0`, `configs/sam2{,.1}/*.yaml`. What all of them share (and what the
+//! checkpoint's shapes cannot tell) stands as a constant with its key in those files.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// `num_maskmem`: temporal slots of the memory bank; the last belongs to the pinned prompt.
+pub const NUM_MASKMEM: i64 = 7;
+/// `max_obj_ptrs_in_encoder`.
+pub const MAX_OBJ_PTRS: i64 = 16;
+/// `backbone_stride`: pixels per cell of the finest features that memory works on.
+pub const BACKBONE_STRIDE: i64 = 16;
+/// Pixels per cell of the mask decoder's logits.
+pub const MASK_STRIDE: i64 = 4;
+/// Every image size must be a multiple of the trunk's coarsest stride.
+pub const SIZE_MULTIPLE: i64 = 32;
+/// The paper works at 512 (section 3.2); the official files carry no size of their own.
+pub const DEFAULT_IMAGE_SIZE: i64 = 512;
+/// `sigmoid_scale_for_mem_enc`, `sigmoid_bias_for_mem_enc`.
+pub const MEMORY_MASK_SCALE: f64 = 20.0;
+pub const MEMORY_MASK_BIAS: f64 = -10.0;
+/// `NO_OBJ_SCORE` in `sam2_base.py`: the logits of a mask whose object is absent.
+pub const NO_OBJ_SCORE: f64 = -1024.0;
+/// ImageNet mean and deviation, as `sam2_video_predictor.py` normalises.
+pub const PIXEL_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+pub const PIXEL_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// The two published generations. 2.1 adds temporal encoding of object pointers and a no-object memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    #[serde(rename = "2.0")]
+    V2_0,
+    #[serde(rename = "2.1")]
+    V2_1,
+}
+
+/// The Hiera trunk; names as in `hieradet.py`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkConfig {
+    pub embed_dim: i64,
+    pub num_heads: i64,
+    /// Blocks per stage.
+    pub stages: [i64; 4],
+    /// Blocks that attend to the whole image instead of a window.
+    pub global_att_blocks: Vec<i64>,
+    pub window_pos_embed_bkg_spatial_size: [i64; 2],
+    /// Window size per stage.
+    pub window_spec: [i64; 4],
+}
+
+impl TrunkConfig {
+    /// Channels at the end of each stage, finest first.
+    pub fn channels(&self) -> [i64; 4] {
+        [1, 2, 4, 8].map(|factor| self.embed_dim * factor)
+    }
+}
+
+/// One network. Serialised into the metadata of our own checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Such as `sam2.1_hiera_tiny`.
+    pub name: String,
+    pub version: Version,
+    /// Side of the square the network sees, in pixels; a multiple of 32.
+    pub image_size: i64,
+    pub trunk: TrunkConfig,
+    /// `d_model` of neck, memory attention, prompt encoder and mask decoder.
+    pub hidden_dim: i64,
+    /// Channels of a memory; divides `hidden_dim`.
+    pub mem_dim: i64,
+    pub memory_attention_layers: i64,
+    pub memory_attention_feedforward: i64,
+    /// `mlp_dim` of the mask decoder's transformer.
+    pub decoder_mlp_dim: i64,
+    pub iou_head_hidden_dim: i64,
+}
+
+/// The published sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    Tiny,
+    Small,
+    BasePlus,
+    Large,
+}
+
+impl Size {
+    pub const ALL: [Size; 4] = [Size::Tiny, Size::Small, Size::BasePlus, Size::Large];
+
+    /// As in the names of the published files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Size::Tiny => "tiny",
+            Size::Small => "small",
+            Size::BasePlus => "base_plus",
+            Size::Large => "large",
+        }
+    }
+
+    pub fn trunk(self) -> TrunkConfig {
+        let (embed_dim, num_heads, stages, global_att_blocks, bkg, window_spec) = match self {
+            Size::Tiny => (96, 1, [1, 2, 7, 2], vec![5, 7, 9], 7, [8, 4, 14, 7]),
+            Size::Small => (96, 1, [1, 2, 11, 2], vec![7, 10, 13], 7, [8, 4, 14, 7]),
+            Size::BasePlus => (112, 2, [2, 3, 16, 3], vec![12, 16, 20], 14, [8, 4, 14, 7]),
+            Size::Large => (144, 2, [2, 6, 36, 4], vec![23, 33, 43], 7, [8, 4, 16, 8]),
+        };
+        TrunkConfig {
+            embed_dim,
+            num_heads,
+            stages,
+            global_att_blocks,
+            window_pos_embed_bkg_spatial_size: [bkg, bkg],
+            window_spec,
+        }
+    }
+}
+
+impl Config {
+    /// A published network at the paper's image size.
+    pub fn official(version: Version, size: Size) -> Self {
+        let generation = match version {
+            Version::V2_0 => "sam2",
+            Version::V2_1 => "sam2.1",
+        };
+        Self {
+            name: format!("{generation}_hiera_{}", size.name()),
+            version,
+            image_size: DEFAULT_IMAGE_SIZE,
+            trunk: size.trunk(),
+            hidden_dim: 256,
+            mem_dim: 64,
+            memory_attention_layers: 4,
+            memory_attention_feedforward: 2048,
+            decoder_mlp_dim: 2048,
+            iou_head_hidden_dim: 256,
+        }
+    }
+
+    /// The smallest network that exercises every branch of the code; for tests and the demonstration.
+    pub fn toy(version: Version) -> Self {
+        Self {
+            name: "toy".into(),
+            version,
+            image_size: 128,
+            trunk: TrunkConfig {
+                embed_dim: 16,
+                num_heads: 1,
+                stages: [1, 2, 2, 1],
+                global_att_blocks: vec![4],
+                window_pos_embed_bkg_spatial_size: [7, 7],
+                window_spec: [8, 4, 14, 7],
+            },
+            hidden_dim: 64,
+            mem_dim: 16,
+            memory_attention_layers: 2,
+            memory_attention_feedforward: 64,
+            decoder_mlp_dim: 128,
+            iou_head_hidden_dim: 32,
+        }
+    }
+
+    /// The same network at another image size.
+    pub fn with_image_size(mut self, image_size: i64) -> Result<Self> {
+        if image_size < SIZE_MULTIPLE || image_size % SIZE_MULTIPLE != 0 {
+            return Err(Error::invalid(format!(
+                "image size {image_size}: expected a positive multiple of {SIZE_MULTIPLE}"
+            )));
+        }
+        self.image_size = image_size;
+        Ok(self)
+    }
+
+    /// Side of the feature map that memory works on.
+    pub fn feature_size(&self) -> i64 {
+        self.image_size / BACKBONE_STRIDE
+    }
+
+    /// Side of the decoder's mask logits.
+    pub fn mask_size(&self) -> i64 {
+        self.image_size / MASK_STRIDE
+    }
+}
