@@ -1,1 +1,231 @@
+//! What the user points at: points, boxes and masks on slices, per object.
+//!
+//! In: voxel indices and masks. Out: prompts in slice coordinates, checked against the volume. Knows nothing of networks.
 
+use crate::error::{Error, Result};
+use crate::geometry::{Axis, Dims, SliceIndex, VoxelIndex};
+use ndarray::Array2;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// An object's number, which is also its label in the label map; never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(u16);
+
+impl ObjectId {
+    pub fn new(label: u16) -> Result<Self> {
+        match label {
+            0 => Err(Error::invalid("object 0: label 0 is the background, expected 1 to 65535")),
+            label => Ok(Self(label)),
+        }
+    }
+
+    pub fn label(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether a point lies on the object or beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointLabel {
+    Foreground,
+    Background,
+}
+
+/// A point on a slice, in pixels; whole numbers are pixel centres.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SlicePoint {
+    pub row: f64,
+    pub column: f64,
+    pub label: PointLabel,
+}
+
+/// A box on a slice, from (row, column) to (row, column), both inside.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SliceBox {
+    pub first: [f64; 2],
+    pub last: [f64; 2],
+}
+
+/// Everything said of one object on one slice.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SlicePrompt {
+    pub points: Vec<SlicePoint>,
+    pub bounds: Option<SliceBox>,
+    /// [rows, columns]
+    pub mask: Option<Array2<bool>>,
+}
+
+impl SlicePrompt {
+    /// Whether it says where the object is, not only where it is not.
+    fn is_positive(&self) -> bool {
+        self.bounds.is_some()
+            || self.mask.is_some()
+            || self.points.iter().any(|p| p.label == PointLabel::Foreground)
+    }
+}
+
+/// All prompts of a volume seen along one axis.
+#[derive(Debug, Clone)]
+pub struct Prompts {
+    dims: Dims,
+    axis: Axis,
+    objects: BTreeMap<ObjectId, BTreeMap<SliceIndex, SlicePrompt>>,
+}
+
+impl Prompts {
+    pub fn new(dims: Dims, axis: Axis) -> Self {
+        Self { dims, axis, objects: BTreeMap::new() }
+    }
+
+    pub fn axis(&self) -> Axis {
+        self.axis
+    }
+
+    /// Prompts by object, then by slice, both rising.
+    pub fn objects(&self) -> &BTreeMap<ObjectId, BTreeMap<SliceIndex, SlicePrompt>> {
+        &self.objects
+    }
+
+    /// A point at a voxel's centre.
+    pub fn add_point(&mut self, object: ObjectId, voxel: VoxelIndex, label: PointLabel) -> Result<()> {
+        let (slice, row, column) = self.locate("point", voxel)?;
+        let point = SlicePoint { row: row as f64, column: column as f64, label };
+        self.at(object, slice).points.push(point);
+        Ok(())
+    }
+
+    /// A box between two voxels of one slice, both inside; it replaces an earlier box of that slice.
+    pub fn add_box(&mut self, object: ObjectId, corner: VoxelIndex, opposite: VoxelIndex) -> Result<()> {
+        let (slice, row_a, column_a) = self.locate("box corner", corner)?;
+        let (other, row_b, column_b) = self.locate("box corner", opposite)?;
+        if slice != other {
+            return Err(Error::invalid(format!("box: corners on slices {slice} and {other}, expected one slice")));
+        }
+        let first = [row_a.min(row_b) as f64, column_a.min(column_b) as f64];
+        let last = [row_a.max(row_b) as f64, column_a.max(column_b) as f64];
+        self.at(object, slice).bounds = Some(SliceBox { first, last });
+        Ok(())
+    }
+
+    /// A mask [rows, columns] of a slice; it replaces an earlier mask of that slice. An empty one is refused.
+    pub fn add_mask(&mut self, object: ObjectId, slice: SliceIndex, mask: Array2<bool>) -> Result<()> {
+        let (columns, rows) = self.axis.in_plane();
+        let expected = (self.dims.along(rows), self.dims.along(columns));
+        if mask.dim() != expected {
+            return Err(Error::invalid(format!(
+                "mask of slice {slice}: {:?} rows and columns, expected {expected:?}",
+                mask.dim()
+            )));
+        }
+        self.check_slice(slice)?;
+        if !mask.iter().any(|&inside| inside) {
+            return Err(Error::invalid(format!("mask of object {object} on slice {slice}: it is empty")));
+        }
+        self.at(object, slice).mask = Some(mask);
+        Ok(())
+    }
+
+    /// Refuses a set of prompts from which nothing can start.
+    pub fn validate(&self) -> Result<()> {
+        if self.objects.is_empty() {
+            return Err(Error::invalid("no prompt: expected a mask, a point or a box on some slice"));
+        }
+        for (object, slices) in &self.objects {
+            for (slice, prompt) in slices {
+                if !prompt.is_positive() {
+                    return Err(Error::invalid(format!(
+                        "object {object}, slice {slice}: only background points, expected a foreground point, a box or a mask as well"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn at(&mut self, object: ObjectId, slice: SliceIndex) -> &mut SlicePrompt {
+        self.objects.entry(object).or_default().entry(slice).or_default()
+    }
+
+    fn check_slice(&self, slice: SliceIndex) -> Result<()> {
+        let count = self.dims.along(self.axis);
+        if slice.0 < count {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("slice {slice}: the volume has slices 0 to {} along {}", count - 1, self.axis)))
+    }
+
+    /// Slice, row and column of a voxel.
+    fn locate(&self, what: &str, voxel: VoxelIndex) -> Result<(SliceIndex, usize, usize)> {
+        if !self.dims.contains(voxel) {
+            let VoxelIndex([i, j, k]) = voxel;
+            return Err(Error::invalid(format!("{what} {i},{j},{k}: outside the volume of {} voxels", self.dims)));
+        }
+        let (columns, rows) = self.axis.in_plane();
+        let at = |axis: Axis| voxel.0[axis.index()];
+        Ok((SliceIndex(at(self.axis)), at(rows), at(columns)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prompts(axis: Axis) -> Prompts {
+        Prompts::new(Dims([4, 5, 6]), axis)
+    }
+
+    fn object() -> ObjectId {
+        ObjectId::new(1).unwrap()
+    }
+
+    #[test]
+    fn a_voxel_lands_on_the_slice_of_each_axis() {
+        for (axis, expected) in [(Axis::I, (1, 3., 2.)), (Axis::J, (2, 3., 1.)), (Axis::K, (3, 2., 1.))] {
+            let mut all = prompts(axis);
+            all.add_point(object(), VoxelIndex([1, 2, 3]), PointLabel::Foreground).unwrap();
+            let (slice, prompt) = all.objects()[&object()].iter().next().unwrap();
+            assert_eq!((slice.0, prompt.points[0].row, prompt.points[0].column), expected, "axis {axis}");
+        }
+    }
+
+    #[test]
+    fn a_point_outside_is_refused_with_the_volumes_size() {
+        let error = prompts(Axis::K).add_point(object(), VoxelIndex([4, 0, 0]), PointLabel::Foreground).unwrap_err();
+        assert_eq!(error.to_string(), "point 4,0,0: outside the volume of 4x5x6 voxels");
+    }
+
+    #[test]
+    fn a_box_may_be_given_by_any_two_opposite_corners() {
+        let mut all = prompts(Axis::K);
+        all.add_box(object(), VoxelIndex([3, 1, 2]), VoxelIndex([1, 4, 2])).unwrap();
+        let bounds = all.objects()[&object()][&SliceIndex(2)].bounds.unwrap();
+        assert_eq!(bounds, SliceBox { first: [1., 1.], last: [4., 3.] });
+        assert!(all.add_box(object(), VoxelIndex([0, 0, 0]), VoxelIndex([1, 1, 1])).is_err());
+    }
+
+    #[test]
+    fn prompts_that_only_exclude_are_refused() {
+        let mut all = prompts(Axis::K);
+        assert!(all.validate().is_err());
+        all.add_point(object(), VoxelIndex([1, 2, 3]), PointLabel::Background).unwrap();
+        assert!(all.validate().unwrap_err().to_string().contains("only background points"));
+        all.add_point(object(), VoxelIndex([2, 2, 3]), PointLabel::Foreground).unwrap();
+        assert!(all.validate().is_ok());
+    }
+
+    #[test]
+    fn a_mask_must_fit_and_hold_something() {
+        let mut all = prompts(Axis::J); // slices of 6 rows (k) and 4 columns (i)
+        assert!(all.add_mask(object(), SliceIndex(0), Array2::from_elem((4, 6), true)).is_err());
+        assert!(all.add_mask(object(), SliceIndex(5), Array2::from_elem((6, 4), true)).is_err());
+        assert!(all.add_mask(object(), SliceIndex(0), Array2::from_elem((6, 4), false)).is_err());
+        assert!(all.add_mask(object(), SliceIndex(0), Array2::from_elem((6, 4), true)).is_ok());
+    }
+}

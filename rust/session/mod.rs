@@ -1,1 +1,20 @@
+//! Volume, model, prompts and memory banks come together.
+//!
+//! In: a volume, a model, prompts. Out: a mask per object and slice, reported as it is made, and a label map.
 
+mod assemble;
+mod cuda;
+mod device;
+mod embeddings;
+mod guard;
+mod propagate;
+mod run;
+mod trace;
+
+pub use assemble::{Assembly, CroppedMask};
+pub use device::{choose_device, choose_precision, set_threads, DeviceChoice, PrecisionChoice};
+pub use embeddings::EmbeddingCache;
+pub use guard::SharedModel;
+pub use propagate::{Direction, Outcome, PropagateOptions, Session, Trace};
+pub use run::Prompted;
+pub use trace::{CandidateTrace, Flow, Progress, SliceReport, SliceSink, SliceTrace};

@@ -1,0 +1,42 @@
+//! One path of the search: the prompt's memory and those of the slices that led here.
+
+use crate::geometry::SliceIndex;
+use crate::model::Memory;
+use std::rc::Rc;
+
+/// A remembered slice. Entries are shared between banks and never change.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub slice: SliceIndex,
+    pub memory: Rc<Memory>,
+}
+
+/// The prompt's entry first, then the path in walking order.
+#[derive(Debug, Clone)]
+pub struct Bank {
+    entries: Vec<Entry>,
+}
+
+impl Bank {
+    /// A path that begins at the prompt.
+    pub fn new(prompt: Entry) -> Self {
+        Self { entries: vec![prompt] }
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Slice numbers, as the search wants them.
+    pub fn slices(&self) -> Vec<SliceIndex> {
+        self.entries.iter().map(|e| e.slice).collect()
+    }
+
+    /// The path with one more slice. Entries that no later slice can reach are dropped; the prompt's stays.
+    pub fn extended(&self, entry: Entry, reach: usize) -> Self {
+        let newest = entry.slice;
+        let path = self.entries[1..].iter().filter(|e| e.slice.distance(newest) < reach);
+        let entries = self.entries[..1].iter().chain(path).chain(std::iter::once(&entry)).cloned().collect();
+        Self { entries }
+    }
+}

@@ -1,0 +1,207 @@
+//! `image_encoder.trunk`: Hiera with windowed and global attention. Source: `hieradet.py`, `backbones/utils.py`.
+//!
+//! Tokens are kept as [B, H, W, C].
+
+use crate::model::config::TrunkConfig;
+use crate::model::layers::{attention, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
+use crate::model::layers::parameter;
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+/// Hidden width of a block's MLP, in multiples of its channels.
+const MLP_RATIO: i64 = 4;
+/// Pooling of the queries where a stage begins.
+const Q_STRIDE: i64 = 2;
+/// `PatchEmbed`: overlapping patches of 7 pixels, every 4.
+const PATCH: ConvShape = ConvShape { kernel: 7, stride: 4, padding: 3, groups: 1 };
+
+/// Keys: `patch_embed.proj.*`, `pos_embed`, `pos_embed_window`, `blocks.{i}.*`.
+#[derive(Debug)]
+pub struct Hiera {
+    patch_embed: Conv2d,
+    pos_embed: Tensor,
+    pos_embed_window: Tensor,
+    blocks: Vec<MultiScaleBlock>,
+    /// Last block of each stage.
+    stage_ends: [usize; 4],
+}
+
+impl Hiera {
+    pub fn new(p: &Path, config: &TrunkConfig) -> Self {
+        let mut stage_ends = [0; 4];
+        let mut blocks = Vec::new();
+        let (mut dim, mut heads) = (config.embed_dim, config.num_heads);
+        for stage in 0..4 {
+            for first in (0..config.stages[stage]).map(|i| i == 0) {
+                let index = blocks.len();
+                let begins = first && stage > 0;
+                let dim_out = if begins { 2 * dim } else { dim };
+                heads *= if begins { 2 } else { 1 };
+                // A stage's first block still works in the windows of the stage before: its input has that resolution.
+                let window = config.window_spec[if begins { stage - 1 } else { stage }];
+                let window = (!config.global_att_blocks.contains(&(index as i64))).then_some(window);
+                let shape = BlockShape { dim, dim_out, heads, window, pools: begins };
+                blocks.push(MultiScaleBlock::new(&(p / "blocks" / index), shape));
+                dim = dim_out;
+            }
+            stage_ends[stage] = blocks.len() - 1;
+        }
+        let [rows, columns] = config.window_pos_embed_bkg_spatial_size;
+        let window = config.window_spec[0];
+        Self {
+            patch_embed: Conv2d::new(&(p / "patch_embed" / "proj"), 3, config.embed_dim, PATCH),
+            pos_embed: parameter(p, "pos_embed", &[1, config.embed_dim, rows, columns]),
+            pos_embed_window: parameter(p, "pos_embed_window", &[1, config.embed_dim, window, window]),
+            blocks,
+            stage_ends,
+        }
+    }
+
+    /// [B, 3, S, S] -> stages, finest first, each [B, C, S / stride, S / stride].
+    pub fn forward(&self, images: &Tensor) -> [Tensor; 4] {
+        let x = self.patch_embed.forward(images).permute([0, 2, 3, 1]); // [B, C, H, W] -> [B, H, W, C]
+        let (h, w) = (x.size()[1], x.size()[2]);
+        let mut x = &x + self.position(h, w).to_kind(x.kind());
+        let mut stages = Vec::with_capacity(4);
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x);
+            if self.stage_ends.contains(&i) {
+                stages.push(x.permute([0, 3, 1, 2]));
+            }
+        }
+        stages.try_into().expect("a trunk has four stages")
+    }
+
+    /// The coarse embedding stretched over the image plus the window's embedding repeated: [1, h, w, C].
+    fn position(&self, h: i64, w: i64) -> Tensor {
+        let window = self.pos_embed_window.size()[2];
+        let coarse = self.pos_embed.to_kind(Kind::Float).upsample_bicubic2d([h, w], false, None, None);
+        let tiled = self.pos_embed_window.to_kind(Kind::Float).tile([1, 1, h / window, w / window]);
+        (coarse + tiled).permute([0, 2, 3, 1])
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct BlockShape {
+    dim: i64,
+    dim_out: i64,
+    heads: i64,
+    /// `None`: attends to the whole image.
+    window: Option<i64>,
+    /// Halves both sides by pooling its queries.
+    pools: bool,
+}
+
+/// Keys: `norm1.*`, `attn.{qkv,proj}.*`, `norm2.*`, `mlp.layers.{0,1}.*`, and `proj.*` where channels change.
+#[derive(Debug)]
+struct MultiScaleBlock {
+    shape: BlockShape,
+    norm1: LayerNorm,
+    qkv: Linear,
+    attn_proj: Linear,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    proj: Option<Linear>,
+}
+
+impl MultiScaleBlock {
+    fn new(p: &Path, shape: BlockShape) -> Self {
+        let BlockShape { dim, dim_out, .. } = shape;
+        Self {
+            shape,
+            norm1: LayerNorm::new(&(p / "norm1"), dim, LayerNorm::EPSILON_TRUNK),
+            qkv: Linear::new(&(p / "attn" / "qkv"), dim, 3 * dim_out),
+            attn_proj: Linear::new(&(p / "attn" / "proj"), dim_out, dim_out),
+            norm2: LayerNorm::new(&(p / "norm2"), dim_out, LayerNorm::EPSILON_TRUNK),
+            mlp: Mlp::new(&(p / "mlp"), &[dim_out, MLP_RATIO * dim_out, dim_out], Activation::Gelu),
+            proj: (dim != dim_out).then(|| Linear::new(&(p / "proj"), dim, dim_out)),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let normed = self.norm1.forward(x);
+        let shortcut = match &self.proj {
+            Some(proj) => self.pool(&proj.forward(&normed)),
+            None => x.shallow_clone(),
+        };
+        let attended = match self.shape.window {
+            None => self.attend(&normed),
+            Some(window) => {
+                let (windows, padded) = partition(&normed, window);
+                let stride = if self.shape.pools { Q_STRIDE } else { 1 };
+                let size = shortcut.size();
+                unpartition(&self.attend(&windows), window / stride, padded / stride, (size[1], size[2]))
+            }
+        };
+        let x = shortcut + attended;
+        &x + self.mlp.forward(&self.norm2.forward(&x))
+    }
+
+    /// [B, H, W, C] -> [B, H', W', C']
+    fn attend(&self, x: &Tensor) -> Tensor {
+        let (b, h, w, _) = x.size4().expect("trunk tokens are [B, H, W, C]");
+        let heads = self.shape.heads;
+        let qkv = self.qkv.forward(x).reshape([b, h * w, 3, heads, -1]);
+        let mut parts = qkv.unbind(2); // three of [B, H*W, heads, d]
+        let (mut h, mut w) = (h, w);
+        if self.shape.pools {
+            let pooled = self.pool(&parts[0].reshape([b, h, w, -1]));
+            (h, w) = (pooled.size()[1], pooled.size()[2]);
+            parts[0] = pooled.reshape([b, h * w, heads, -1]);
+        }
+        let [q, k, v] = [0, 1, 2].map(|i| parts[i].transpose(1, 2));
+        let x = attention(&q, &k, &v).transpose(1, 2).reshape([b, h, w, -1]);
+        self.attn_proj.forward(&x)
+    }
+
+    /// Maximum over 2 x 2 cells of [B, H, W, C], where this block pools.
+    fn pool(&self, x: &Tensor) -> Tensor {
+        if !self.shape.pools {
+            return x.shallow_clone();
+        }
+        let side = [Q_STRIDE, Q_STRIDE];
+        x.permute([0, 3, 1, 2]).max_pool2d(side, side, [0, 0], [1, 1], false).permute([0, 2, 3, 1])
+    }
+}
+
+/// Padded height and width of a partitioned map.
+#[derive(Debug, Clone, Copy)]
+struct Padded(i64, i64);
+
+impl std::ops::Div<i64> for Padded {
+    type Output = Padded;
+    fn div(self, stride: i64) -> Padded {
+        Padded(self.0 / stride, self.1 / stride)
+    }
+}
+
+/// [B, H, W, C] -> windows [B * n, window, window, C], padded with zeros at the bottom and right.
+fn partition(x: &Tensor, window: i64) -> (Tensor, Padded) {
+    let (b, h, w, c) = x.size4().expect("trunk tokens are [B, H, W, C]");
+    let missing = |n: i64| (window - n % window) % window;
+    let (ph, pw) = (h + missing(h), w + missing(w));
+    let padded = if (ph, pw) == (h, w) {
+        x.shallow_clone()
+    } else {
+        x.constant_pad_nd([0, 0, 0, missing(w), 0, missing(h)])
+    };
+    let windows = padded
+        .reshape([b, ph / window, window, pw / window, window, c])
+        .permute([0, 1, 3, 2, 4, 5])
+        .reshape([-1, window, window, c]);
+    (windows, Padded(ph, pw))
+}
+
+/// Windows [B * n, window, window, C] -> [B, H, W, C], padding cut off.
+fn unpartition(windows: &Tensor, window: i64, Padded(ph, pw): Padded, (h, w): (i64, i64)) -> Tensor {
+    let c = windows.size()[3];
+    let x = windows
+        .reshape([-1, ph / window, pw / window, window, window, c])
+        .permute([0, 1, 3, 2, 4, 5])
+        .reshape([-1, ph, pw, c]);
+    if (ph, pw) == (h, w) {
+        x
+    } else {
+        x.narrow(1, 0, h).narrow(2, 0, w)
+    }
+}

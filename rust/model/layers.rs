@@ -1,0 +1,202 @@
+//! The small layers that all parts share. Variables start at zero: weights come from a file or from an initialiser.
+
+use tch::nn::{Init, Path};
+use tch::{Kind, Tensor};
+
+/// A variable of the checkpoint, zero until weights are loaded.
+pub fn parameter(p: &Path, name: &str, shape: &[i64]) -> Tensor {
+    p.var(name, shape, Init::Const(0.0))
+}
+
+/// Keys: `weight` [out, in], `bias` [out].
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    pub fn kind(&self) -> Kind {
+        self.weight.kind()
+    }
+
+    pub fn new(p: &Path, inputs: i64, outputs: i64) -> Self {
+        Self { weight: parameter(p, "weight", &[outputs, inputs]), bias: parameter(p, "bias", &[outputs]) }
+    }
+
+    /// [..., in] -> [..., out]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// A convolution's geometry.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvShape {
+    pub kernel: i64,
+    pub stride: i64,
+    pub padding: i64,
+    pub groups: i64,
+}
+
+impl ConvShape {
+    /// Kernel 1.
+    pub const POINT: ConvShape = ConvShape { kernel: 1, stride: 1, padding: 0, groups: 1 };
+
+    /// Kernel and stride equal: each output pixel sees its own patch.
+    pub fn patch(size: i64) -> Self {
+        Self { kernel: size, stride: size, padding: 0, groups: 1 }
+    }
+}
+
+/// Keys: `weight` [out, in / groups, k, k], `bias` [out].
+#[derive(Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    shape: ConvShape,
+}
+
+impl Conv2d {
+    pub fn new(p: &Path, inputs: i64, outputs: i64, shape: ConvShape) -> Self {
+        let ConvShape { kernel, groups, .. } = shape;
+        Self {
+            weight: parameter(p, "weight", &[outputs, inputs / groups, kernel, kernel]),
+            bias: parameter(p, "bias", &[outputs]),
+            shape,
+        }
+    }
+
+    /// [B, in, H, W] -> [B, out, H', W']
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let ConvShape { stride, padding, groups, .. } = self.shape;
+        x.conv2d(&self.weight, Some(&self.bias), [stride, stride], [padding, padding], [1, 1], groups)
+    }
+}
+
+/// Doubles both sides. Keys: `weight` [in, out, 2, 2], `bias` [out].
+#[derive(Debug)]
+pub struct ConvTranspose2d {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl ConvTranspose2d {
+    pub fn new(p: &Path, inputs: i64, outputs: i64) -> Self {
+        Self { weight: parameter(p, "weight", &[inputs, outputs, 2, 2]), bias: parameter(p, "bias", &[outputs]) }
+    }
+
+    /// [B, in, H, W] -> [B, out, 2 H, 2 W]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.conv_transpose2d(&self.weight, Some(&self.bias), [2, 2], [0, 0], [0, 0], 1, [1, 1])
+    }
+}
+
+/// Keys: `weight`, `bias`, both [channels]. Normalises the last dimension.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    /// PyTorch's default epsilon, used by the attention modules.
+    pub const EPSILON: f64 = 1e-5;
+    /// Hiera's and ConvNeXt's.
+    pub const EPSILON_TRUNK: f64 = 1e-6;
+
+    pub fn new(p: &Path, channels: i64, epsilon: f64) -> Self {
+        Self { weight: parameter(p, "weight", &[channels]), bias: parameter(p, "bias", &[channels]), epsilon }
+    }
+
+    /// [..., C] -> [..., C]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, false)
+    }
+}
+
+/// `LayerNorm2d` of `sam2_utils.py`: normalises the channels of [B, C, H, W] at each pixel.
+#[derive(Debug)]
+pub struct LayerNorm2d(LayerNorm);
+
+impl LayerNorm2d {
+    pub fn new(p: &Path, channels: i64) -> Self {
+        Self(LayerNorm::new(p, channels, 1e-6))
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.0.forward(&x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2])
+    }
+}
+
+/// What stands between the layers of an [`Mlp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    Relu,
+    Gelu,
+}
+
+impl Activation {
+    pub fn apply(self, x: &Tensor) -> Tensor {
+        match self {
+            Activation::Relu => x.relu(),
+            Activation::Gelu => gelu(x),
+        }
+    }
+}
+
+/// The exact GELU (not the tanh approximation), as `nn.GELU()`.
+pub fn gelu(x: &Tensor) -> Tensor {
+    x.gelu("none")
+}
+
+/// Keys: `layers.{i}.{weight,bias}`.
+#[derive(Debug)]
+pub struct Mlp {
+    layers: Vec<Linear>,
+    activation: Activation,
+}
+
+impl Mlp {
+    /// `widths`: input, hidden ..., output.
+    pub fn new(p: &Path, widths: &[i64], activation: Activation) -> Self {
+        let p = p / "layers";
+        let layers = widths.windows(2).enumerate().map(|(i, w)| Linear::new(&(&p / i), w[0], w[1])).collect();
+        Self { layers, activation }
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let last = self.layers.len() - 1;
+        let mut x = x.shallow_clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x);
+            if i < last {
+                x = self.activation.apply(&x);
+            }
+        }
+        x
+    }
+}
+
+/// softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    Tensor::scaled_dot_product_attention(q, k, v, None::<Tensor>, 0.0, false, None, false)
+}
+
+/// [B, N, C] -> [B, heads, N, C / heads]
+pub fn separate_heads(x: &Tensor, heads: i64) -> Tensor {
+    let (b, n, c) = x.size3().expect("attention tokens are [B, N, C]");
+    x.reshape([b, n, heads, c / heads]).transpose(1, 2)
+}
+
+/// [B, heads, N, d] -> [B, N, heads * d]
+pub fn recombine_heads(x: &Tensor) -> Tensor {
+    let (b, heads, n, d) = x.size4().expect("attention heads are [B, heads, N, d]");
+    x.transpose(1, 2).reshape([b, n, heads * d])
+}
+
+/// Bilinear, half-pixel centres, no antialiasing, in fp32: [B, C, h, w] -> [B, C, size, size].
+pub fn upsample_bilinear(x: &Tensor, size: i64) -> Tensor {
+    x.to_kind(Kind::Float).upsample_bilinear2d([size, size], false, None, None)
+}

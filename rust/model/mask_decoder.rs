@@ -1,0 +1,156 @@
+//! `sam_mask_decoder`: features and prompt tokens become masks, scores and an object token. Source:
+//! `sam/mask_decoder.py`.
+
+use super::config::Config;
+use super::layers::{gelu, parameter, Activation, Conv2d, ConvShape, ConvTranspose2d, LayerNorm2d, Mlp};
+use super::two_way::TwoWayTransformer;
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+/// `num_multimask_outputs` + 1: token 0 is for unambiguous prompts, 1 to 3 for ambiguous ones.
+const MASK_TOKENS: i64 = 4;
+/// `dynamic_multimask_stability_delta` and `_thresh` of `build_sam.py`.
+const STABILITY_DELTA: f64 = 0.05;
+const STABILITY_THRESHOLD: f64 = 0.98;
+
+/// All that the decoder says of one prompt; M = 4 masks.
+#[derive(Debug)]
+pub struct DecoderOutput {
+    /// [B, M, S / 4, S / 4]
+    pub masks: Tensor,
+    /// Predicted IoU, [B, M]
+    pub ious: Tensor,
+    /// [B, M, hidden]
+    pub tokens: Tensor,
+    /// [B, 1]; positive where the object is present.
+    pub object_logit: Tensor,
+}
+
+/// Keys: `transformer.*`, `{iou,mask,obj_score}_token*.weight`, `output_upscaling.*`, `conv_s{0,1}.*`,
+/// `output_hypernetworks_mlps.{i}.*`, `iou_prediction_head.*`, `pred_obj_score_head.*`.
+#[derive(Debug)]
+pub struct MaskDecoder {
+    transformer: TwoWayTransformer,
+    iou_token: Tensor,
+    mask_tokens: Tensor,
+    obj_score_token: Tensor,
+    upscale0: ConvTranspose2d,
+    upscale1: LayerNorm2d,
+    upscale3: ConvTranspose2d,
+    conv_s0: Conv2d,
+    conv_s1: Conv2d,
+    output_hypernetworks_mlps: Vec<Mlp>,
+    iou_prediction_head: Mlp,
+    pred_obj_score_head: Mlp,
+}
+
+impl MaskDecoder {
+    pub fn new(p: &Path, config: &Config) -> Self {
+        let d = config.hidden_dim;
+        let token = |name: &str, n: i64| parameter(&(p / name), "weight", &[n, d]);
+        let upscaling = p / "output_upscaling";
+        let hyper = p / "output_hypernetworks_mlps";
+        Self {
+            transformer: TwoWayTransformer::new(&(p / "transformer"), d, config.decoder_mlp_dim),
+            iou_token: token("iou_token", 1),
+            mask_tokens: token("mask_tokens", MASK_TOKENS),
+            obj_score_token: token("obj_score_token", 1),
+            upscale0: ConvTranspose2d::new(&(&upscaling / 0), d, d / 4),
+            upscale1: LayerNorm2d::new(&(&upscaling / 1), d / 4),
+            upscale3: ConvTranspose2d::new(&(&upscaling / 3), d / 4, d / 8),
+            conv_s0: Conv2d::new(&(p / "conv_s0"), d, d / 8, ConvShape::POINT),
+            conv_s1: Conv2d::new(&(p / "conv_s1"), d, d / 4, ConvShape::POINT),
+            output_hypernetworks_mlps: (0..MASK_TOKENS)
+                .map(|i| Mlp::new(&(&hyper / i), &[d, d, d, d / 8], Activation::Relu))
+                .collect(),
+            iou_prediction_head: Mlp::new(
+                &(p / "iou_prediction_head"),
+                &[d, config.iou_head_hidden_dim, config.iou_head_hidden_dim, MASK_TOKENS],
+                Activation::Relu,
+            ),
+            pred_obj_score_head: Mlp::new(&(p / "pred_obj_score_head"), &[d, d, d, 1], Activation::Relu),
+        }
+    }
+
+    /// Features of strides 4 and 8 as the decoder wants them, computed once per image: [B, hidden / 8, ...] and
+    /// [B, hidden / 4, ...].
+    pub fn high_resolution(&self, stride4: &Tensor, stride8: &Tensor) -> [Tensor; 2] {
+        [self.conv_s0.forward(stride4), self.conv_s1.forward(stride8)]
+    }
+
+    /// `features` [B, hidden, h, w] and their `position` [1, hidden, h, w], `high_resolution` [Bh, ...] with Bh = B or 1,
+    /// `sparse` [Bs, T, hidden] with Bs = B or 1, `dense` [B or 1, hidden, h or 1, w or 1].
+    pub fn forward(
+        &self,
+        features: &Tensor,
+        position: &Tensor,
+        high_resolution: &[Tensor; 2],
+        sparse: &Tensor,
+        dense: &Tensor,
+    ) -> DecoderOutput {
+        let (b, c, h, w) = features.size4().expect("decoder features are [B, C, h, w]");
+        let own = Tensor::cat(&[&self.obj_score_token, &self.iou_token, &self.mask_tokens], 0);
+        let tokens = Tensor::cat(
+            &[own.unsqueeze(0).expand([b, -1, -1], false), sparse.expand([b, -1, -1], false)],
+            1,
+        );
+        let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2); // [B, C, h, w] -> [B, h*w, C]
+        let (tokens, image) = self.transformer.forward(&flat(&(features + dense)), &flat(position), &tokens);
+        let image = image.transpose(1, 2).reshape([b, c, h, w]);
+
+        let [s0, s1] = high_resolution;
+        let x = gelu(&self.upscale1.forward(&(self.upscale0.forward(&image) + s1)));
+        let x = gelu(&(self.upscale3.forward(&x) + s0)); // [B, C / 8, 4 h, 4 w]
+        let mask_tokens = tokens.narrow(1, 2, MASK_TOKENS);
+        let filters: Vec<Tensor> = self
+            .output_hypernetworks_mlps
+            .iter()
+            .enumerate()
+            .map(|(i, mlp)| mlp.forward(&mask_tokens.select(1, i as i64)))
+            .collect();
+        let masks = Tensor::stack(&filters, 1).matmul(&x.flatten(2, 3)).reshape([b, -1, 4 * h, 4 * w]);
+        DecoderOutput {
+            masks,
+            ious: self.iou_prediction_head.forward(&tokens.select(1, 1)).sigmoid(),
+            tokens: mask_tokens,
+            object_logit: self.pred_obj_score_head.forward(&tokens.select(1, 0)),
+        }
+    }
+}
+
+impl DecoderOutput {
+    /// The mask of the highest predicted IoU among the three for ambiguous prompts, with its own token.
+    ///
+    /// Returns mask [B, 1, h, w], IoU [B, 1], token [B, hidden].
+    pub fn best_of_three(&self) -> (Tensor, Tensor, Tensor) {
+        let ious = self.ious.narrow(1, 1, MASK_TOKENS - 1);
+        let best = ious.argmax(1, true) + 1; // [B, 1], an index into all four
+        (self.mask_at(&best), self.ious.gather(1, &best, false), self.token_at(&best))
+    }
+
+    /// The mask for unambiguous prompts, unless it is unstable and one of the other three takes its place
+    /// (`_dynamic_multimask_via_stability`). The token is always the first.
+    pub fn single(&self) -> (Tensor, Tensor, Tensor) {
+        let first = self.masks.narrow(1, 0, 1);
+        let area = |threshold: f64| first.gt(threshold).flatten(1, 3).sum_dim_intlist([1].as_slice(), true, Kind::Float);
+        let (inner, outer) = (area(STABILITY_DELTA), area(-STABILITY_DELTA));
+        let stability = (&inner / &outer).where_self(&outer.gt(0.0), &inner.ones_like());
+        let stable = stability.ge(STABILITY_THRESHOLD); // [B, 1]
+        let (mask, iou, _) = self.best_of_three();
+        (
+            first.where_self(&stable.unsqueeze(-1).unsqueeze(-1), &mask),
+            self.ious.narrow(1, 0, 1).where_self(&stable, &iou),
+            self.tokens.select(1, 0),
+        )
+    }
+
+    fn mask_at(&self, index: &Tensor) -> Tensor {
+        let (b, _, h, w) = self.masks.size4().expect("masks are [B, M, h, w]");
+        self.masks.gather(1, &index.reshape([b, 1, 1, 1]).expand([b, 1, h, w], false), false)
+    }
+
+    fn token_at(&self, index: &Tensor) -> Tensor {
+        let (b, _, c) = self.tokens.size3().expect("tokens are [B, M, C]");
+        self.tokens.gather(1, &index.reshape([b, 1, 1]).expand([b, 1, c], false), false).squeeze_dim(1)
+    }
+}

@@ -1,0 +1,100 @@
+//! `memory_encoder`: a slice's features and mask become a memory. Source: `memory_encoder.py`.
+
+use super::config::Config;
+use super::layers::{gelu, parameter, Conv2d, ConvShape, LayerNorm2d, Linear};
+use tch::nn::Path;
+use tch::Tensor;
+
+/// Each halves the mask: 16 = 2^4.
+const DOWNSAMPLING_STEPS: i64 = 4;
+/// `fuser.num_layers`.
+const FUSER_LAYERS: i64 = 2;
+const HALVE: ConvShape = ConvShape { kernel: 3, stride: 2, padding: 1, groups: 1 };
+
+/// Keys: `mask_downsampler.encoder.*`, `pix_feat_proj.*`, `fuser.layers.{i}.*`, `out_proj.*`.
+#[derive(Debug)]
+pub struct MemoryEncoder {
+    mask_downsampler: MaskDownSampler,
+    pix_feat_proj: Conv2d,
+    fuser: Vec<CxBlock>,
+    out_proj: Conv2d,
+}
+
+impl MemoryEncoder {
+    pub fn new(p: &Path, config: &Config) -> Self {
+        let d = config.hidden_dim;
+        Self {
+            mask_downsampler: MaskDownSampler::new(&(p / "mask_downsampler" / "encoder"), d),
+            pix_feat_proj: Conv2d::new(&(p / "pix_feat_proj"), d, d, ConvShape::POINT),
+            fuser: (0..FUSER_LAYERS).map(|i| CxBlock::new(&(p / "fuser" / "layers" / i), d)).collect(),
+            out_proj: Conv2d::new(&(p / "out_proj"), d, config.mem_dim, ConvShape::POINT),
+        }
+    }
+
+    /// Features [B, hidden, h, w] and scaled mask [B, 1, 16 h, 16 w] -> [B, mem_dim, h, w].
+    pub fn forward(&self, features: &Tensor, mask: &Tensor) -> Tensor {
+        let mut x = self.pix_feat_proj.forward(features) + self.mask_downsampler.forward(mask);
+        for block in &self.fuser {
+            x = block.forward(&x);
+        }
+        self.out_proj.forward(&x)
+    }
+}
+
+/// Keys: `{3 i}.*` convolutions and `{3 i + 1}.*` norms of step i, `{12}.*` the last projection.
+#[derive(Debug)]
+struct MaskDownSampler {
+    steps: Vec<(Conv2d, LayerNorm2d)>,
+    projection: Conv2d,
+}
+
+impl MaskDownSampler {
+    fn new(p: &Path, hidden_dim: i64) -> Self {
+        let channels = |step: i64| 4i64.pow(step as u32); // each step quarters the pixels and takes four times the channels
+        let steps = (0..DOWNSAMPLING_STEPS)
+            .map(|i| {
+                let conv = Conv2d::new(&(p / (3 * i)), channels(i), channels(i + 1), HALVE);
+                (conv, LayerNorm2d::new(&(p / (3 * i + 1)), channels(i + 1)))
+            })
+            .collect();
+        let last = channels(DOWNSAMPLING_STEPS);
+        Self { steps, projection: Conv2d::new(&(p / (3 * DOWNSAMPLING_STEPS)), last, hidden_dim, ConvShape::POINT) }
+    }
+
+    fn forward(&self, mask: &Tensor) -> Tensor {
+        let mut x = mask.shallow_clone();
+        for (conv, norm) in &self.steps {
+            x = gelu(&norm.forward(&conv.forward(&x)));
+        }
+        self.projection.forward(&x)
+    }
+}
+
+/// A ConvNeXt block. Keys: `dwconv.*`, `norm.*`, `pwconv{1,2}.*`, `gamma`.
+#[derive(Debug)]
+struct CxBlock {
+    dwconv: Conv2d,
+    norm: LayerNorm2d,
+    pwconv1: Linear,
+    pwconv2: Linear,
+    gamma: Tensor,
+}
+
+impl CxBlock {
+    fn new(p: &Path, dim: i64) -> Self {
+        let depthwise = ConvShape { kernel: 7, stride: 1, padding: 3, groups: dim };
+        Self {
+            dwconv: Conv2d::new(&(p / "dwconv"), dim, dim, depthwise),
+            norm: LayerNorm2d::new(&(p / "norm"), dim),
+            pwconv1: Linear::new(&(p / "pwconv1"), dim, 4 * dim),
+            pwconv2: Linear::new(&(p / "pwconv2"), 4 * dim, dim),
+            gamma: parameter(p, "gamma", &[dim]),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let y = self.norm.forward(&self.dwconv.forward(x)).permute([0, 2, 3, 1]); // -> [B, H, W, C]
+        let y = self.pwconv2.forward(&gelu(&self.pwconv1.forward(&y))) * &self.gamma;
+        x + y.permute([0, 3, 1, 2])
+    }
+}

@@ -1,0 +1,86 @@
+//! Position encodings. Source: `position_encoding.py`, and `get_1d_sine_pe` of `sam2_utils.py`.
+
+use super::layers::parameter;
+use tch::nn::Path;
+use tch::{Device, Kind, Tensor};
+
+/// Base of the wavelengths, in all encodings.
+const TEMPERATURE: f64 = 10_000.0;
+
+fn float(device: Device) -> (Kind, Device) {
+    (Kind::Float, device)
+}
+
+/// Wavelengths of a sine encoding with `n` values: temperature ^ (2 floor(i / 2) / n), [n].
+fn wavelengths(n: i64, device: Device) -> Tensor {
+    let exponent = Tensor::arange(n, float(device)).floor_divide_scalar(2) * 2.0 / n as f64;
+    Tensor::full([1], TEMPERATURE, float(device)).pow(&exponent)
+}
+
+/// `PositionEmbeddingSine` with `normalize`: [1, channels, h, w], rows' half first.
+pub fn sine_2d(channels: i64, h: i64, w: i64, device: Device) -> Tensor {
+    let half = channels / 2;
+    let scale = 2.0 * std::f64::consts::PI;
+    let waves = wavelengths(half, device);
+    let encode = |n: i64| {
+        let position = Tensor::arange_start(1, n + 1, float(device)) / (n as f64 + 1e-6) * scale;
+        let phase = position.unsqueeze(1) / &waves; // [n, half]
+        let even = phase.slice(1, 0, None, 2).sin();
+        let odd = phase.slice(1, 1, None, 2).cos();
+        Tensor::stack(&[even, odd], 2).flatten(1, 2)
+    };
+    let rows = encode(h).unsqueeze(1).expand([h, w, half], false);
+    let columns = encode(w).unsqueeze(0).expand([h, w, half], false);
+    Tensor::cat(&[rows, columns], 2).permute([2, 0, 1]).unsqueeze(0).contiguous()
+}
+
+/// `get_1d_sine_pe`: [N] -> [N, dim].
+pub fn sine_1d(positions: &Tensor, dim: i64) -> Tensor {
+    let phase = positions.unsqueeze(-1) / wavelengths(dim / 2, positions.device());
+    Tensor::cat(&[phase.sin(), phase.cos()], -1)
+}
+
+/// `PositionEmbeddingRandom`. Key: `positional_encoding_gaussian_matrix` [2, channels / 2].
+#[derive(Debug)]
+pub struct RandomFrequencies {
+    matrix: Tensor,
+}
+
+impl RandomFrequencies {
+    pub fn new(p: &Path, channels: i64) -> Self {
+        Self { matrix: parameter(p, "positional_encoding_gaussian_matrix", &[2, channels / 2]) }
+    }
+
+    /// Coordinates (x, y) in 0..1, [..., 2] -> [..., channels].
+    pub fn encode(&self, coordinates: &Tensor) -> Tensor {
+        let phase = (coordinates * 2.0 - 1.0).matmul(&self.matrix) * (2.0 * std::f64::consts::PI);
+        Tensor::cat(&[phase.sin(), phase.cos()], -1)
+    }
+
+    /// The encoding of every cell of a square grid: [1, channels, side, side].
+    pub fn grid(&self, side: i64) -> Tensor {
+        let centres = (Tensor::arange(side, float(self.matrix.device())) + 0.5) / side as f64;
+        let x = centres.unsqueeze(0).expand([side, side], false);
+        let y = centres.unsqueeze(1).expand([side, side], false);
+        self.encode(&Tensor::stack(&[x, y], -1)).permute([2, 0, 1]).unsqueeze(0)
+    }
+}
+
+/// Rotation angles of axial rotary encoding on a square grid (`compute_axial_cis`): complex [side * side, dim / 2].
+pub fn axial_rotation(dim: i64, side: i64, device: Device) -> Tensor {
+    let exponent = Tensor::arange_start_step(0, dim, 4, float(device)).slice(0, 0, dim / 4, 1) / dim as f64;
+    let frequencies = Tensor::full([1], TEMPERATURE, float(device)).pow(&exponent).reciprocal();
+    let cells = Tensor::arange(side * side, (Kind::Int64, device));
+    let x = cells.remainder(side).to_kind(Kind::Float);
+    let y = cells.floor_divide_scalar(side).to_kind(Kind::Float);
+    let angles = Tensor::cat(&[x.outer(&frequencies), y.outer(&frequencies)], 1);
+    Tensor::polar(&angles.ones_like(), &angles)
+}
+
+/// Rotates tokens [B, heads, N, d] by `rotation` [n, d / 2]; N may be a multiple of n (one block per memory).
+pub fn rotate(x: &Tensor, rotation: &Tensor) -> Tensor {
+    let (b, heads, tokens, d) = x.size4().expect("rotary attention works on [B, heads, N, d]");
+    let n = rotation.size()[0];
+    let pairs = x.to_kind(Kind::Float).reshape([b, heads, tokens / n, n, d / 2, 2]).view_as_complex();
+    (pairs * rotation).view_as_real().reshape([b, heads, tokens, d]).to_kind(x.kind())
+}

@@ -1,0 +1,353 @@
+//! The whole network, and the steps a propagation is made of. Source: `sam2_base.py`.
+//!
+//! Top-level keys: `image_encoder`, `memory_attention`, `memory_encoder`, `sam_prompt_encoder`, `sam_mask_decoder`,
+//! `maskmem_tpos_enc`, `no_mem_embed`, `no_mem_pos_enc`, `no_obj_ptr`, `no_obj_embed_spatial`, `mask_downsample`,
+//! `obj_ptr_proj`, `obj_ptr_tpos_proj`.
+
+use super::config::{Config, Version, MAX_OBJ_PTRS, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, NO_OBJ_SCORE, NUM_MASKMEM};
+use super::image_encoder::ImageEncoder;
+use super::layers::{parameter, upsample_bilinear, Activation, Conv2d, ConvShape, Linear, Mlp};
+use super::mask_decoder::{DecoderOutput, MaskDecoder};
+use super::memory_attention::{MemoryAttention, MemoryTokens};
+use super::memory_encoder::MemoryEncoder;
+use super::position::{sine_1d, sine_2d};
+use super::prompt_encoder::{Point, PromptEncoder};
+use super::weights;
+use crate::error::Result;
+use tch::nn::{Path, VarStore};
+use tch::{Device, Kind, Tensor};
+
+/// Logits of a mask that a user gave: +10 inside, -10 outside (`_use_mask_as_output`).
+const GIVEN_MASK_SCALE: f64 = 20.0;
+const GIVEN_MASK_BIAS: f64 = -10.0;
+
+/// What one image leaves for prompts and memories to work on; B is 1.
+#[derive(Debug)]
+pub struct ImageEmbedding {
+    /// Stride 16, [B, hidden, h, w], without memory.
+    pub features: Tensor,
+    /// Strides 4 and 8, already reduced for the mask decoder.
+    pub high_resolution: [Tensor; 2],
+}
+
+impl ImageEmbedding {
+    /// Another handle on the same tensors.
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            features: self.features.shallow_clone(),
+            high_resolution: self.high_resolution.each_ref().map(Tensor::shallow_clone),
+        }
+    }
+
+    /// Bytes of its tensors.
+    pub fn bytes(&self) -> usize {
+        [&self.features, &self.high_resolution[0], &self.high_resolution[1]]
+            .iter()
+            .map(|t| t.numel() * t.kind().elt_size_in_bytes())
+            .sum()
+    }
+}
+
+/// What one segmented slice leaves behind; it never changes once made, so banks share it.
+#[derive(Debug)]
+pub struct Memory {
+    /// [1, mem_dim, h, w]
+    pub features: Tensor,
+    /// Object pointer, [1, hidden].
+    pub pointer: Tensor,
+}
+
+/// One memory that a slice attends to.
+#[derive(Debug, Clone, Copy)]
+pub struct Attended<'a> {
+    pub memory: &'a Memory,
+    /// Row of `maskmem_tpos_enc`: 0 is the slice just before, 6 the pinned prompt.
+    pub slot: i64,
+}
+
+/// Which of the decoder's masks to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaskChoice {
+    /// Best predicted IoU of three (`multimask_output=True`): at most one point, and all tracked slices.
+    BestOfThree,
+    /// The first mask, if it is stable.
+    Single,
+}
+
+impl MaskChoice {
+    /// `_use_multimask` with `multimask_min_pt_num: 0`, `multimask_max_pt_num: 1`.
+    pub fn for_points(count: usize) -> Self {
+        match count {
+            0 | 1 => MaskChoice::BestOfThree,
+            _ => MaskChoice::Single,
+        }
+    }
+}
+
+/// One decoded mask.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Mask logits in fp32, [1, 1, S / 4, S / 4].
+    pub logits: Tensor,
+    /// Predicted IoU.
+    pub iou: f64,
+    /// Positive where the object is present.
+    pub object_logit: f64,
+    /// [1, hidden]
+    pub pointer: Tensor,
+}
+
+/// Arithmetic of the two heavy parts (image encoder, memory attention); the rest is always fp32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    Fp32,
+    Bf16,
+}
+
+/// A network with its weights.
+#[derive(Debug)]
+pub struct Sam2 {
+    config: Config,
+    device: Device,
+    kind: Kind,
+    image_encoder: ImageEncoder,
+    memory_attention: MemoryAttention,
+    memory_encoder: MemoryEncoder,
+    prompt_encoder: PromptEncoder,
+    mask_decoder: MaskDecoder,
+    maskmem_tpos_enc: Tensor,
+    no_mem_embed: Tensor,
+    no_obj_ptr: Tensor,
+    no_obj_embed_spatial: Option<Tensor>,
+    mask_downsample: Conv2d,
+    obj_ptr_proj: Mlp,
+    obj_ptr_tpos_proj: Option<Linear>,
+    /// Position encodings of features and of memories, [1, C, h, w]; computed, not in the checkpoint.
+    position: Tensor,
+    memory_position: Tensor,
+}
+
+impl Sam2 {
+    /// The network with variables registered under the official keys, all zero.
+    pub fn new(p: &Path, config: &Config) -> Self {
+        let (d, m) = (config.hidden_dim, config.mem_dim);
+        let newer = config.version == Version::V2_1;
+        let side = config.feature_size();
+        // Every checkpoint carries it and no path of SAM 2 reads it (`directly_add_no_mem_embed`).
+        let _unread = parameter(p, "no_mem_pos_enc", &[1, 1, d]);
+        Self {
+            config: config.clone(),
+            device: p.device(),
+            kind: Kind::Float,
+            image_encoder: ImageEncoder::new(&(p / "image_encoder"), config),
+            memory_attention: MemoryAttention::new(&(p / "memory_attention"), config),
+            memory_encoder: MemoryEncoder::new(&(p / "memory_encoder"), config),
+            prompt_encoder: PromptEncoder::new(&(p / "sam_prompt_encoder"), config),
+            mask_decoder: MaskDecoder::new(&(p / "sam_mask_decoder"), config),
+            maskmem_tpos_enc: parameter(p, "maskmem_tpos_enc", &[NUM_MASKMEM, 1, 1, m]),
+            no_mem_embed: parameter(p, "no_mem_embed", &[1, 1, d]),
+            no_obj_ptr: parameter(p, "no_obj_ptr", &[1, d]),
+            no_obj_embed_spatial: newer.then(|| parameter(p, "no_obj_embed_spatial", &[1, m])),
+            mask_downsample: Conv2d::new(&(p / "mask_downsample"), 1, 1, ConvShape::patch(4)),
+            obj_ptr_proj: Mlp::new(&(p / "obj_ptr_proj"), &[d, d, d, d], Activation::Relu),
+            obj_ptr_tpos_proj: newer.then(|| Linear::new(&(p / "obj_ptr_tpos_proj"), d, m)),
+            position: sine_2d(d, side, side, p.device()),
+            memory_position: sine_2d(m, side, side, p.device()),
+        }
+    }
+
+    /// Builds the network and fills it from `state`, strictly: every key and every shape must fit.
+    pub fn load(config: &Config, state: weights::StateDict, device: Device, precision: Precision) -> Result<Self> {
+        Self::build(config, device, precision, |variables| weights::load_strict(variables, state))
+    }
+
+    /// The network with the pseudo-random weights of the specification, which need no file.
+    pub fn pseudo_random(config: &Config, device: Device, precision: Precision) -> Self {
+        let filled = Self::build(config, device, precision, |variables| {
+            weights::fill_pseudo_random(variables);
+            Ok(())
+        });
+        filled.expect("filling variables in place cannot fail")
+    }
+
+    fn build(
+        config: &Config,
+        device: Device,
+        precision: Precision,
+        fill: impl FnOnce(&mut VarStore) -> Result<()>,
+    ) -> Result<Self> {
+        let mut variables = VarStore::new(device);
+        let mut network = Self::new(&variables.root(), config);
+        fill(&mut variables)?;
+        variables.freeze();
+        network.memory_attention.to_device(device);
+        if precision == Precision::Bf16 {
+            network.kind = Kind::BFloat16;
+            for (name, mut variable) in variables.variables() {
+                if name.starts_with("image_encoder.") || name.starts_with("memory_attention.") {
+                    variable.set_data(&variable.to_kind(Kind::BFloat16));
+                }
+            }
+        }
+        Ok(network)
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The parts, for tests that hold each to its counterpart.
+    pub fn image_encoder(&self) -> &ImageEncoder {
+        &self.image_encoder
+    }
+
+    pub fn memory_attention(&self) -> &MemoryAttention {
+        &self.memory_attention
+    }
+
+    pub fn prompt_encoder(&self) -> &PromptEncoder {
+        &self.prompt_encoder
+    }
+
+    pub fn mask_decoder(&self) -> &MaskDecoder {
+        &self.mask_decoder
+    }
+
+    /// Normalised images [1, 3, S, S] -> embedding (`forward_image`), in fp32.
+    pub fn encode_image(&self, image: &Tensor) -> ImageEmbedding {
+        let image = image.to_device(self.device).to_kind(self.kind);
+        let [stride4, stride8, stride16] = self.image_encoder.forward(&image).map(|x| x.to_kind(Kind::Float));
+        ImageEmbedding {
+            features: stride16.contiguous(),
+            high_resolution: self.mask_decoder.high_resolution(&stride4, &stride8),
+        }
+    }
+
+    /// Features of a slice without any memory: [1, hidden, h, w].
+    pub fn without_memory(&self, image: &ImageEmbedding) -> Tensor {
+        &image.features + self.no_mem_embed.reshape([1, -1, 1, 1])
+    }
+
+    /// Features of a slice that attends to `attended` and to the `pointers` of (memory, slices away), of which a bank
+    /// may hold up to `pointer_span`: [1, hidden, h, w] (`_prepare_memory_conditioned_features`).
+    pub fn with_memory(
+        &self,
+        image: &ImageEmbedding,
+        attended: &[Attended],
+        pointers: &[(&Memory, usize)],
+        pointer_span: usize,
+    ) -> Tensor {
+        let tokens = self.memory_tokens(attended, pointers, pointer_span);
+        let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2); // [1, C, h, w] -> [1, h*w, C]
+        let fused = self.memory_attention.forward(&flat(&image.features), &flat(&self.position), &tokens);
+        fused.to_kind(Kind::Float).transpose(1, 2).reshape(image.features.size())
+    }
+
+    fn memory_tokens(&self, attended: &[Attended], pointers: &[(&Memory, usize)], span: usize) -> MemoryTokens {
+        let m = self.config.mem_dim;
+        let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2);
+        let spatial = flat(&self.memory_position);
+        let mut tokens: Vec<Tensor> = attended.iter().map(|a| flat(&a.memory.features)).collect();
+        let mut encoding: Vec<Tensor> =
+            attended.iter().map(|a| &spatial + self.maskmem_tpos_enc.get(a.slot)).collect();
+        // A pointer is cut into hidden / mem_dim tokens, which share its encoding.
+        let parts = self.config.hidden_dim / m;
+        if !pointers.is_empty() {
+            let stacked: Vec<&Tensor> = pointers.iter().map(|(memory, _)| &memory.pointer).collect();
+            tokens.push(Tensor::cat(&stacked, 0).reshape([1, -1, m]));
+            let places = self.pointer_places(pointers, span);
+            encoding.push(places.unsqueeze(1).expand([-1, parts, -1], false).reshape([1, -1, m]));
+        }
+        MemoryTokens {
+            tokens: Tensor::cat(&tokens, 1),
+            encoding: Tensor::cat(&encoding, 1),
+            pointer_tokens: parts * pointers.len() as i64,
+        }
+    }
+
+    /// Temporal encoding of object pointers, [P, mem_dim]; zero before 2.1 (`add_tpos_enc_to_obj_ptrs`).
+    fn pointer_places(&self, pointers: &[(&Memory, usize)], span: usize) -> Tensor {
+        let Some(projection) = &self.obj_ptr_tpos_proj else {
+            return Tensor::zeros([pointers.len() as i64, self.config.mem_dim], (Kind::Float, self.device));
+        };
+        let span = span.min(MAX_OBJ_PTRS as usize);
+        let away: Vec<f32> = pointers.iter().map(|&(_, away)| away as f32 / (span as f32 - 1.0)).collect();
+        projection.forward(&sine_1d(&Tensor::from_slice(&away).to_device(self.device), self.config.hidden_dim))
+    }
+
+    /// Prompts and features to a mask (`_forward_sam_heads`). `mask`: logits [1, 1, S / 4, S / 4] as a dense prompt.
+    pub fn decode(
+        &self,
+        image: &ImageEmbedding,
+        features: &Tensor,
+        points: &[Point],
+        mask: Option<&Tensor>,
+        choice: MaskChoice,
+    ) -> Decoded {
+        let output = self.mask_decoder.forward(
+            features,
+            &self.prompt_encoder.dense_position(),
+            &image.high_resolution,
+            &self.prompt_encoder.sparse(points),
+            &self.prompt_encoder.dense(mask),
+        );
+        self.choose(&output, choice)
+    }
+
+    fn choose(&self, output: &DecoderOutput, choice: MaskChoice) -> Decoded {
+        let (logits, iou, token) = match choice {
+            MaskChoice::BestOfThree => output.best_of_three(),
+            MaskChoice::Single => output.single(),
+        };
+        let object_logit = output.object_logit.double_value(&[0, 0]);
+        let present = object_logit > 0.0;
+        let logits = if present { logits } else { logits.full_like(NO_OBJ_SCORE) };
+        let pointer = if present { self.obj_ptr_proj.forward(&token) } else { self.no_obj_ptr.shallow_clone() };
+        Decoded { logits, iou: iou.double_value(&[0, 0]), object_logit, pointer }
+    }
+
+    /// Logits at the network's full resolution: [1, 1, S / 4, S / 4] -> [1, 1, S, S].
+    pub fn full_resolution(&self, logits: &Tensor) -> Tensor {
+        upsample_bilinear(logits, self.config.image_size)
+    }
+
+    /// A mask given by the user, [1, 1, S, S] of 0 and 1, taken as the output of its slice (`_use_mask_as_output`).
+    ///
+    /// Its logits have full resolution, [1, 1, S, S].
+    pub fn accept_mask(&self, image: &ImageEmbedding, mask: &Tensor) -> Decoded {
+        let mask = mask.to_device(self.device).to_kind(Kind::Float);
+        let prompt = self.mask_downsample.forward(&mask);
+        let decoded = self.decode(image, &image.features, &[], Some(&prompt), MaskChoice::Single);
+        let present = mask.max().double_value(&[]) > 0.0;
+        let logits = mask * GIVEN_MASK_SCALE + GIVEN_MASK_BIAS;
+        let pointer = if present { decoded.pointer } else { self.no_obj_ptr.shallow_clone() };
+        let object_logit = if present { GIVEN_MASK_SCALE + GIVEN_MASK_BIAS } else { GIVEN_MASK_BIAS };
+        Decoded { logits, iou: 1.0, object_logit, pointer }
+    }
+
+    /// A mask given by the user as a dense prompt for [`Sam2::decode`]: [1, 1, S, S] -> logits [1, 1, S / 4, S / 4].
+    pub fn mask_prompt(&self, mask: &Tensor) -> Tensor {
+        let logits = mask.to_device(self.device).to_kind(Kind::Float) * GIVEN_MASK_SCALE + GIVEN_MASK_BIAS;
+        let side = self.config.mask_size();
+        logits.internal_upsample_bilinear2d_aa([side, side], false, None, None)
+    }
+
+    /// Encodes a slice's outcome into a memory (`_encode_new_memory`). `decoded.logits` may have either resolution.
+    pub fn remember(&self, image: &ImageEmbedding, decoded: &Decoded) -> Memory {
+        let side = self.config.image_size;
+        let logits = match decoded.logits.size()[3] {
+            n if n == side => decoded.logits.shallow_clone(),
+            _ => self.full_resolution(&decoded.logits),
+        };
+        let mask = logits.sigmoid() * MEMORY_MASK_SCALE + MEMORY_MASK_BIAS;
+        let mut features = self.memory_encoder.forward(&image.features, &mask);
+        if let Some(absent) = self.no_obj_embed_spatial.as_ref().filter(|_| decoded.object_logit <= 0.0) {
+            features += absent.reshape([1, -1, 1, 1]);
+        }
+        Memory { features, pointer: decoded.pointer.shallow_clone() }
+    }
+}

@@ -1,0 +1,116 @@
+//! Masks of many runs become one label map.
+//!
+//! Where two runs of an object meet on a slice, the higher score wins; where two objects claim a voxel, too.
+
+use crate::geometry::{Axis, SliceIndex};
+use crate::prompt::ObjectId;
+use crate::slices;
+use ndarray::{s, Array2, ArrayView2, ArrayViewMut3};
+use std::collections::BTreeMap;
+
+/// A slice's mask, of which only the rows and columns that hold something are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CroppedMask {
+    /// First row and column.
+    pub origin: [usize; 2],
+    pub inside: Array2<bool>,
+}
+
+impl CroppedMask {
+    /// `None` for an empty mask.
+    pub fn new(mask: ArrayView2<bool>) -> Option<Self> {
+        let (mut low, mut high) = ([usize::MAX; 2], [0; 2]);
+        for ((row, column), _) in mask.indexed_iter().filter(|(_, &inside)| inside) {
+            low = [low[0].min(row), low[1].min(column)];
+            high = [high[0].max(row), high[1].max(column)];
+        }
+        (low[0] <= high[0]).then(|| Self {
+            origin: low,
+            inside: mask.slice(s![low[0]..=high[0], low[1]..=high[1]]).to_owned(),
+        })
+    }
+
+    /// Pixels inside.
+    pub fn area(&self) -> usize {
+        self.inside.iter().filter(|&&inside| inside).count()
+    }
+}
+
+/// The best mask so far of every object on every slice.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    masks: BTreeMap<SliceIndex, BTreeMap<ObjectId, (f64, CroppedMask)>>,
+}
+
+impl Assembly {
+    /// Takes a mask if the object has none on this slice, or one of a lower score.
+    pub fn offer(&mut self, object: ObjectId, slice: SliceIndex, score: f64, mask: CroppedMask) {
+        let of_slice = self.masks.entry(slice).or_default();
+        if of_slice.get(&object).is_none_or(|(known, _)| score > *known) {
+            of_slice.insert(object, (score, mask));
+        }
+    }
+
+    /// Slices that hold a mask, rising.
+    pub fn slices(&self) -> impl Iterator<Item = SliceIndex> + '_ {
+        self.masks.keys().copied()
+    }
+
+    /// Score and mask of an object on a slice.
+    pub fn mask(&self, object: ObjectId, slice: SliceIndex) -> Option<&(f64, CroppedMask)> {
+        self.masks.get(&slice)?.get(&object)
+    }
+
+    /// Writes all slices into `labels` [k, j, i]; voxels without an object are left as they are.
+    ///
+    /// A voxel that several objects claim goes to the highest score, at a tie to the lowest object number.
+    pub fn write(&self, axis: Axis, mut labels: ArrayViewMut3<u16>) {
+        for (&slice, objects) in &self.masks {
+            let mut by_score: Vec<_> = objects.iter().collect();
+            by_score.sort_by(|(a, (low, _)), (b, (high, _))| low.total_cmp(high).then(b.cmp(a)));
+            let mut plane = slices::plane_mut(&mut labels, axis, slice);
+            for (object, (_, mask)) in by_score {
+                let ([row, column], (rows, columns)) = (mask.origin, mask.inside.dim());
+                let mut target = plane.slice_mut(s![row..row + rows, column..column + columns]);
+                target.zip_mut_with(&mask.inside, |label, &inside| {
+                    if inside {
+                        *label = object.label();
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{arr2, Array3};
+
+    fn id(label: u16) -> ObjectId {
+        ObjectId::new(label).unwrap()
+    }
+
+    fn mask(rows: [[u8; 3]; 2]) -> CroppedMask {
+        CroppedMask::new(arr2(&rows).mapv(|v| v > 0).view()).unwrap()
+    }
+
+    #[test]
+    fn the_higher_score_wins_between_runs_and_between_objects() {
+        let mut all = Assembly::default();
+        all.offer(id(1), SliceIndex(1), 0.5, mask([[1, 1, 1], [0, 0, 0]]));
+        all.offer(id(1), SliceIndex(1), 0.8, mask([[1, 1, 0], [0, 0, 0]]));
+        all.offer(id(1), SliceIndex(1), 0.6, mask([[0, 0, 0], [1, 1, 1]]));
+        all.offer(id(2), SliceIndex(1), 0.7, mask([[0, 1, 1], [0, 0, 1]]));
+        let mut labels = Array3::zeros((3, 2, 3));
+        all.write(Axis::K, labels.view_mut());
+        assert_eq!(labels.index_axis(ndarray::Axis(0), 1), arr2(&[[1, 1, 2], [0, 0, 2]]));
+        assert_eq!(labels.iter().filter(|&&l| l > 0).count(), 4);
+    }
+
+    #[test]
+    fn an_empty_mask_is_none() {
+        assert_eq!(CroppedMask::new(Array2::from_elem((3, 3), false).view()), None);
+        assert_eq!(mask([[0, 0, 0], [0, 1, 0]]), CroppedMask { origin: [1, 1], inside: arr2(&[[true]]) });
+    }
+}

@@ -1,0 +1,104 @@
+//! Image embeddings of slices, each computed once, as many kept as fit a bound in bytes.
+
+use crate::error::Result;
+use crate::geometry::SliceIndex;
+use crate::model::ImageEmbedding;
+use std::collections::HashMap;
+
+/// Least recently used embeddings are dropped first.
+#[derive(Debug)]
+pub struct EmbeddingCache {
+    limit: usize,
+    used: usize,
+    clock: u64,
+    encoded: usize,
+    kept: HashMap<SliceIndex, (u64, ImageEmbedding)>,
+}
+
+impl EmbeddingCache {
+    /// A cache of at most `limit` bytes; the newest embedding is kept even if it alone is larger.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, used: 0, clock: 0, encoded: 0, kept: HashMap::new() }
+    }
+
+    /// How many embeddings were computed so far.
+    pub fn encoded(&self) -> usize {
+        self.encoded
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.used
+    }
+
+    /// The embedding of `slice`, computed by `encode` if it is not there.
+    pub fn get(&mut self, slice: SliceIndex, encode: impl FnOnce() -> Result<ImageEmbedding>) -> Result<ImageEmbedding> {
+        self.clock += 1;
+        if let Some((last_used, embedding)) = self.kept.get_mut(&slice) {
+            *last_used = self.clock;
+            return Ok(embedding.shallow_clone());
+        }
+        let embedding = encode()?;
+        self.encoded += 1;
+        self.make_room(embedding.bytes());
+        self.used += embedding.bytes();
+        self.kept.insert(slice, (self.clock, embedding.shallow_clone()));
+        Ok(embedding)
+    }
+
+    /// Forgets everything; for a change of axis or intensity.
+    pub fn clear(&mut self) {
+        self.kept.clear();
+        self.used = 0;
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        while self.used + bytes > self.limit {
+            let Some(oldest) = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(&slice, _)| slice) else {
+                return;
+            };
+            if let Some((_, dropped)) = self.kept.remove(&oldest) {
+                self.used -= dropped.bytes();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind, Tensor};
+
+    /// 48 bytes.
+    fn embedding() -> ImageEmbedding {
+        let four = || Tensor::zeros([4], (Kind::Float, Device::Cpu));
+        ImageEmbedding { features: four(), high_resolution: [four(), four()] }
+    }
+
+    #[test]
+    fn each_slice_is_encoded_once_while_it_fits() {
+        let mut cache = EmbeddingCache::new(100);
+        for slice in [1, 2, 1, 2, 1] {
+            cache.get(SliceIndex(slice), || Ok(embedding())).unwrap();
+        }
+        assert_eq!((cache.encoded(), cache.bytes()), (2, 96));
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first_and_the_bound_holds() {
+        let mut cache = EmbeddingCache::new(100);
+        for slice in [1, 2, 1, 3, 1, 2] {
+            cache.get(SliceIndex(slice), || Ok(embedding())).unwrap();
+            assert!(cache.bytes() <= 100);
+        }
+        assert_eq!(cache.encoded(), 4); // 1, 2, 3 and 2 again
+    }
+
+    #[test]
+    fn an_embedding_larger_than_the_bound_is_still_served() {
+        let mut cache = EmbeddingCache::new(10);
+        cache.get(SliceIndex(1), || Ok(embedding())).unwrap();
+        cache.get(SliceIndex(2), || Ok(embedding())).unwrap();
+        assert_eq!(cache.bytes(), 48);
+    }
+}

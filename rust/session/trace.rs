@@ -1,0 +1,74 @@
+//! What a propagation tells while it goes on.
+
+use crate::error::Result;
+use crate::geometry::SliceIndex;
+use crate::prompt::ObjectId;
+use crate::session::CroppedMask;
+use serde::Serialize;
+
+/// One candidate's scores, as in the specification's trace.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CandidateTrace {
+    pub bank: usize,
+    pub window: usize,
+    pub iou: f64,
+    pub object_logit: f64,
+}
+
+/// How one slice was decided.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SliceTrace {
+    pub slice: usize,
+    /// Candidates in the order in which they were tried.
+    pub candidates: Vec<CandidateTrace>,
+    /// Their indices from the best to the worst.
+    pub order: Vec<usize>,
+    pub object: u16,
+    /// The slice from which this run started.
+    pub prompt_slice: usize,
+    /// False where the run ended before this slice.
+    pub accepted: bool,
+    /// Image embedding; 0 where it was there already.
+    pub encode_ms: f64,
+    /// Candidates and the memories of the survivors.
+    pub search_ms: f64,
+}
+
+/// How far a propagation is, in slices times objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub done: usize,
+    /// Falls when a run ends early.
+    pub expected: usize,
+}
+
+/// One slice of one object, as soon as it is known.
+#[derive(Debug)]
+pub struct SliceReport<'a> {
+    pub object: ObjectId,
+    pub slice: SliceIndex,
+    /// `None` where the run ended before this slice.
+    pub mask: Option<&'a CroppedMask>,
+    /// Predicted IoU of the mask; 1 for a mask that the user gave.
+    pub score: f64,
+    pub progress: Progress,
+}
+
+/// Whether the walk goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    Continue,
+    /// Ends the walk; what is done is kept.
+    Stop,
+}
+
+/// Receives slices as they are made; it may end the walk.
+pub trait SliceSink {
+    fn slice(&mut self, report: SliceReport) -> Result<Flow>;
+}
+
+impl<F: FnMut(SliceReport) -> Result<Flow>> SliceSink for F {
+    fn slice(&mut self, report: SliceReport) -> Result<Flow> {
+        self(report)
+    }
+}
