@@ -160,6 +160,29 @@ impl Geometry {
         self.ijk_to_ras.spacing()
     }
 
+    /// An error unless both grids have the same size and their voxels coincide within a hundredth of a voxel.
+    pub fn check_same_grid(&self, other: &Geometry) -> Result<()> {
+        /// Headers store single precision and are written by many hands.
+        const TOLERANCE: f64 = 0.01;
+        if self.dims != other.dims {
+            return Err(Error::invalid(format!("{} and {} voxels, expected one grid", self.dims, other.dims)));
+        }
+        let Spacing(spacing) = other.spacing();
+        let smallest = spacing.into_iter().fold(f64::INFINITY, f64::min);
+        // Both maps are affine: if four corners coincide, everything does.
+        let last = other.dims.0.map(|n| (n - 1) as f64);
+        for corner in [[0., 0., 0.], [last[0], 0., 0.], [0., last[1], 0.], [0., 0., last[2]]] {
+            let (RasPoint(a), RasPoint(b)) = (self.ijk_to_ras.to_ras(corner), other.ijk_to_ras.to_ras(corner));
+            let apart = (0..3).map(|c| (a[c] - b[c]).powi(2)).sum::<f64>().sqrt();
+            if apart > TOLERANCE * smallest {
+                return Err(Error::invalid(format!(
+                    "voxel {corner:?} lies at {a:.3?} mm and at {b:.3?} mm (RAS), expected one grid"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// The axis with the largest spacing, the last at a tie: the one along which a scan was cut into slices.
     pub fn slice_axis(&self) -> Axis {
         let Spacing(s) = self.spacing();

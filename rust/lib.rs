@@ -8,6 +8,7 @@
 //! ```
 
 pub mod error;
+pub mod output;
 pub mod geometry;
 pub mod memory;
 pub mod model;

@@ -14,7 +14,7 @@ mod trace;
 pub use assemble::{Assembly, CroppedMask};
 pub use device::{choose_device, choose_precision, set_threads, DeviceChoice, PrecisionChoice};
 pub use embeddings::EmbeddingCache;
-pub use guard::SharedModel;
+pub use guard::{guarded, SharedModel};
 pub use propagate::{Direction, Outcome, PropagateOptions, Session, Trace};
 pub use run::Prompted;
 pub use trace::{CandidateTrace, Flow, Progress, SliceReport, SliceSink, SliceTrace};

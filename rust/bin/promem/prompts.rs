@@ -1,0 +1,151 @@
+//! Fills a session's prompts from the command line.
+
+use crate::args::{PromptArgument, PromptSlices, Segment};
+use ndarray::ArrayView2;
+use promem::geometry::{SliceIndex, VoxelIndex};
+use promem::prompt::{ObjectId, Prompts};
+use promem::session::Session;
+use promem::volume::{self, LabelMap};
+use promem::{slices, Error, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The object of prompts before which none was named.
+const DEFAULT_OBJECT: u16 = 1;
+
+/// Reads prompt masks, checks everything against the volume and adds it to the session.
+pub fn add(session: &mut Session, arguments: &Segment) -> Result<()> {
+    for (named, prompt) in &arguments.prompts {
+        let object = named.map_or_else(|| ObjectId::new(DEFAULT_OBJECT), Ok)?;
+        match prompt {
+            PromptArgument::Point(voxel, label) => session.prompts_mut().add_point(object, *voxel, *label)?,
+            PromptArgument::Box([a0, b0, a1, b1, slice]) => {
+                let (columns, rows) = session.prompts().axis().in_plane();
+                let axis = session.prompts().axis();
+                let voxel = |column: usize, row: usize| {
+                    let mut index = [0; 3];
+                    (index[columns.index()], index[rows.index()], index[axis.index()]) = (column, row, *slice);
+                    VoxelIndex(index)
+                };
+                session.prompts_mut().add_box(object, voxel(*a0, *b0), voxel(*a1, *b1))?;
+            }
+            PromptArgument::Mask(path) => {
+                let labels = volume::read_labels(path)?;
+                labels.geometry().check_same_grid(session.image().geometry()).map_err(|e| {
+                    e.context(format!("prompt mask `{}` and image `{}`", path.display(), arguments.image.display()))
+                })?;
+                add_mask(session.prompts_mut(), &labels, path, *named, arguments)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn add_mask(
+    prompts: &mut Prompts,
+    labels: &LabelMap,
+    path: &Path,
+    named: Option<ObjectId>,
+    arguments: &Segment,
+) -> Result<()> {
+    let extents = extents(labels, prompts);
+    let found: Vec<u16> = extents.keys().copied().collect();
+    let wanted: Vec<(u16, ObjectId)> = match (arguments.label, named, found.as_slice()) {
+        (_, _, []) => return Err(Error::invalid(format!("prompt mask `{}`: it holds no label", path.display()))),
+        (Some(label), _, found) if !found.contains(&label) => {
+            return Err(Error::invalid(format!(
+                "prompt mask `{}`: it has no label {label}; it has {}",
+                path.display(),
+                list(found)
+            )))
+        }
+        (Some(label), _, _) => vec![(label, object_or_default(named)?)],
+        (None, _, [only]) => vec![(*only, object_or_default(named)?)],
+        (None, None, several) => {
+            several.iter().map(|&label| Ok((label, ObjectId::new(label)?))).collect::<Result<_>>()?
+        }
+        (None, Some(object), several) => {
+            return Err(Error::invalid(format!(
+                "prompt mask `{}`: it has the labels {}; expected --label N to say which is object {object}",
+                path.display(),
+                list(several)
+            )))
+        }
+    };
+    for (label, object) in wanted {
+        let present = &extents[&label];
+        for slice in chosen(&arguments.prompt_slices, present, label)? {
+            let plane = slices::extract(labels.voxels(), prompts.axis(), slice);
+            prompts.add_mask(object, slice, plane.mapv(|voxel| voxel == label))?;
+        }
+    }
+    Ok(())
+}
+
+fn object_or_default(named: Option<ObjectId>) -> Result<ObjectId> {
+    named.map_or_else(|| ObjectId::new(DEFAULT_OBJECT), Ok)
+}
+
+fn list(labels: &[u16]) -> String {
+    labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The slices on which each label occurs, rising.
+fn extents(labels: &LabelMap, prompts: &Prompts) -> BTreeMap<u16, Vec<SliceIndex>> {
+    let mut extents: BTreeMap<u16, Vec<SliceIndex>> = BTreeMap::new();
+    for slice in (0..labels.geometry().dims.along(prompts.axis())).map(SliceIndex) {
+        let plane = slices::extract(labels.voxels(), prompts.axis(), slice);
+        for label in labels_of(plane.view()) {
+            extents.entry(label).or_default().push(slice);
+        }
+    }
+    extents
+}
+
+fn labels_of(plane: ArrayView2<u16>) -> Vec<u16> {
+    let mut labels: Vec<u16> = plane.iter().copied().filter(|&label| label > 0).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    labels
+}
+
+/// The slices to take as prompts. The middle is that of the label's extent; where the label skips it, the nearest slice
+/// that has it.
+fn chosen(wanted: &PromptSlices, present: &[SliceIndex], label: u16) -> Result<Vec<SliceIndex>> {
+    let (first, last) = (present[0], present[present.len() - 1]);
+    match wanted {
+        PromptSlices::All => Ok(present.to_vec()),
+        PromptSlices::Middle => {
+            let middle = SliceIndex((first.0 + last.0) / 2);
+            Ok(present.iter().copied().min_by_key(|slice| slice.distance(middle)).into_iter().collect())
+        }
+        PromptSlices::These(slices) => match slices.iter().find(|slice| !present.contains(slice)) {
+            None => Ok(slices.clone()),
+            Some(slice) => Err(Error::invalid(format!(
+                "prompt mask: label {label} is not on slice {slice}; it lies between slices {first} and {last}"
+            ))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slices(numbers: &[usize]) -> Vec<SliceIndex> {
+        numbers.iter().map(|&n| SliceIndex(n)).collect()
+    }
+
+    #[test]
+    fn the_middle_is_that_of_the_extent_and_skips_gaps() {
+        let middle = |present: &[usize]| chosen(&PromptSlices::Middle, &slices(present), 1).unwrap();
+        assert_eq!(middle(&(12..=25).collect::<Vec<_>>()), slices(&[18]));
+        assert_eq!(middle(&[2, 3, 9, 10]), slices(&[3]));
+    }
+
+    #[test]
+    fn a_slice_without_the_label_is_refused_with_its_extent() {
+        let error = chosen(&PromptSlices::These(slices(&[7])), &slices(&[2, 3]), 4).unwrap_err();
+        assert!(error.to_string().ends_with("label 4 is not on slice 7; it lies between slices 2 and 3"), "{error}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Files that appear whole or not at all.
+//!
+//! Bytes go to a temporary file beside the target, reach the disk, and take the target's name in one step. Knows nothing of
+//! what is written.
+
+use crate::error::{Error, Result};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// What happens to a file that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overwrite {
+    Refuse,
+    Replace,
+}
+
+/// Refuses a target that cannot be written, before any work is done for it.
+pub fn check(path: &Path, overwrite: Overwrite) -> Result<()> {
+    let shown = path.display();
+    let folder = folder(path);
+    if path.file_name().is_none() || path.is_dir() {
+        return Err(Error::invalid(format!("output `{shown}`: is a folder, expected a file name")));
+    }
+    if !folder.is_dir() {
+        return Err(Error::invalid(format!("output `{shown}`: there is no folder `{}`", folder.display())));
+    }
+    if overwrite == Overwrite::Refuse && path.exists() {
+        return Err(Error::invalid(format!("output `{shown}` exists already; --force overwrites it")));
+    }
+    Ok(())
+}
+
+/// Writes a file through `fill`; after an error the target is as it was.
+pub fn write(path: &Path, overwrite: Overwrite, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    check(path, overwrite)?;
+    let failed = |e: std::io::Error| Error::io(format!("cannot write `{}`", path.display()), e);
+    let mut temporary = tempfile::Builder::new().prefix(".promem-").tempfile_in(folder(path)).map_err(failed)?;
+    let mut buffered = BufWriter::new(temporary.as_file_mut());
+    fill(&mut buffered)?;
+    buffered.flush().map_err(failed)?;
+    drop(buffered);
+    share(temporary.as_file()).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    match overwrite {
+        Overwrite::Replace => temporary.persist(path).map_err(|e| failed(e.error))?,
+        // Another process may have made the file since the check.
+        Overwrite::Refuse => temporary.persist_noclobber(path).map_err(|e| failed(e.error))?,
+    };
+    Ok(())
+}
+
+/// Temporary files are made for their owner alone; a result is for whom the folder is for.
+#[cfg(unix)]
+fn share(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn share(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mask.nii");
+        std::fs::write(&path, "old").unwrap();
+        let outcome = write(&path, Overwrite::Replace, |out| {
+            out.write_all(b"half").unwrap();
+            Err(Error::invalid("stop"))
+        });
+        assert!(outcome.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["mask.nii"]);
+    }
+
+    #[test]
+    fn an_existing_file_is_kept_unless_replacing_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mask.nii");
+        let new = |out: &mut dyn Write| out.write_all(b"new").map_err(|e| Error::io("write", e));
+        write(&path, Overwrite::Refuse, new).unwrap();
+        let error = write(&path, Overwrite::Refuse, new).unwrap_err();
+        assert!(error.to_string().contains("exists already; --force"), "{error}");
+        write(&path, Overwrite::Replace, new).unwrap();
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = check(Path::new("no/such/folder/mask.nii"), Overwrite::Refuse).unwrap_err();
+        assert!(error.to_string().contains("there is no folder `no/such/folder`"), "{error}");
+    }
+}
