@@ -60,7 +60,7 @@ fn network(name: &str) -> Result<Config> {
     })
 }
 
-/// An ellipsoid by centre and radii, in millimetres from the middle of the scan.
+/// An ellipsoid by centre and radii, in RAS millimetres from the middle of the scan: the liver lies at negative x.
 struct Ellipsoid {
     centre: [f64; 3],
     radii: [f64; 3],
@@ -98,16 +98,15 @@ fn phantom() -> Result<(Volume<f32>, LabelMap)> {
     let Dims([ni, nj, nk]) = DIMS;
     let [si, sj, sk] = SPACING;
     let half = [ni as f64 * si / 2.0, nj as f64 * sj / 2.0, nk as f64 * sk / 2.0];
-    // The first voxel is right anterior inferior... of the patient's left: x and y fall along i and j, as in CT.
+    // i runs to the patient's left, j to posterior, as in a CT from a DICOM series.
     let ijk_to_ras = IjkToRas([[-si, 0., 0., half[0]], [0., -sj, 0., half[1]], [0., 0., sk, -half[2]]]);
     let geometry = Geometry { dims: DIMS, ijk_to_ras };
     let mut image = Array3::zeros((nk, nj, ni));
     let mut mask = Array3::zeros((nk, nj, ni));
     for ((k, j, i), voxel) in image.indexed_iter_mut() {
-        let ras = ijk_to_ras.to_ras([i as f64, j as f64, k as f64]).0;
-        let point = [-ras[0], ras[1], ras[2]]; // mirrored, so that the liver lies on the patient's right
-        let liver = LIVER.iter().any(|lobe| lobe.contains([-point[0], point[1], point[2]]));
-        let organ = ORGANS.iter().rev().find(|(shape, _)| shape.contains([-point[0], point[1], point[2]]));
+        let point = ijk_to_ras.to_ras([i as f64, j as f64, k as f64]).0;
+        let liver = LIVER.iter().any(|lobe| lobe.contains(point));
+        let organ = ORGANS.iter().rev().find(|(shape, _)| shape.contains(point));
         let hounsfield = match organ {
             _ if liver && organ.is_none_or(|(_, hu)| *hu < 300.0) => LIVER_HU,
             Some((_, hu)) => *hu,
