@@ -1,1 +1,231 @@
+//! Scans and label maps: voxels and their place in the patient, never apart.
+//!
+//! In: files. Out: volumes, and label maps back into files. A volume that is read is finite, three-dimensional and has an
+//! invertible map to patient space; everything else is refused with a reason.
 
+mod encoding;
+pub mod nifti;
+mod nifti_write;
+pub mod nrrd;
+mod nrrd_write;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::{Dims, Geometry};
+use crate::output;
+use encoding::Encoding;
+use nifti::NiftiForms;
+use ndarray::{Array3, ArrayView3, ArrayViewMut3};
+use std::io::Read;
+use std::path::Path;
+
+pub use crate::output::Overwrite;
+
+/// Voxels [k, j, i], i fastest, and where they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Volume<T> {
+    geometry: Geometry,
+    voxels: Array3<T>,
+    /// What the NIfTI header said, so that it can be written back bit by bit.
+    forms: Option<NiftiForms>,
+}
+
+/// A label per voxel; 0 is the background.
+pub type LabelMap = Volume<u16>;
+
+/// A label's name, for formats that keep one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    pub label: u16,
+    pub name: String,
+}
+
+impl<T> Volume<T> {
+    /// `voxels` is [k, j, i]; it must have the size that `geometry` says, and the map to patient space an inverse.
+    pub fn new(geometry: Geometry, voxels: Array3<T>) -> Result<Self> {
+        geometry.dims.checked_len()?;
+        let Dims([i, j, k]) = geometry.dims;
+        if voxels.dim() != (k, j, i) || !voxels.is_standard_layout() {
+            return Err(Error::invalid(format!(
+                "voxels of shape {:?}, expected [{k}, {j}, {i}] in memory order",
+                voxels.dim()
+            )));
+        }
+        check_affine(&geometry)?;
+        Ok(Self { geometry, voxels, forms: None })
+    }
+
+    fn with_forms(mut self, forms: Option<NiftiForms>) -> Self {
+        self.forms = forms;
+        self
+    }
+
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// [k, j, i]
+    pub fn voxels(&self) -> ArrayView3<'_, T> {
+        self.voxels.view()
+    }
+
+    /// [k, j, i]
+    pub fn voxels_mut(&mut self) -> ArrayViewMut3<'_, T> {
+        self.voxels.view_mut()
+    }
+
+    /// What the NIfTI header said, if the volume came from one.
+    pub fn forms(&self) -> Option<&NiftiForms> {
+        self.forms.as_ref()
+    }
+}
+
+impl LabelMap {
+    /// All background, on another volume's grid.
+    pub fn empty_like<T>(other: &Volume<T>) -> Self {
+        let voxels = Array3::zeros(other.voxels.dim());
+        Self { geometry: other.geometry.clone(), voxels, forms: other.forms.clone() }
+    }
+}
+
+fn check_affine(geometry: &Geometry) -> Result<()> {
+    let finite = geometry.ijk_to_ras.0.iter().flatten().all(|v| v.is_finite());
+    let spacing = geometry.spacing().0;
+    // Three axes within a hundredth of a degree of one plane leave no volume.
+    let volume = geometry.ijk_to_ras.determinant().abs() / (spacing[0] * spacing[1] * spacing[2]);
+    if finite && spacing.iter().all(|&s| s > 0.0) && volume > 1e-4 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Format,
+        format!("the map from voxels to patient space has no inverse: {:?}", geometry.ijk_to_ras.0),
+    ))
+}
+
+/// Reads a scan; intensities are rescaled as the header says.
+///
+/// # Errors
+/// `Io`, `Format` for broken files, `Unsupported` for 4-D, complex, RGB, non-finite or empty data.
+pub fn read_image(path: &Path) -> Result<Volume<f32>> {
+    named(path, read(path, Encoding::decode_finite))
+}
+
+/// Reads a label map: whole numbers from 0 to 65535.
+///
+/// # Errors
+/// As [`read_image`]; `Format` where a value is no label.
+pub fn read_labels(path: &Path) -> Result<LabelMap> {
+    named(path, read(path, Encoding::decode_labels))
+}
+
+type Decode<T> = fn(&Encoding, &[u8]) -> Result<Vec<T>>;
+
+/// Voxels still encoded, with everything that the header says of them.
+struct RawVolume {
+    geometry: Geometry,
+    forms: Option<NiftiForms>,
+    encoding: Encoding,
+    bytes: Vec<u8>,
+}
+
+fn read<T>(path: &Path, decode: Decode<T>) -> Result<Volume<T>> {
+    let raw = match sniff(path)? {
+        FileFormat::Nifti => nifti::read(path)?,
+        FileFormat::Nrrd => nrrd::read(path)?,
+    };
+    let Dims([i, j, k]) = raw.geometry.dims;
+    let voxels = decode(&raw.encoding, &raw.bytes)?;
+    let voxels = Array3::from_shape_vec((k, j, i), voxels)
+        .map_err(|e| Error::new(ErrorKind::Format, "the data does not fill the volume").with_source(e))?;
+    Ok(Volume::new(raw.geometry, voxels)?.with_forms(raw.forms))
+}
+
+fn named<T>(path: &Path, outcome: Result<T>) -> Result<T> {
+    outcome.map_err(|e| e.context(format!("`{}`", path.display())))
+}
+
+enum FileFormat {
+    Nifti,
+    Nrrd,
+}
+
+/// The format, by content where it has a mark, else by name.
+fn sniff(path: &Path) -> Result<FileFormat> {
+    if path.is_dir() {
+        return Err(Error::new(ErrorKind::Unsupported, "is a folder; expected a NIfTI or NRRD file"));
+    }
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| Error::io("cannot open", e))?;
+    file.take(8).read_to_end(&mut start).map_err(|e| Error::io("cannot read", e))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    if start.is_empty() {
+        Err(Error::new(ErrorKind::Format, "the file is empty"))
+    } else if start.starts_with(b"NRRD") {
+        Ok(FileFormat::Nrrd)
+    } else if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz"]) {
+        Ok(FileFormat::Nifti)
+    } else {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "neither NIfTI (.nii, .nii.gz, .hdr with .img) nor NRRD (.nrrd, .nhdr, .seg.nrrd)",
+        ))
+    }
+}
+
+/// The formats a label map can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OutputFormat {
+    Nifti,
+    NiftiGz,
+    Nrrd,
+    SegNrrd,
+}
+
+fn output_format(path: &Path) -> Result<OutputFormat> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let known = [
+        (".nii.gz", OutputFormat::NiftiGz),
+        (".nii", OutputFormat::Nifti),
+        (".seg.nrrd", OutputFormat::SegNrrd),
+        (".nrrd", OutputFormat::Nrrd),
+    ];
+    known.into_iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| format).ok_or_else(|| {
+        Error::invalid(format!("output `{}`: expected .nii, .nii.gz, .seg.nrrd or .nrrd", path.display()))
+    })
+}
+
+/// Refuses a label map's target that cannot be written, before any work is done for it.
+pub fn check_output(path: &Path, overwrite: Overwrite) -> Result<()> {
+    output_format(path)?;
+    output::check(path, overwrite)
+}
+
+/// Writes a label map as `.nii`, `.nii.gz`, `.nrrd` or Slicer's `.seg.nrrd`, by the path's ending. `segments` name the
+/// labels; labels without one get a name of their number.
+///
+/// # Errors
+/// `InvalidInput` for an unknown ending or an existing file, `Io`; after an error the target is as it was.
+pub fn write_labels(path: &Path, labels: &LabelMap, overwrite: Overwrite, segments: &[Segment]) -> Result<()> {
+    let format = output_format(path)?;
+    output::write(path, overwrite, |out| match format {
+        OutputFormat::Nifti | OutputFormat::NiftiGz => {
+            let narrow = labels.voxels.iter().all(|&label| label <= u16::from(u8::MAX));
+            let encoding = Encoding::little_endian(if narrow { "uint8" } else { "uint16" });
+            nifti_write::write(out, labels, &encoding, format == OutputFormat::NiftiGz)
+        }
+        OutputFormat::Nrrd => nrrd_write::write(out, labels, None),
+        OutputFormat::SegNrrd => nrrd_write::write(out, labels, Some(segments)),
+    })
+}
+
+/// Writes a scan as NIfTI: int16 where every value is such a number, else float32.
+pub fn write_image(path: &Path, image: &Volume<f32>, overwrite: Overwrite) -> Result<()> {
+    let gzip = match output_format(path)? {
+        OutputFormat::Nifti => false,
+        OutputFormat::NiftiGz => true,
+        _ => return Err(Error::invalid(format!("output `{}`: expected .nii or .nii.gz", path.display()))),
+    };
+    let whole = |v: &f32| v.fract() == 0.0 && (f32::from(i16::MIN)..=f32::from(i16::MAX)).contains(v);
+    let kind = if image.voxels.iter().all(whole) { "int16" } else { "float" };
+    output::write(path, overwrite, |out| nifti_write::write(out, image, &Encoding::little_endian(kind), gzip))
+}

@@ -1,0 +1,145 @@
+//! From a scan's values to the 0..1 that the network sees.
+
+use crate::error::{Error, Result};
+use ndarray::ArrayView3;
+use std::str::FromStr;
+
+/// Which values are worth seeing. `auto | soft | lung | bone | brain | WIDTH,LEVEL`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Window {
+    /// 0.5 to 99.5 percentile of the voxels that are not background.
+    Auto,
+    WidthLevel {
+        width: f64,
+        level: f64,
+    },
+}
+
+impl Window {
+    /// CT presets in Hounsfield units, as radiology viewers have them.
+    pub const SOFT: Window = Window::WidthLevel { width: 400.0, level: 40.0 };
+    pub const LUNG: Window = Window::WidthLevel { width: 1500.0, level: -600.0 };
+    pub const BONE: Window = Window::WidthLevel { width: 1800.0, level: 400.0 };
+    pub const BRAIN: Window = Window::WidthLevel { width: 80.0, level: 40.0 };
+
+    /// The values that become 0 and 1 in this volume.
+    pub fn resolve(self, voxels: ArrayView3<f32>) -> IntensityRange {
+        match self {
+            Window::Auto => automatic(voxels),
+            Window::WidthLevel { width, level } => {
+                IntensityRange { low: (level - width / 2.0) as f32, high: (level + width / 2.0) as f32 }
+            }
+        }
+    }
+}
+
+impl FromStr for Window {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Window::Auto),
+            "soft" => Ok(Window::SOFT),
+            "lung" => Ok(Window::LUNG),
+            "bone" => Ok(Window::BONE),
+            "brain" => Ok(Window::BRAIN),
+            _ => {
+                let numbers: Vec<f64> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
+                match numbers[..] {
+                    [width, level] if text.split(',').count() == 2 && width > 0.0 && width.is_finite() && level.is_finite() => {
+                        Ok(Window::WidthLevel { width, level })
+                    }
+                    _ => Err(Error::invalid(format!(
+                        "window `{text}`: expected auto, soft, lung, bone, brain or WIDTH,LEVEL with a positive width"
+                    ))),
+                }
+            }
+        }
+    }
+}
+
+/// The values that become 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IntensityRange {
+    pub low: f32,
+    pub high: f32,
+}
+
+impl IntensityRange {
+    /// Linear between low and high, clamped. A range without width maps everything to 0.
+    pub fn apply(&self, value: f32) -> f32 {
+        let width = self.high - self.low;
+        if width > 0.0 {
+            ((value - self.low) / width).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+const PERCENTILES: [f64; 2] = [0.005, 0.995];
+/// A minimum that so large a share of the voxels has is padding or air, not anatomy.
+const BACKGROUND_SHARE: f64 = 0.01;
+/// Percentiles of more voxels than this are taken from evenly spread ones.
+const SAMPLE: usize = 4_000_000;
+
+/// Scanners fill what they did not measure with the lowest value (0 in MR, -1024 or less in CT): where at least 1 % of
+/// the voxels share the minimum, they are left out.
+fn automatic(voxels: ArrayView3<f32>) -> IntensityRange {
+    let step = voxels.len().div_ceil(SAMPLE).max(1);
+    let mut values: Vec<f32> = voxels.iter().copied().step_by(step).filter(|v| v.is_finite()).collect();
+    values.sort_unstable_by(f32::total_cmp);
+    let Some(&minimum) = values.first() else {
+        return IntensityRange { low: 0.0, high: 0.0 };
+    };
+    let background = values.partition_point(|&v| v <= minimum);
+    let spike = background as f64 >= BACKGROUND_SHARE * values.len() as f64 && background < values.len();
+    let foreground = if spike { &values[background..] } else { &values[..] };
+    let at = |share: f64| foreground[(share * (foreground.len() - 1) as f64).round() as usize];
+    let [low, high] = PERCENTILES.map(at);
+    if low < high {
+        IntensityRange { low, high }
+    } else {
+        IntensityRange { low: values[0], high: values[values.len() - 1] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+
+    #[test]
+    fn width_and_level_map_to_zero_and_one() {
+        let range = "400,40".parse::<Window>().unwrap().resolve(Array3::zeros((1, 1, 1)).view());
+        assert_eq!(range, IntensityRange { low: -160.0, high: 240.0 });
+        assert_eq!([-500.0, -160.0, 40.0, 240.0, 900.0].map(|v| range.apply(v)), [0.0, 0.0, 0.5, 1.0, 1.0]);
+        assert_eq!("soft".parse::<Window>().unwrap(), Window::SOFT);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bad in ["", "400", "400,40,3", "0,40", "-5,1", "nan,1", "inf,0", "Soft", "400,x,40"] {
+            assert!(bad.parse::<Window>().is_err(), "`{bad}` was accepted");
+        }
+    }
+
+    #[test]
+    fn padding_and_outliers_do_not_set_the_range() {
+        let volume = Array3::from_shape_fn((10, 10, 100), |(k, j, i)| match k * 1000 + j * 100 + i {
+            0..=4999 => -2000.0,
+            9999 => 1e6,
+            n => (n % 100) as f32,
+        });
+        let range = Window::Auto.resolve(volume.view());
+        assert_eq!(range, IntensityRange { low: 0.0, high: 99.0 });
+    }
+
+    #[test]
+    fn a_constant_volume_has_a_range_that_maps_to_zero() {
+        let volume = Array3::from_elem((2, 2, 2), 7.0);
+        assert_eq!(Window::Auto.resolve(volume.view()).apply(7.0), 0.0);
+        let two_values = Array3::from_shape_fn((2, 2, 2), |(k, _, _)| k as f32);
+        assert_eq!(Window::Auto.resolve(two_values.view()).apply(1.0), 1.0);
+    }
+}
