@@ -272,9 +272,9 @@ mod tests {
     fn network() -> nn::VarStore {
         let store = nn::VarStore::new(Device::Cpu);
         let root = store.root();
-        (&root / "memory_encoder" / "out_proj").zeros("weight", &[2, 3, 1, 1]);
-        (&root / "memory_encoder" / "out_proj").zeros("bias", &[2]);
-        root.zeros("no_mem_embed", &[1, 1, 4]);
+        let _ = (&root / "memory_encoder" / "out_proj").zeros("weight", &[2, 3, 1, 1]);
+        let _ = (&root / "memory_encoder" / "out_proj").zeros("bias", &[2]);
+        let _ = root.zeros("no_mem_embed", &[1, 1, 4]);
         store
     }
 
@@ -363,10 +363,7 @@ mod tests {
                 state.insert(key, tensor).unwrap();
             }
             let error = load_strict(&mut store, state).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "1 weight not finite (NaN or infinity): `memory_encoder.out_proj.bias`"
-            );
+            assert_eq!(error.to_string(), "1 weight not finite (NaN or infinity): `memory_encoder.out_proj.bias`");
             assert_eq!(sum_of_squares(&store), 0.0);
         }
     }
