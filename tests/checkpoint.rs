@@ -488,8 +488,18 @@ fn every_bad_safetensors_file_gives_its_own_line() {
         (with_header(&tensor("[1]", "I64", 8), 8), Checkpoint, "weight `a`: found I64, expected f32, f16 or bf16"),
         (with_header("{\"a\":", 0), Format, "the header is damaged"),
         (with_header("{}", 0), Checkpoint, "no weights at all"),
-        (with_header(&meta("promem.format", "2"), 0), Unsupported, "promem.format is 2, expected 1"),
+        (with_header(&meta("promem.format", "2"), 0), Unsupported, r#"promem.format is "2", expected 1"#),
         (with_header(&meta("promem.config", "tiny"), 0), Checkpoint, "metadata `promem.config` is not a configuration"),
+        (
+            with_header(&tensor("[1]", "F32", 4).replace("\"a\"", r#""a\n\u001b[2J""#), 4),
+            Format,
+            "the name of a weight is too long or holds control characters",
+        ),
+        (
+            with_header(&meta("promem.config", r#"{\"a\\nb\":1}"#), 0),
+            Checkpoint,
+            "metadata `promem.config` is not a configuration",
+        ),
         (huge, Format, "an unknown kind of file"),
         (large, Format, "the header has 15728640 bytes, but the file only 15; the file breaks off"),
     ];

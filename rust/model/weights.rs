@@ -38,9 +38,12 @@ impl StateDict {
     /// Adds one weight.
     ///
     /// # Errors
-    /// The name is taken, or the tensor is not f32, f16 or bf16 on the CPU.
+    /// The name is taken or unprintable, or the tensor is not f32, f16 or bf16 on the CPU.
     pub fn insert(&mut self, key: impl Into<String>, tensor: Tensor) -> Result<()> {
         let key = key.into();
+        if !is_printable(&key) {
+            return Err(checkpoint("the name of a weight is too long or holds control characters".into()));
+        }
         if !matches!(tensor.kind(), Kind::Float | Kind::Half | Kind::BFloat16) {
             return Err(checkpoint(format!(
                 "weight `{key}`: found {}, expected f32, f16 or bf16",
@@ -176,6 +179,12 @@ fn first_few(items: &[String], separator: &str) -> String {
         let _ = write!(text, "{separator}and {} more", items.len() - NAMES_PER_REPORT);
     }
     text
+}
+
+/// Whether a name from a file may stand in a message: a forged one must not break the line or steer a terminal.
+pub(super) fn is_printable(name: &str) -> bool {
+    const LONGEST: usize = 300;
+    name.len() <= LONGEST && !name.chars().any(char::is_control)
 }
 
 fn checkpoint(message: String) -> Error {

@@ -6,6 +6,7 @@
 //! bombs: an entry is as large as its bytes in the file, and [`Archive::read`] gives out no more bytes than the file has.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::weights::is_printable;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -123,7 +124,8 @@ fn parse_directory(directory: &[u8], count: u64) -> Result<BTreeMap<String, Entr
             (_, 0) if packed == size => None,
             _ => Some("compressed"),
         };
-        let name = String::from_utf8(name.to_vec()).map_err(|_| broken_directory())?;
+        let name =
+            std::str::from_utf8(name).ok().filter(|name| is_printable(name)).ok_or_else(broken_directory)?.to_owned();
         if let Some(_earlier) = entries.insert(name.clone(), Entry { header, size, crc, obstacle }) {
             return Err(format(format!("two entries `{name}`")));
         }

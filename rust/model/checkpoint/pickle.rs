@@ -10,6 +10,7 @@
 //! [`SIZE_LIMIT`]. A cycle is possible, so readers go down by a fixed number of steps.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::weights::is_printable;
 use std::collections::HashMap;
 
 /// The largest published network needs 0.2 MB; three times that with the state of an optimizer.
@@ -452,6 +453,9 @@ impl<'a> Machine<'a> {
             _ => PROGRAM_RUNNERS.contains(&package),
         };
         let full = format!("{module}.{name}");
+        if !is_printable(&full) {
+            return Err(contradiction());
+        }
         if runs_programs {
             return Err(only_tensors(&format!("`{full}`")));
         }

@@ -9,7 +9,7 @@ use super::archive::Archive;
 use super::pickle::{only_tensors, Id, Pickle, SIZE_LIMIT};
 use super::Layout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::weights::StateDict;
+use crate::model::weights::{is_printable, StateDict};
 use std::collections::HashMap;
 use std::fs::File;
 use tch::{Kind, Tensor};
@@ -47,6 +47,9 @@ pub(super) fn read(file: File, length: u64) -> Result<PyTorchFile> {
         let key = pickle
             .text(key)
             .ok_or_else(|| only_tensors(&format!("{} as the name of a weight", pickle.describe(key))))?;
+        if !is_printable(key) {
+            return Err(broken("the name of a weight is too long or holds control characters"));
+        }
         let tensor = reader.tensor(value).map_err(|e| e.context(format_args!("weight `{key}`")))?;
         state.insert(key, tensor)?;
     }
@@ -80,7 +83,8 @@ fn weights_part(pickle: &Pickle) -> Result<(Layout, Items<'_>, Vec<String>)> {
             if let Some((_, value)) = calls.filter(|_| top.len() == 1) {
                 return Err(only_tensors(&pickle.describe(*value)));
             }
-            let names: Vec<String> = others().take(5).map(|key| format!("`{key}`")).collect();
+            let names: Vec<String> =
+                others().filter(|key| is_printable(key)).take(5).map(|key| format!("`{key}`")).collect();
             Err(Error::new(
                 ErrorKind::Checkpoint,
                 format!("found the entries {}; expected `{WEIGHTS}`, or the weights themselves", names.join(", ")),
@@ -169,6 +173,9 @@ impl Reader<'_> {
         let (Some(key), Some(values)) = (pickle.text(*key), pickle.int(*values)) else {
             return Err(broken("its storage is not described as PyTorch does"));
         };
+        if !is_printable(key) {
+            return Err(broken("its storage is not described as PyTorch does"));
+        }
         if let Some((known, tensor)) = self.storages.get(key) {
             if *known != kind || tensor.size()[0] != values {
                 return Err(broken(format!("storage `{key}` is described in two ways")));

@@ -4,6 +4,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::config::{Config, Size, Version, SIZE_MULTIPLE};
+use crate::model::weights::is_printable;
 use std::collections::{BTreeMap, BTreeSet};
 
 const PATCH_EMBED: &str = "image_encoder.trunk.patch_embed.proj.weight";
@@ -33,6 +34,9 @@ pub fn recognise(shapes: &BTreeMap<String, Vec<i64>>) -> Result<Config> {
 
 /// Says whether a configuration that a file carries fits its weights, and is one a network can be built from.
 pub(super) fn check(config: &Config, shapes: &BTreeMap<String, Vec<i64>>) -> Result<()> {
+    if !is_printable(&config.name) {
+        return Err(unknown("configuration: its name is too long or holds control characters".into()));
+    }
     let trunk = &config.trunk;
     let numbers = [
         ("embed_dim", trunk.embed_dim),

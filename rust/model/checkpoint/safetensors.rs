@@ -6,7 +6,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::config::Config;
-use crate::model::weights::StateDict;
+use crate::model::weights::{is_printable, StateDict};
 use ::safetensors::tensor::Metadata;
 use ::safetensors::Dtype;
 use serde_json::{json, Map, Value};
@@ -57,7 +57,7 @@ pub(super) fn read(mut file: File, length: u64) -> Result<SafetensorsFile> {
     file.read_exact(&mut header).map_err(disk)?;
     // The crate examines on the way that the tensors lie one after another and are as large as their shapes say.
     let header: Metadata =
-        serde_json::from_slice(&header).map_err(|e| broken("the header is damaged").with_source(e))?;
+        serde_json::from_slice(&header).map_err(|e| broken("the header is damaged").with_source(one_line(&e)))?;
     let expected = (LENGTH_SIZE + header_size).checked_add(header.data_len() as u64);
     if expected != Some(length) {
         return Err(broken(format!(
@@ -68,14 +68,18 @@ pub(super) fn read(mut file: File, length: u64) -> Result<SafetensorsFile> {
     }
     let mut metadata: BTreeMap<String, String> = header.metadata().iter().flatten().map(own).collect();
     if let Some(format) = metadata.get(FORMAT).filter(|format| *format != FORMAT_NUMBER) {
-        let message = format!("{FORMAT} is {format}, expected {FORMAT_NUMBER}; the file is of another release");
+        let message = format!("{FORMAT} is {format:.20?}, expected {FORMAT_NUMBER}; the file is of another release");
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
     let config = metadata.remove(CONFIG).map(|text| serde_json::from_str(&text)).transpose().map_err(|e| {
-        Error::new(ErrorKind::Checkpoint, format!("metadata `{CONFIG}` is not a configuration")).with_source(e)
+        Error::new(ErrorKind::Checkpoint, format!("metadata `{CONFIG}` is not a configuration"))
+            .with_source(one_line(&e))
     })?;
     let mut state = StateDict::new();
     for key in header.offset_keys() {
+        if !is_printable(&key) {
+            return Err(broken("the name of a weight is too long or holds control characters"));
+        }
         let info = header.info(&key).ok_or_else(|| broken("the header is damaged"))?;
         let kind = match info.dtype {
             Dtype::F32 => Kind::Float,
@@ -95,6 +99,11 @@ pub(super) fn read(mut file: File, length: u64) -> Result<SafetensorsFile> {
         state.insert(key, Tensor::f_from_data_size(&bytes, &size, kind).map_err(compute)?)?;
     }
     Ok(SafetensorsFile { state, config, metadata })
+}
+
+/// The parser repeats names from the file in its messages.
+fn one_line(error: &serde_json::Error) -> String {
+    error.to_string().escape_debug().take(200).collect()
 }
 
 fn own((key, value): (&String, &String)) -> (String, String) {
