@@ -8,10 +8,10 @@
 //! ```
 
 pub mod error;
-pub mod output;
 pub mod geometry;
 pub mod memory;
 pub mod model;
+pub mod output;
 pub mod prompt;
 pub mod session;
 pub mod slices;

@@ -4,6 +4,7 @@
 //! what is written.
 
 use crate::error::{Error, Result};
+#[cfg(unix)]
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -35,31 +36,30 @@ pub fn check(path: &Path, overwrite: Overwrite) -> Result<()> {
 pub fn write(path: &Path, overwrite: Overwrite, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     check(path, overwrite)?;
     let failed = |e: std::io::Error| Error::io(format!("cannot write `{}`", path.display()), e);
-    let mut temporary = tempfile::Builder::new().prefix(".promem-").tempfile_in(folder(path)).map_err(failed)?;
+    let mut temporary = temporary_in(folder(path)).map_err(failed)?;
     let mut buffered = BufWriter::new(temporary.as_file_mut());
     fill(&mut buffered)?;
     buffered.flush().map_err(failed)?;
     drop(buffered);
-    share(temporary.as_file()).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
     match overwrite {
         Overwrite::Replace => temporary.persist(path).map_err(|e| failed(e.error))?,
         // Another process may have made the file since the check.
         Overwrite::Refuse => temporary.persist_noclobber(path).map_err(|e| failed(e.error))?,
     };
+    // The new name is on the disk when the folder is. Windows cannot open folders and does not need it.
+    #[cfg(unix)]
+    File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(())
 }
 
-/// Temporary files are made for their owner alone; a result is for whom the folder is for.
-#[cfg(unix)]
-fn share(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn share(_: &File) -> std::io::Result<()> {
-    Ok(())
+fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".promem-").suffix(".part");
+    // A temporary file is private by default; this one becomes an ordinary file. The umask still applies.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 fn folder(path: &Path) -> &Path {

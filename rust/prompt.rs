@@ -65,9 +65,7 @@ pub struct SlicePrompt {
 impl SlicePrompt {
     /// Whether it says where the object is, not only where it is not.
     fn is_positive(&self) -> bool {
-        self.bounds.is_some()
-            || self.mask.is_some()
-            || self.points.iter().any(|p| p.label == PointLabel::Foreground)
+        self.bounds.is_some() || self.mask.is_some() || self.points.iter().any(|p| p.label == PointLabel::Foreground)
     }
 }
 

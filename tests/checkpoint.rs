@@ -2,9 +2,10 @@
 //!
 //! The `.pt.bin` fixtures are made by `tests/fixtures/make_pt.py`.
 
-use promem::model::checkpoint::{self, describe, read, recognise, write_safetensors, Existing, Layout};
+use promem::model::checkpoint::{self, describe, read, recognise, write_safetensors, Layout};
 use promem::model::config::{Config, Size, Version};
 use promem::model::weights::{load_strict, StateDict};
+use promem::output::Overwrite;
 use promem::ErrorKind;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -119,7 +120,7 @@ fn our_own_files_come_back_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("toy.safetensors");
     let (config, state) = toy_state();
-    write_safetensors(&path, &config, &state, &origin(), Existing::Refuse).unwrap();
+    write_safetensors(&path, &config, &state, &origin(), Overwrite::Refuse).unwrap();
     let back = read(&path).unwrap();
     assert_eq!(back.layout, Layout::Safetensors);
     assert_eq!(back.config, config);
@@ -128,7 +129,7 @@ fn our_own_files_come_back_bit_for_bit() {
     assert_same(&back.state, &state);
 
     let again = folder.path().join("again.safetensors");
-    write_safetensors(&again, &back.config, &back.state, &origin(), Existing::Refuse).unwrap();
+    write_safetensors(&again, &back.config, &back.state, &origin(), Overwrite::Refuse).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     assert_eq!(bytes, std::fs::read(&again).unwrap(), "the same weights give the same bytes");
     let independent = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -143,7 +144,7 @@ fn values_that_are_not_finite_survive_writing_so_that_loading_can_refuse_them() 
     let (config, mut state) = toy_state();
     let bits = [0x7fc0_1234u32, 0x8000_0000, 0x0000_0001, 0xff80_0000].map(f32::from_bits);
     state.insert("odd", Tensor::from_slice(&bits)).unwrap();
-    write_safetensors(&path, &config, &state, &origin(), Existing::Refuse).unwrap();
+    write_safetensors(&path, &config, &state, &origin(), Overwrite::Refuse).unwrap();
     let back: Vec<f32> = Vec::try_from(read(&path).unwrap().state.get("odd").unwrap()).unwrap();
     assert_eq!(back.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits.map(f32::to_bits));
 }
@@ -154,10 +155,10 @@ fn an_existing_file_is_replaced_only_when_told() {
     let path = folder.path().join("toy.safetensors");
     std::fs::write(&path, "precious").unwrap();
     let (config, state) = toy_state();
-    let error = write_safetensors(&path, &config, &state, &origin(), Existing::Refuse).unwrap_err();
+    let error = write_safetensors(&path, &config, &state, &origin(), Overwrite::Refuse).unwrap_err();
     assert_eq!(error.to_string(), format!("`{}` exists", path.display()));
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
-    write_safetensors(&path, &config, &state, &origin(), Existing::Replace).unwrap();
+    write_safetensors(&path, &config, &state, &origin(), Overwrite::Replace).unwrap();
     assert_same(&read(&path).unwrap().state, &state);
 }
 
@@ -165,7 +166,7 @@ fn an_existing_file_is_replaced_only_when_told() {
 fn a_folder_that_is_not_there_is_an_error_of_the_system() {
     let (config, state) = toy_state();
     let path = Path::new("/no/such/folder/toy.safetensors");
-    let error = write_safetensors(path, &config, &state, &origin(), Existing::Refuse).unwrap_err();
+    let error = write_safetensors(path, &config, &state, &origin(), Overwrite::Refuse).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().starts_with("cannot write `/no/such/folder/toy.safetensors`: "), "{error}");
 }
@@ -176,7 +177,7 @@ fn a_configuration_that_does_not_fit_its_weights_is_not_written() {
     let (_, state) = toy_state();
     let write = |config: &Config| {
         let path = folder.path().join("toy.safetensors");
-        write_safetensors(&path, config, &state, &origin(), Existing::Refuse).unwrap_err().to_string()
+        write_safetensors(&path, config, &state, &origin(), Overwrite::Refuse).unwrap_err().to_string()
     };
     assert_eq!(
         write(&Config::official(Version::V2_1, Size::Tiny)),
@@ -414,7 +415,7 @@ fn a_forged_safetensors_header_never_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("toy.safetensors");
     let (config, state) = toy_state();
-    write_safetensors(&path, &config, &state, &origin(), Existing::Refuse).unwrap();
+    write_safetensors(&path, &config, &state, &origin(), Overwrite::Refuse).unwrap();
     let whole = std::fs::read(&path).unwrap();
     let header = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     for at in 0..8 + header {
@@ -515,7 +516,7 @@ fn a_forged_configuration_is_refused_before_a_network_is_built() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("toy.safetensors");
     let (config, state) = toy_state();
-    write_safetensors(&path, &config, &state, &origin(), Existing::Refuse).unwrap();
+    write_safetensors(&path, &config, &state, &origin(), Overwrite::Refuse).unwrap();
     let honest = std::fs::read(&path).unwrap();
     for (from, to, expected) in [
         (r#"\"num_heads\":1"#, r#"\"num_heads\":0"#, "configuration: num_heads is 0, expected 1 to 8192"),
@@ -542,7 +543,7 @@ fn the_writer_alone_sets_its_own_keys() {
     let (config, state) = toy_state();
     let metadata = [(checkpoint::FORMAT.to_owned(), "9".to_owned())].into();
     let path = folder.path().join("toy.safetensors");
-    let error = write_safetensors(&path, &config, &state, &metadata, Existing::Refuse).unwrap_err();
+    let error = write_safetensors(&path, &config, &state, &metadata, Overwrite::Refuse).unwrap_err();
     assert_eq!(error.to_string(), "metadata `promem.format` is set by the writer");
     assert!(!path.exists());
 }

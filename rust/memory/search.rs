@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn numbers_outside_the_method_are_refused() {
-        let with = |windows: &[usize], beams| SearchOptions { windows: windows.into(), beams, ..SearchOptions::promem() };
+        let with =
+            |windows: &[usize], beams| SearchOptions { windows: windows.into(), beams, ..SearchOptions::promem() };
         assert!(with(&[1, 6], 2).validate().is_ok());
         for bad in [with(&[], 2), with(&[0], 2), with(&[7], 2), with(&[1], 0), with(&[1], 99)] {
             assert!(bad.validate().is_err(), "{bad:?} was accepted");

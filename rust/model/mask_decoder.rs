@@ -90,10 +90,7 @@ impl MaskDecoder {
     ) -> DecoderOutput {
         let (b, c, h, w) = features.size4().expect("decoder features are [B, C, h, w]");
         let own = Tensor::cat(&[&self.obj_score_token, &self.iou_token, &self.mask_tokens], 0);
-        let tokens = Tensor::cat(
-            &[own.unsqueeze(0).expand([b, -1, -1], false), sparse.expand([b, -1, -1], false)],
-            1,
-        );
+        let tokens = Tensor::cat(&[own.unsqueeze(0).expand([b, -1, -1], false), sparse.expand([b, -1, -1], false)], 1);
         let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2); // [B, C, h, w] -> [B, h*w, C]
         let (tokens, image) = self.transformer.forward(&flat(&(features + dense)), &flat(position), &tokens);
         let image = image.transpose(1, 2).reshape([b, c, h, w]);
@@ -132,7 +129,8 @@ impl DecoderOutput {
     /// (`_dynamic_multimask_via_stability`). The token is always the first.
     pub fn single(&self) -> (Tensor, Tensor, Tensor) {
         let first = self.masks.narrow(1, 0, 1);
-        let area = |threshold: f64| first.gt(threshold).flatten(1, 3).sum_dim_intlist([1].as_slice(), true, Kind::Float);
+        let area =
+            |threshold: f64| first.gt(threshold).flatten(1, 3).sum_dim_intlist([1].as_slice(), true, Kind::Float);
         let (inner, outer) = (area(STABILITY_DELTA), area(-STABILITY_DELTA));
         let stability = (&inner / &outer).where_self(&outer.gt(0.0), &inner.ones_like());
         let stable = stability.ge(STABILITY_THRESHOLD); // [B, 1]

@@ -1,3 +1,23 @@
+//! The network: tensors in, tensors out.
+//!
+//! In: normalised images, prompts in network pixels, memories. Out: mask logits, scores, memories. Knows nothing of
+//! volumes, files of scans, slices or users. Fields, path segments and file names mirror the checkpoint's keys, so a key
+//! can be followed like a path: `memory_attention.layers.0.linear1.weight` is in `memory_attention.rs`.
+//!
+//! Ported from `sam2==1.1.0` (Apache-2.0, see NOTICE); golden tests hold every module to it.
+
 pub mod checkpoint;
 pub mod config;
+pub mod image_encoder;
+mod layers;
+pub mod mask_decoder;
+pub mod memory_attention;
+pub mod memory_encoder;
+pub mod position;
+pub mod prompt_encoder;
+mod sam2;
+mod two_way;
 pub mod weights;
+
+pub use config::Config;
+pub use sam2::{Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};

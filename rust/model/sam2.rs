@@ -252,8 +252,7 @@ impl Sam2 {
         let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2);
         let spatial = flat(&self.memory_position);
         let mut tokens: Vec<Tensor> = attended.iter().map(|a| flat(&a.memory.features)).collect();
-        let mut encoding: Vec<Tensor> =
-            attended.iter().map(|a| &spatial + self.maskmem_tpos_enc.get(a.slot)).collect();
+        let mut encoding: Vec<Tensor> = attended.iter().map(|a| &spatial + self.maskmem_tpos_enc.get(a.slot)).collect();
         // A pointer is cut into hidden / mem_dim tokens, which share its encoding.
         let parts = self.config.hidden_dim / m;
         if !pointers.is_empty() {

@@ -3,6 +3,7 @@
 //! In: names, shapes and values. Out: the variables of a [`nn::VarStore`], all of them or none.
 //! Knows nothing of files (see [`super::checkpoint`]) or of what the weights compute.
 
+use super::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 use std::collections::btree_map::{self, BTreeMap};
@@ -33,6 +34,14 @@ impl StateDict {
             state.insert(key, copy.map_err(refused)?)?;
         }
         Ok(state)
+    }
+
+    /// The specification's pseudo-random weights of a network.
+    pub fn pseudo_random(config: &Config) -> Result<Self> {
+        let mut var_store = nn::VarStore::new(Device::Cpu);
+        super::Sam2::new(&var_store.root(), config);
+        fill_pseudo_random(&mut var_store);
+        Self::of(&var_store)
     }
 
     /// Adds one weight.

@@ -24,10 +24,8 @@ impl CroppedMask {
             low = [low[0].min(row), low[1].min(column)];
             high = [high[0].max(row), high[1].max(column)];
         }
-        (low[0] <= high[0]).then(|| Self {
-            origin: low,
-            inside: mask.slice(s![low[0]..=high[0], low[1]..=high[1]]).to_owned(),
-        })
+        (low[0] <= high[0])
+            .then(|| Self { origin: low, inside: mask.slice(s![low[0]..=high[0], low[1]..=high[1]]).to_owned() })
     }
 
     /// Pixels inside.

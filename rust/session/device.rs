@@ -64,7 +64,9 @@ pub fn choose_device(choice: DeviceChoice) -> Result<Device> {
         DeviceChoice::Auto => Ok(if devices() > 0 { Device::Cuda(0) } else { Device::Cpu }),
         DeviceChoice::Cuda(n) => match devices() {
             found if n < found => Ok(Device::Cuda(n)),
-            found => Err(Error::new(ErrorKind::Compute, format!("device cuda:{n}: libtorch finds {found} CUDA devices"))),
+            found => {
+                Err(Error::new(ErrorKind::Compute, format!("device cuda:{n}: libtorch finds {found} CUDA devices")))
+            }
         },
     }
 }

@@ -32,7 +32,11 @@ impl EmbeddingCache {
     }
 
     /// The embedding of `slice`, computed by `encode` if it is not there.
-    pub fn get(&mut self, slice: SliceIndex, encode: impl FnOnce() -> Result<ImageEmbedding>) -> Result<ImageEmbedding> {
+    pub fn get(
+        &mut self,
+        slice: SliceIndex,
+        encode: impl FnOnce() -> Result<ImageEmbedding>,
+    ) -> Result<ImageEmbedding> {
         self.clock += 1;
         if let Some((last_used, embedding)) = self.kept.get_mut(&slice) {
             *last_used = self.clock;

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn a_refused_operation_is_an_error_of_one_line() {
-        let error = guarded(|| Tensor::from_slice(&[1f32, 2.]).matmul(&Tensor::from_slice(&[1f32, 2., 3.]))).unwrap_err();
+        let error =
+            guarded(|| Tensor::from_slice(&[1f32, 2.]).matmul(&Tensor::from_slice(&[1f32, 2., 3.]))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Compute);
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
         assert!(error.to_string().len() < 300, "{error}");

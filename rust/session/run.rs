@@ -43,9 +43,10 @@ fn network_points(frame: &Frame, prompt: &SlicePrompt) -> Vec<Point> {
         let (x, y) = frame.point_to_network(row, column);
         Point { x: x as f32, y: y as f32, kind }
     };
-    let corners = prompt.bounds.iter().flat_map(|b| {
-        [at(b.first[0], b.first[1], PointKind::BoxStart), at(b.last[0], b.last[1], PointKind::BoxEnd)]
-    });
+    let corners = prompt
+        .bounds
+        .iter()
+        .flat_map(|b| [at(b.first[0], b.first[1], PointKind::BoxStart), at(b.last[0], b.last[1], PointKind::BoxEnd)]);
     let points = prompt.points.iter().map(|p| {
         let kind = match p.label {
             PointLabel::Foreground => PointKind::Foreground,

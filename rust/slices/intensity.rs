@@ -46,7 +46,9 @@ impl FromStr for Window {
             _ => {
                 let numbers: Vec<f64> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
                 match numbers[..] {
-                    [width, level] if text.split(',').count() == 2 && width > 0.0 && width.is_finite() && level.is_finite() => {
+                    [width, level]
+                        if text.split(',').count() == 2 && width > 0.0 && width.is_finite() && level.is_finite() =>
+                    {
                         Ok(Window::WidthLevel { width, level })
                     }
                     _ => Err(Error::invalid(format!(

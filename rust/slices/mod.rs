@@ -28,11 +28,7 @@ pub fn extract<T: Clone>(voxels: ArrayView3<T>, axis: Axis, slice: SliceIndex) -
 ///
 /// # Panics
 /// If the slice is not in the volume.
-pub fn plane_mut<'a, T>(
-    voxels: &'a mut ArrayViewMut3<T>,
-    axis: Axis,
-    slice: SliceIndex,
-) -> ArrayViewMut2<'a, T> {
+pub fn plane_mut<'a, T>(voxels: &'a mut ArrayViewMut3<T>, axis: Axis, slice: SliceIndex) -> ArrayViewMut2<'a, T> {
     voxels.index_axis_mut(array_axis(axis), slice.0)
 }
 

@@ -36,7 +36,12 @@ impl Scalar {
             "ushort" | "unsigned short" | "unsigned short int" | "uint16" | "uint16_t" => Scalar::U16,
             "int" | "signed int" | "int32" | "int32_t" => Scalar::I32,
             "uint" | "unsigned int" | "uint32" | "uint32_t" => Scalar::U32,
-            "longlong" | "long long" | "long long int" | "signed long long" | "signed long long int" | "int64"
+            "longlong"
+            | "long long"
+            | "long long int"
+            | "signed long long"
+            | "signed long long int"
+            | "int64"
             | "int64_t" => Scalar::I64,
             "ulonglong" | "unsigned long long" | "unsigned long long int" | "uint64" | "uint64_t" => Scalar::U64,
             "float" => Scalar::F32,

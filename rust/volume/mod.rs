@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Dims, Geometry};
 use crate::output;
 use encoding::Encoding;
-use nifti::NiftiForms;
 use ndarray::{Array3, ArrayView3, ArrayViewMut3};
+use nifti::NiftiForms;
 use std::io::Read;
 use std::path::Path;
 

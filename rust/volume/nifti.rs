@@ -78,10 +78,14 @@ fn pair(path: &Path) -> Result<(PathBuf, PathBuf)> {
     for ending in [".hdr", ".hdr.gz", ".img", ".img.gz"] {
         if let Some(stem) = lower.ends_with(ending).then(|| &name[..name.len() - ending.len()]) {
             let beside = |kind: &str| {
-                [format!("{stem}{kind}"), format!("{stem}{kind}.gz")].map(|n| path.with_file_name(n)).into_iter().find(|p| p.exists())
+                [format!("{stem}{kind}"), format!("{stem}{kind}.gz")]
+                    .map(|n| path.with_file_name(n))
+                    .into_iter()
+                    .find(|p| p.exists())
             };
             let found = |kind: &str| {
-                beside(kind).ok_or_else(|| Error::new(ErrorKind::Format, format!("there is no `{stem}{kind}` beside it")))
+                beside(kind)
+                    .ok_or_else(|| Error::new(ErrorKind::Format, format!("there is no `{stem}{kind}` beside it")))
             };
             return Ok(if ending.starts_with(".hdr") {
                 (path.to_path_buf(), found(".img")?)
@@ -255,7 +259,8 @@ fn dims(header: &Header) -> Result<Dims> {
 }
 
 fn scalar(code: i16) -> Result<Scalar> {
-    let refused = |what: &str| Err(Error::new(ErrorKind::Unsupported, format!("{what} voxels; expected one number per voxel")));
+    let refused =
+        |what: &str| Err(Error::new(ErrorKind::Unsupported, format!("{what} voxels; expected one number per voxel")));
     match code {
         32 | 1792 | 2048 => refused("complex"),
         128 | 2304 => refused("RGB"),

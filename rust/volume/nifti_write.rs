@@ -26,7 +26,8 @@ pub(super) fn write<T: Copy + Into<f64>>(
     let forms = volume.forms().cloned().unwrap_or_else(|| forms(volume.geometry()));
     let dims = volume.geometry().dims;
     let large = dims.0.iter().any(|&n| n > LARGEST_1);
-    let mut bytes = if large || forms.version == 2 { header_2(&forms, dims, encoding) } else { header_1(&forms, dims, encoding) };
+    let mut bytes =
+        if large || forms.version == 2 { header_2(&forms, dims, encoding) } else { header_1(&forms, dims, encoding) };
     bytes.extend([0; 4]); // no extension follows
     let voxels = encoding.encode(volume.voxels().iter().map(|&v| v.into()));
     let failed = |e| Error::io("cannot write the volume", e);

@@ -198,7 +198,11 @@ impl Fields {
             "raw" => Ok((encoding, exactly(&mut reader, skip as u64, expected)?)),
             "gzip" | "gz" => {
                 let mut unpacked = MultiGzDecoder::new(reader);
-                let bytes = if skip == -1 { last(&mut unpacked, expected)? } else { exactly(&mut unpacked, skip as u64, expected)? };
+                let bytes = if skip == -1 {
+                    last(&mut unpacked, expected)?
+                } else {
+                    exactly(&mut unpacked, skip as u64, expected)?
+                };
                 let mut more = [0u8];
                 if skip != -1 && unpacked.read(&mut more).map_err(broken)? > 0 {
                     return Err(format(format!("more data than the {expected} bytes of its sizes")));

@@ -136,7 +136,10 @@ fn command() -> ClapCommand {
                 .about("Turn a SAM 2, SAM 2.1 or MedSAM2 .pt file into a .safetensors file")
                 .args([
                     Arg::new("input").required(true).value_name("IN.pt").value_parser(value_parser!(PathBuf)),
-                    Arg::new("output").required(true).value_name("OUT.safetensors").value_parser(value_parser!(PathBuf)),
+                    Arg::new("output")
+                        .required(true)
+                        .value_name("OUT.safetensors")
+                        .value_parser(value_parser!(PathBuf)),
                     image_size(),
                     option("licence", "TEXT", "Licence of the weights, kept in the file"),
                     force(),
@@ -165,12 +168,25 @@ fn segment_command() -> ClapCommand {
         ])
         .next_help_heading("Prompts")
         .args([
-            file("prompt-mask", "FILE", "Label map on the scan's grid; without --label each of its labels is an object")
-                .action(ArgAction::Append),
-            option("label", "N", "The label of the prompt mask that counts").value_parser(value_parser!(u16).range(1..)),
-            option("prompt-slice", "K", "Slices of the prompt mask that count: K[,K...] or all [default: the middle of the label's extent]"),
+            file(
+                "prompt-mask",
+                "FILE",
+                "Label map on the scan's grid; without --label each of its labels is an object",
+            )
+            .action(ArgAction::Append),
+            option("label", "N", "The label of the prompt mask that counts")
+                .value_parser(value_parser!(u16).range(1..)),
+            option(
+                "prompt-slice",
+                "K",
+                "Slices of the prompt mask that count: K[,K...] or all [default: the middle of the label's extent]",
+            ),
             several(option("point", "I,J,K[,0]", "A voxel inside the object; with a last 0 one outside it")),
-            several(option("box", "I0,J0,I1,J1,K", "Two opposite corners on slice K; on other axes the two in-plane axes in rising order")),
+            several(option(
+                "box",
+                "I0,J0,I1,J1,K",
+                "Two opposite corners on slice K; on other axes the two in-plane axes in rising order",
+            )),
             several(option("object", "N", "Number (label) of the object that the prompts after it belong to")),
         ])
         .next_help_heading("Walk")
@@ -182,11 +198,17 @@ fn segment_command() -> ClapCommand {
         ])
         .next_help_heading("Memory")
         .args([
-            option("memory", "MODE", "promem (memory window search) or sam2 (plain propagation)").default_value("promem"),
+            option("memory", "MODE", "promem (memory window search) or sam2 (plain propagation)")
+                .default_value("promem"),
             option("windows", "N,N...", "Memory windows to try on each slice, 1 to 6 [default: 1,6; sam2: 6]"),
-            option("beams", "K", "Banks kept from slice to slice [default: 2; sam2: 1]").value_parser(value_parser!(usize)),
+            option("beams", "K", "Banks kept from slice to slice [default: 2; sam2: 1]")
+                .value_parser(value_parser!(usize)),
             flag("include-prompt", "Let every candidate attend to the prompt slice"),
-            option("pointers", "RULE", "Object pointers: window (of attended slices) or sam2 (up to 16) [default: as --memory]"),
+            option(
+                "pointers",
+                "RULE",
+                "Object pointers: window (of attended slices) or sam2 (up to 16) [default: as --memory]",
+            ),
         ])
         .next_help_heading("Computing")
         .args([
@@ -227,8 +249,12 @@ fn force() -> Arg {
 }
 
 fn image_size() -> Arg {
-    option("image-size", "N", "Side of the square the network sees, a multiple of 32 [default: the model's own, else 512]")
-        .value_parser(value_parser!(i64))
+    option(
+        "image-size",
+        "N",
+        "Side of the square the network sees, a multiple of 32 [default: the model's own, else 512]",
+    )
+    .value_parser(value_parser!(i64))
 }
 
 fn path(matches: &ArgMatches, name: &str) -> PathBuf {
@@ -435,7 +461,8 @@ mod tests {
             ("--window", "0,40"),
             ("--device", "gpu"),
         ] {
-            let error = parsed(&["--point", "1,2,3", option, value]).err().unwrap_or_else(|| panic!("{option} {value}"));
+            let error =
+                parsed(&["--point", "1,2,3", option, value]).err().unwrap_or_else(|| panic!("{option} {value}"));
             assert!(error.contains(option.trim_start_matches('-').trim_end_matches('s')), "{option} {value}: {error}");
         }
     }

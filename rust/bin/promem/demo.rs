@@ -28,7 +28,7 @@ pub fn run(arguments: &Demo, print: Output) -> Result<()> {
     volume::write_labels(&mask_path, &mask, arguments.overwrite, &names)?;
 
     let config = network(&arguments.network)?;
-    let state = weights::StateDict::pseudo_random(&config);
+    let state = weights::StateDict::pseudo_random(&config)?;
     let about = BTreeMap::from([
         ("promem.made_by".to_string(), "promem demo: pseudo-random weights, not trained".to_string()),
         ("promem.licence".to_string(), "CC0-1.0".to_string()),
@@ -42,7 +42,9 @@ pub fn run(arguments: &Demo, print: Output) -> Result<()> {
         ),
         Output::Human => {
             println!("wrote {}, {} and {}", scan_path.display(), mask_path.display(), model_path.display());
-            println!("The model's weights are pseudo-random: it shows that everything runs, not what a trained model finds.");
+            println!(
+                "The model's weights are pseudo-random: it shows that everything runs, not what a trained model finds."
+            );
         }
     }
     Ok(())
@@ -122,7 +124,8 @@ fn phantom() -> Result<(Volume<f32>, LabelMap)> {
 
 /// A value of mean 0 that depends on the voxel's number alone.
 fn noise(index: usize) -> f64 {
-    let scrambled = (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let scrambled =
+        (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let uniform = (scrambled >> 11) as f64 / (1u64 << 53) as f64;
     (uniform - 0.5) * NOISE * 12f64.sqrt()
 }

@@ -19,9 +19,12 @@ impl Bar {
         }
         let bar = ProgressBar::new(0).with_message(message);
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-            bar.set_style(style.with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{:.1} slices/s", state.per_sec());
-            }));
+            bar.set_style(style.with_key(
+                "per_sec",
+                |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = write!(out, "{:.1} slices/s", state.per_sec());
+                },
+            ));
         }
         Self(bar)
     }

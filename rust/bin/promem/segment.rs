@@ -26,11 +26,8 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     let mut session = Session::new(model, image, axis, range, arguments.cache_mb << 20)?;
     prompts::add(&mut session, arguments)?;
 
-    let options = PropagateOptions {
-        search: arguments.search.clone(),
-        direction: arguments.direction,
-        range: arguments.range,
-    };
+    let options =
+        PropagateOptions { search: arguments.search.clone(), direction: arguments.direction, range: arguments.range };
     let interrupted = progress::interruption()?;
     let bar = progress::Bar::new("segmenting", print);
     let outcome = session.propagate(&options, &mut |report: SliceReport| {

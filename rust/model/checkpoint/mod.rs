@@ -13,11 +13,12 @@ mod recognise;
 mod safetensors;
 
 pub use recognise::recognise;
-pub use safetensors::{write_safetensors, Existing, CONFIG, FORMAT};
+pub use safetensors::{write_safetensors, CONFIG, FORMAT};
 
 use super::config::Config;
 use super::weights::StateDict;
 use crate::error::{Error, ErrorKind, Result};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -30,7 +31,7 @@ const SNIFFED: u64 = 512;
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
 /// How the weights lay in their file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Layout {
     /// A `.pt` with the weights under `model`, as published.
     Nested,
@@ -143,7 +144,7 @@ impl Content {
 }
 
 /// What a checkpoint is, for people; [`fmt::Display`] gives one fact a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Description {
     pub layout: Layout,
     pub name: String,

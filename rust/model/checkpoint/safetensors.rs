@@ -7,12 +7,13 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::config::Config;
 use crate::model::weights::{is_printable, StateDict};
+use crate::output::Overwrite;
 use ::safetensors::tensor::Metadata;
 use ::safetensors::Dtype;
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -25,13 +26,6 @@ const FORMAT_NUMBER: &str = "1";
 pub(super) const HEADER_LIMIT: u64 = 16 << 20;
 /// A header starts after its length, a `u64`.
 const LENGTH_SIZE: u64 = 8;
-
-/// What to do with a file that is already there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    Refuse,
-    Replace,
-}
 
 pub(super) struct SafetensorsFile {
     pub(super) state: StateDict,
@@ -117,62 +111,32 @@ fn own((key, value): (&String, &String)) -> (String, String) {
 /// `promem.licence`.
 ///
 /// # Errors
-/// The file exists and `existing` says to refuse; `metadata` holds a key that is set here; the disk refuses.
+/// The file exists and `overwrite` says to refuse; `metadata` holds a key that is set here; the disk refuses.
 pub fn write_safetensors(
     path: &Path,
     config: &Config,
     state: &StateDict,
     metadata: &BTreeMap<String, String>,
-    existing: Existing,
+    overwrite: Overwrite,
 ) -> Result<()> {
-    let taken = || Error::invalid(format!("`{}` exists", path.display()));
-    if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
-        return Err(taken());
-    }
+    crate::output::check(path, overwrite)?;
     if let Some(key) = [CONFIG, FORMAT].into_iter().find(|key| metadata.contains_key(*key)) {
         return Err(Error::invalid(format!("metadata `{key}` is set by the writer")));
     }
     super::recognise::check(config, &state.shapes())?;
     let failed = |source| Error::io(format!("cannot write `{}`", path.display()), source);
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut temporary = temporary_in(folder).map_err(failed)?;
     // Wide number formats first, so that every tensor begins at a multiple of its own size.
     let mut tensors: Vec<(&str, &Tensor)> = state.iter().collect();
     tensors.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.kind().elt_size_in_bytes()));
     let header = header(config, &tensors, metadata)?;
-    let mut out = BufWriter::new(temporary.as_file_mut());
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
-    out.write_all(&header).map_err(failed)?;
-    for (_, tensor) in &tensors {
-        out.write_all(&bytes_of(tensor)?).map_err(failed)?;
-    }
-    out.flush().map_err(failed)?;
-    drop(out);
-    temporary.as_file().sync_all().map_err(failed)?;
-    match existing {
-        Existing::Replace => temporary.persist(path).map(drop).map_err(|e| failed(e.error))?,
-        // Asked again in one step with the renaming: another process may have been quicker.
-        Existing::Refuse => temporary.persist_noclobber(path).map(drop).map_err(|e| match e.error.kind() {
-            std::io::ErrorKind::AlreadyExists => taken(),
-            _ => failed(e.error),
-        })?,
-    }
-    // The new name is on the disk when the folder is. Windows cannot open folders and does not need it.
-    #[cfg(unix)]
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    Ok(())
-}
-
-fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".promem-").suffix(".part");
-    // A temporary file is private by default; this one becomes an ordinary file. The umask still applies.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    crate::output::write(path, overwrite, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
+        out.write_all(&header).map_err(failed)?;
+        for (_, tensor) in &tensors {
+            out.write_all(&bytes_of(tensor)?).map_err(failed)?;
+        }
+        Ok(())
+    })
 }
 
 fn header(config: &Config, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {

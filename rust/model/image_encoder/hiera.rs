@@ -3,8 +3,8 @@
 //! Tokens are kept as [B, H, W, C].
 
 use crate::model::config::TrunkConfig;
-use crate::model::layers::{attention, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
 use crate::model::layers::parameter;
+use crate::model::layers::{attention, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
@@ -180,11 +180,8 @@ fn partition(x: &Tensor, window: i64) -> (Tensor, Padded) {
     let (b, h, w, c) = x.size4().expect("trunk tokens are [B, H, W, C]");
     let missing = |n: i64| (window - n % window) % window;
     let (ph, pw) = (h + missing(h), w + missing(w));
-    let padded = if (ph, pw) == (h, w) {
-        x.shallow_clone()
-    } else {
-        x.constant_pad_nd([0, 0, 0, missing(w), 0, missing(h)])
-    };
+    let padded =
+        if (ph, pw) == (h, w) { x.shallow_clone() } else { x.constant_pad_nd([0, 0, 0, missing(w), 0, missing(h)]) };
     let windows = padded
         .reshape([b, ph / window, window, pw / window, window, c])
         .permute([0, 1, 3, 2, 4, 5])

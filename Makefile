@@ -1,0 +1,56 @@
+# `make` lists the targets.
+PROMEM := target/release/promem
+DEMO := target/demo
+REFERENCE := .deps/reference
+PARITY := target/parity
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint parity goldens reference bench clean
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+setup: libtorch build ## Fetch libtorch (once, 550 MB) and build everything
+
+.PHONY: libtorch
+libtorch:
+	@python3 scripts/setup.py
+
+build: libtorch
+	cargo build --release
+
+demo: setup ## Segment a generated scan; mask, overlay and trace go to target/demo
+	@$(PROMEM) demo $(DEMO) --force
+	$(PROMEM) segment --image $(DEMO)/scan.nii.gz --model $(DEMO)/toy.safetensors \
+	    --prompt-mask $(DEMO)/mask.nii.gz --range 8,28 --no-stop --window soft --force \
+	    --output $(DEMO)/result.nii.gz --overlay $(DEMO)/overlay.png --trace $(DEMO)/trace.json
+
+test: libtorch ## Every test (lint apart)
+	cargo test
+
+lint: libtorch ## Formatting, clippy and ruff
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@if command -v ruff >/dev/null; then ruff check . && ruff format --check .; else echo "ruff is not installed: Python is not checked"; fi
+
+reference: $(REFERENCE)/.done
+$(REFERENCE)/.done:
+	python3 -m venv $(REFERENCE)
+	$(REFERENCE)/bin/pip install -q torch==2.11.0 numpy==1.26.4 scipy hydra-core iopath tqdm pillow wheel setuptools
+	$(REFERENCE)/bin/pip install -q --no-deps torchvision==0.26.0
+	SAM2_BUILD_CUDA=0 $(REFERENCE)/bin/pip install -q --no-build-isolation --no-deps sam2==1.1.0
+	touch $@
+
+goldens: reference ## Write the golden files anew from the public implementation (downloads 4.5 GB)
+	$(REFERENCE)/bin/python tests/golden/resize.py
+	$(REFERENCE)/bin/python tests/golden/generate.py
+
+parity: libtorch reference ## Compare all official networks at full size with the public implementation
+	$(REFERENCE)/bin/python tests/golden/parity.py $(PARITY)
+	PROMEM_PARITY=$(PARITY) cargo test --release --test parity -- --nocapture
+
+bench: setup ## Peak memory of a 512x512x400 CT, and time per slice
+	scripts/bench_memory.sh
+
+clean: ## Remove what was built; libtorch stays
+	cargo clean
