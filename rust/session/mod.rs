@@ -16,5 +16,5 @@ pub use device::{choose_device, choose_precision, set_threads, DeviceChoice, Pre
 pub use embeddings::EmbeddingCache;
 pub use guard::{guarded, SharedModel};
 pub use propagate::{Direction, Outcome, PropagateOptions, Session, Trace};
-pub use run::Prompted;
+pub use run::{Best, Run, Step};
 pub use trace::{CandidateTrace, Flow, Progress, SliceReport, SliceSink, SliceTrace};

@@ -237,10 +237,10 @@ impl Session {
             let search_ms = begin.elapsed().as_secs_f64() * 1e3;
             let ended = step.best.is_none();
             let mask = match &step.best {
-                Some((logits, _)) => self.slice_mask(logits)?,
+                Some(best) => self.slice_mask(&best.full_resolution)?,
                 None => None,
             };
-            let score = step.best.as_ref().map_or(0.0, |(_, score)| *score);
+            let score = step.best.as_ref().map_or(0.0, |best| best.iou);
             walk.record(leg, slice, step, [encode_ms, search_ms]);
             if ended {
                 walk.progress.expected -= leg.left_after(slice);

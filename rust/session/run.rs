@@ -77,8 +77,18 @@ pub struct Step {
     pub candidates: Vec<CandidateTrace>,
     /// Candidates' indices, best first.
     pub order: Vec<usize>,
-    /// Best candidate's logits [1, 1, S, S] and score; `None`: the run has ended before this slice.
-    pub best: Option<(Tensor, f64)>,
+    /// The best candidate; `None`: the run has ended before this slice.
+    pub best: Option<Best>,
+}
+
+/// A slice's mask and its score.
+#[derive(Debug)]
+pub struct Best {
+    /// [1, 1, S / 4, S / 4]
+    pub logits: Tensor,
+    /// The same at [1, 1, S, S].
+    pub full_resolution: Tensor,
+    pub iou: f64,
 }
 
 impl Run {
@@ -119,8 +129,8 @@ impl Run {
             .map(|(c, d)| CandidateTrace { bank: c.bank, window: c.window, iou: d.iou, object_logit: d.object_logit })
             .collect();
         let best = &decoded[order[0]];
-        let logits = network.full_resolution(&best.logits);
-        let absent = best.object_logit <= 0.0 || logits.max().double_value(&[]) <= 0.0;
+        let full_resolution = network.full_resolution(&best.logits);
+        let absent = best.object_logit <= 0.0 || full_resolution.max().double_value(&[]) <= 0.0;
         if options.stop_when_absent && absent {
             return Step { candidates, order, best: None };
         }
@@ -130,6 +140,7 @@ impl Run {
                 self.banks[plan[c].bank].extended(Entry { slice, memory }, options.reach())
             })
             .collect();
-        Step { candidates, order, best: Some((logits, best.iou)) }
+        let best = Best { logits: best.logits.shallow_clone(), full_resolution, iou: best.iou };
+        Step { candidates, order, best: Some(best) }
     }
 }

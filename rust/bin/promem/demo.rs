@@ -62,7 +62,7 @@ fn network(name: &str) -> Result<Config> {
     })
 }
 
-/// An ellipsoid by centre and radii, in RAS millimetres from the middle of the scan: the liver lies at negative x.
+/// An ellipsoid by centre and radii, in RAS millimetres from the middle of the scan: the liver lies at positive x, the patient's right.
 struct Ellipsoid {
     centre: [f64; 3],
     radii: [f64; 3],
@@ -84,15 +84,15 @@ const MUSCLE: Ellipsoid = Ellipsoid::new([0., 0., 0.], [138., 98., 300.]);
 /// (shape, Hounsfield units), later ones on top.
 const ORGANS: [(Ellipsoid, f64); 6] = [
     (Ellipsoid::new([0., -70., 0.], [22., 20., 300.]), 350.0), // vertebrae
-    (Ellipsoid::new([16., -40., 0.], [11., 11., 300.]), 160.0), // aorta
-    (Ellipsoid::new([70., -35., -20.], [26., 22., 50.]), 180.0), // left kidney
-    (Ellipsoid::new([-66., -42., -35.], [26., 22., 48.]), 180.0), // right kidney
-    (Ellipsoid::new([86., -10., 45.], [34., 40., 38.]), 130.0), // spleen
-    (Ellipsoid::new([30., 50., 40.], [45., 30., 45.]), 20.0),  // stomach
+    (Ellipsoid::new([-16., -40., 0.], [11., 11., 300.]), 160.0), // aorta
+    (Ellipsoid::new([-70., -35., -20.], [26., 22., 50.]), 180.0), // left kidney
+    (Ellipsoid::new([66., -42., -35.], [26., 22., 48.]), 180.0), // right kidney
+    (Ellipsoid::new([-86., -10., 45.], [34., 40., 38.]), 130.0), // spleen
+    (Ellipsoid::new([-30., 50., 40.], [45., 30., 45.]), 20.0), // stomach
 ];
 /// Two lobes that join.
 const LIVER: [Ellipsoid; 2] =
-    [Ellipsoid::new([-66., 8., 25.], [62., 66., 62.]), Ellipsoid::new([-10., 50., 42.], [62., 34., 36.])];
+    [Ellipsoid::new([66., 8., 25.], [62., 66., 62.]), Ellipsoid::new([10., 50., 42.], [62., 34., 36.])];
 const LIVER_HU: f64 = 110.0;
 
 /// A CT-like abdomen on an LPS grid, and the mask of its liver.

@@ -31,7 +31,7 @@ impl Hiera {
         let mut stage_ends = [0; 4];
         let mut blocks = Vec::new();
         let (mut dim, mut heads) = (config.embed_dim, config.num_heads);
-        for stage in 0..4 {
+        for (stage, end) in stage_ends.iter_mut().enumerate() {
             for first in (0..config.stages[stage]).map(|i| i == 0) {
                 let index = blocks.len();
                 let begins = first && stage > 0;
@@ -44,7 +44,7 @@ impl Hiera {
                 blocks.push(MultiScaleBlock::new(&(p / "blocks" / index), shape));
                 dim = dim_out;
             }
-            stage_ends[stage] = blocks.len() - 1;
+            *end = blocks.len() - 1;
         }
         let [rows, columns] = config.window_pos_embed_bkg_spatial_size;
         let window = config.window_spec[0];
