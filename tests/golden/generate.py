@@ -52,7 +52,7 @@ class Goldens:
 
     def put(self, key, value):
         value = value.detach().float().numpy() if torch.is_tensor(value) else np.asarray(value, np.float32)
-        self.arrays[key] = np.atleast_1d(np.ascontiguousarray(value))
+        self.arrays[key] = np.atleast_1d(np.array(value))  # a copy: weights change later
 
     def decoded(self, key, out, memory=None):
         self.put(f"{key}.logits", out["low"])

@@ -26,6 +26,7 @@ pub fn convert(arguments: &Convert, print: Output) -> Result<()> {
         None => file.config,
     };
     let mut about: BTreeMap<String, String> = file.metadata;
+    about.remove(checkpoint::FORMAT); // the writer states its own
     about.entry("promem.made_by".into()).or_insert_with(|| {
         let name = arguments.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
         format!("promem convert from {name}")
