@@ -1,0 +1,75 @@
+//! All official networks at full size against the public implementation (`make parity`).
+//!
+//! Reads the folder that `PROMEM_PARITY` names; passes with a message without it.
+
+use promem::geometry::SliceIndex;
+use promem::memory::SearchOptions;
+use promem::model::config::{Config, Size, Version};
+use promem::model::{Precision, Sam2};
+use promem::session::Run;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use tch::{no_grad, Device, Tensor};
+
+mod common;
+
+const TOLERANCE: f64 = 1e-4;
+const SCORE_TOLERANCE: f64 = 1e-3;
+const DEPTH: usize = 3;
+const PROMPT: usize = 1;
+
+fn check(network: &str, arrays: &HashMap<String, Tensor>, key: &str, found: &Tensor) {
+    let expected = &arrays[key];
+    let found = match key.rsplit_once('@') {
+        Some((_, n)) => {
+            let n: i64 = n.parse().unwrap();
+            found.slice(-2, None, None, n).slice(-1, None, None, n)
+        }
+        None => found.shallow_clone(),
+    };
+    let worst = (&found - expected).abs().max().double_value(&[]);
+    let largest = expected.abs().max().double_value(&[]);
+    eprintln!("{network} {key}: worst {:.1e} of the largest value", worst / largest);
+    assert!(worst <= TOLERANCE * largest, "{network} {key}: worst {worst:.2e} of {largest:.2e}");
+}
+
+#[test]
+fn every_official_network_equals_the_public_one_at_512_pixels() {
+    let Some(folder) = std::env::var_os("PROMEM_PARITY").map(PathBuf::from) else {
+        eprintln!("skipped: PROMEM_PARITY names no folder (run `make parity`)");
+        return;
+    };
+    let mut compared = 0;
+    for config in [Version::V2_0, Version::V2_1].iter().flat_map(|&v| Size::ALL.map(|s| Config::official(v, s))) {
+        let path = folder.join(format!("{}.npz", config.name));
+        if !path.exists() {
+            continue;
+        }
+        let arrays: HashMap<String, Tensor> = Tensor::read_npz(&path).unwrap().into_iter().collect();
+        let network = Sam2::pseudo_random(&config, Device::Cpu, Precision::Fp32);
+        no_grad(|| {
+            let (images, masks) = common::phantom(DEPTH, config.image_size);
+            let name = &config.name;
+            let image = network.encode_image(&images[PROMPT]);
+            check(name, &arrays, "image.features@4", &image.features);
+            check(name, &arrays, "image.high0@16", &image.high_resolution[0]);
+            check(name, &arrays, "image.high1@8", &image.high_resolution[1]);
+            let decoded = network.accept_mask(&image, &masks[PROMPT]);
+            check(name, &arrays, "pointer", &decoded.pointer);
+            let memory = Rc::new(network.remember(&image, &decoded));
+            check(name, &arrays, "memory@2", &memory.features);
+            let mut run = Run::new(SliceIndex(PROMPT), memory);
+            let next = network.encode_image(&images[PROMPT + 1]);
+            let step = run.step(&network, &next, SliceIndex(PROMPT + 1), DEPTH, &SearchOptions::promem());
+            let scores = [step.candidates[0].iou, step.candidates[0].object_logit];
+            for (n, found) in scores.into_iter().enumerate() {
+                let expected = arrays["scores"].double_value(&[n as i64]);
+                assert!((found - expected).abs() < SCORE_TOLERANCE, "{name} score {n}: {found} not {expected}");
+            }
+            check(name, &arrays, "logits@2", &step.best.expect("the object is present").logits);
+        });
+        compared += 1;
+    }
+    assert!(compared > 0, "{} holds no golden", folder.display());
+}
