@@ -272,8 +272,19 @@ fn scalar(code: i16) -> Result<Scalar> {
 }
 
 /// The map from voxels to RAS: sform if it has a code, else qform if it has one, else spacings along RAS (the NIfTI
-/// standard's method 1; some readers flip or centre such files).
+/// standard's method 1; some readers flip or centre such files). Metres and micrometres become millimetres.
 fn spatial_map(forms: &NiftiForms) -> IjkToRas {
+    let IjkToRas(rows) = stored_map(forms);
+    let millimetres = match forms.xyzt_units & 7 {
+        1 => 1e3,
+        3 => 1e-3,
+        _ => return IjkToRas(rows),
+    };
+    IjkToRas(rows.map(|row| row.map(|v| v * millimetres)))
+}
+
+/// The map in the file's own unit.
+fn stored_map(forms: &NiftiForms) -> IjkToRas {
     if forms.sform_code > 0 {
         return IjkToRas(forms.srow);
     }
