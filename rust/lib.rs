@@ -7,7 +7,9 @@
 //! volume -> slices -> model -> memory::search -> session -> label map on the volume's grid
 //! ```
 
+pub mod datasets;
 pub mod error;
+pub mod evaluate;
 pub mod geometry;
 pub mod memory;
 pub mod model;

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 /// Each may use those before it.
-const ORDER: [&str; 10] =
-    ["error", "output", "geometry", "volume", "slices", "prompt", "model", "memory", "session", "top"];
+const ORDER: [&str; 12] = [
+    "error", "output", "geometry", "volume", "slices", "datasets", "picture", "prompt", "model", "memory", "session",
+    "top",
+];
 /// Use everything above, but not each other.
 const TOP: [&str; 3] = ["capi", "train", "evaluate"];
 /// Not before in the order only, but not known at all: what a module has never heard of.

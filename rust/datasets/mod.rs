@@ -1,0 +1,49 @@
+//! Public data sets as cases: a scan and the masks drawn in it.
+//!
+//! In: a folder as the data set's authors publish it. Out: scans with named binary masks on the same grid.
+//! Knows nothing of prompts, networks or scores; evaluation and training both read from here.
+
+mod mask;
+
+pub use mask::BinaryMask;
+
+use crate::error::Result;
+use crate::volume::Volume;
+
+/// One scan of a data set, not yet read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseEntry {
+    /// Unique in the data set and fit to be a file name.
+    pub name: String,
+    /// Scans of one patient share it; statistics count patients, not scans.
+    pub patient: String,
+}
+
+/// One structure of a case.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The data set's own name of the class, or `label N` where it has none.
+    pub name: String,
+    pub mask: BinaryMask,
+}
+
+/// A scan and its structures, all on the scan's grid. Structures may overlap; absent ones are left out.
+#[derive(Debug)]
+pub struct Case {
+    pub image: Volume<f32>,
+    pub targets: Vec<Target>,
+}
+
+/// A data set on disk. Opening one lists its cases; reading happens case by case.
+pub trait Dataset: Send {
+    /// In a fixed order.
+    fn cases(&self) -> &[CaseEntry];
+
+    /// Reads one case; an error names the file that is broken or missing and does not end the data set.
+    fn read(&self, index: usize) -> Result<Case>;
+
+    /// False where the release keeps no spacing (M3D-Seg): distances in mm mean nothing there.
+    fn has_spacing(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,4 @@
+//! How good a segmentation is: protocol, metrics, statistics, report.
+//!
+//! In: data sets and a model, or another tool's masks. Out: scores per object and a report to read.
+//! Knows nothing of training.
