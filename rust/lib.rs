@@ -14,6 +14,7 @@ pub mod geometry;
 pub mod memory;
 pub mod model;
 pub mod output;
+pub mod picture;
 pub mod prompt;
 pub mod session;
 pub mod slices;

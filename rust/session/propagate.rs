@@ -14,6 +14,7 @@ use crate::slices::{self, resize::Frame};
 use crate::volume::{LabelMap, Volume};
 use ndarray::Array2;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::{Kind, Tensor};
 
@@ -34,6 +35,8 @@ pub struct PropagateOptions {
     pub direction: Direction,
     /// First and last slice, both inside; `None`: the whole volume.
     pub range: Option<(SliceIndex, SliceIndex)>,
+    /// The same for single objects, within `range`.
+    pub object_ranges: BTreeMap<ObjectId, (SliceIndex, SliceIndex)>,
 }
 
 /// How every slice was decided: runs upwards by rising, downwards by falling slice number.
@@ -111,7 +114,7 @@ impl Session {
         options.search.validate()?;
         self.prompts.validate()?;
         let (first, last) = self.checked_range(options)?;
-        let legs = self.legs(first, last, options.direction);
+        let legs = self.legs(options, (first, last));
         let expected = legs.iter().map(Leg::len).sum::<usize>()
             + self.prompts.objects().values().map(|slices| slices.len()).sum::<usize>();
         let mut walk = Walk {
@@ -156,26 +159,33 @@ impl Session {
             )));
         }
         for (object, prompted) in self.prompts.objects() {
-            if let Some(slice) = prompted.keys().find(|&&slice| slice < first || slice > last) {
+            let (low, high) = options.object_ranges.get(object).copied().unwrap_or((first, last));
+            if low > high || low < first || high > last {
                 return Err(Error::invalid(format!(
-                    "object {object}: its prompt on slice {slice} lies outside the range {first},{last}"
+                    "object {object}: range {low},{high}: expected two rising slice numbers within {first},{last}"
+                )));
+            }
+            if let Some(slice) = prompted.keys().find(|&&slice| slice < low || slice > high) {
+                return Err(Error::invalid(format!(
+                    "object {object}: its prompt on slice {slice} lies outside the range {low},{high}"
                 )));
             }
         }
         Ok((first, last))
     }
 
-    fn legs(&self, first: SliceIndex, last: SliceIndex, direction: Direction) -> Vec<Leg> {
+    fn legs(&self, options: &PropagateOptions, whole: (SliceIndex, SliceIndex)) -> Vec<Leg> {
         let mut legs = Vec::new();
         for (&object, prompted) in self.prompts.objects() {
+            let (first, last) = options.object_ranges.get(&object).copied().unwrap_or(whole);
             let slices: Vec<SliceIndex> = prompted.keys().copied().collect();
             for (n, &prompt_slice) in slices.iter().enumerate() {
                 let leg = |upwards, from: usize, to: usize| Leg { object, prompt_slice, upwards, from, to };
-                if direction != Direction::Down {
+                if options.direction != Direction::Down {
                     let end = slices.get(n + 1).map_or(last.0 + 1, |next| next.0);
                     legs.push(leg(true, prompt_slice.0 + 1, end));
                 }
-                if direction != Direction::Up {
+                if options.direction != Direction::Up {
                     let begin = n.checked_sub(1).map_or(first.0, |before| slices[before].0 + 1);
                     legs.push(leg(false, begin, prompt_slice.0));
                 }

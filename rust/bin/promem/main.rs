@@ -7,7 +7,6 @@
 mod args;
 mod demo;
 mod info;
-mod overlay;
 mod progress;
 mod prompts;
 mod segment;

@@ -1,10 +1,11 @@
 //! `promem segment`.
 
 use crate::args::{Output, Segment};
-use crate::{overlay, progress, prompts};
+use crate::{progress, prompts};
 use promem::geometry::{Axis, SliceIndex};
 use promem::memory::SearchOptions;
 use promem::model::{checkpoint, Sam2};
+use promem::picture::montage;
 use promem::session::{self, Flow, Outcome, PropagateOptions, Session, SharedModel, SliceReport};
 use promem::slices::intensity::IntensityRange;
 use promem::volume::{self, LabelMap, Segment as SegmentName};
@@ -26,8 +27,12 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     let mut session = Session::new(model, image, axis, range, arguments.cache_mb << 20)?;
     prompts::add(&mut session, arguments)?;
 
-    let options =
-        PropagateOptions { search: arguments.search.clone(), direction: arguments.direction, range: arguments.range };
+    let options = PropagateOptions {
+        search: arguments.search.clone(),
+        direction: arguments.direction,
+        range: arguments.range,
+        object_ranges: BTreeMap::new(),
+    };
     let interrupted = progress::interruption()?;
     let bar = progress::Bar::new("segmenting", print);
     let outcome = session.propagate(&options, &mut |report: SliceReport| {
@@ -96,7 +101,7 @@ fn write(
     if let Some(path) = &arguments.overlay {
         let prompted: Vec<SliceIndex> =
             session.prompts().objects().values().flat_map(|slices| slices.keys().copied()).collect();
-        let picture = overlay::montage(session.image(), labels, axis, range, &prompted);
+        let picture = montage::montage(session.image(), labels, axis, range, &prompted);
         picture.write(path, arguments.overwrite)?;
     }
     Ok(())
