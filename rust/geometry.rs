@@ -40,7 +40,8 @@ impl fmt::Display for SliceIndex {
 }
 
 /// One of the three index axes of a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Axis {
     I,
     J,

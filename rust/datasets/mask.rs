@@ -2,7 +2,7 @@
 
 use crate::geometry::{Axis, SliceIndex};
 use crate::slices;
-use ndarray::{s, Array2, Array3, ArrayView3, Dimension};
+use ndarray::{s, Array2, Array3, ArrayView2, ArrayView3, Dimension};
 
 /// Voxels [k, j, i] of a volume that belong to one structure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,40 @@ impl BinaryMask {
             return Self { dims, origin: [0; 3], inside: Array3::from_elem((0, 0, 0), false) };
         }
         let inside = voxels.slice(s![low[0]..high[0], low[1]..high[1], low[2]..high[2]]).map(|voxel| belongs(voxel));
+        Self { dims, origin: low, inside }
+    }
+
+    /// Slices across `axis`, each as the row and column of its first pixel and a cropped plane [rows, columns].
+    ///
+    /// # Panics
+    /// If a plane reaches beyond the volume.
+    pub fn from_planes<'a>(
+        dims: [usize; 3],
+        axis: Axis,
+        planes: impl Iterator<Item = (SliceIndex, [usize; 2], ArrayView2<'a, bool>)> + Clone,
+    ) -> Self {
+        let along = 2 - axis.index();
+        let in_plane: Vec<usize> = (0..3).filter(|&n| n != along).collect();
+        let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
+        for (slice, first, plane) in planes.clone() {
+            let begin = [slice.0, first[0], first[1]];
+            let end = [slice.0 + 1, first[0] + plane.nrows(), first[1] + plane.ncols()];
+            for (n, array_axis) in [along, in_plane[0], in_plane[1]].into_iter().enumerate() {
+                low[array_axis] = low[array_axis].min(begin[n]);
+                high[array_axis] = high[array_axis].max(end[n]);
+            }
+        }
+        if high == [0; 3] {
+            return Self::empty(dims);
+        }
+        assert!((0..3).all(|n| high[n] <= dims[n]), "planes lie within the volume");
+        let mut inside = Array3::from_elem([0, 1, 2].map(|n| high[n] - low[n]), false);
+        for (slice, first, plane) in planes {
+            let mut whole = inside.view_mut();
+            let mut target = whole.index_axis_mut(ndarray::Axis(along), slice.0 - low[along]);
+            let [row, column] = [first[0] - low[in_plane[0]], first[1] - low[in_plane[1]]];
+            target.slice_mut(s![row..row + plane.nrows(), column..column + plane.ncols()]).assign(&plane);
+        }
         Self { dims, origin: low, inside }
     }
 
@@ -132,6 +166,19 @@ mod tests {
         let empty = BinaryMask::new(Array3::from_elem((2, 3, 4), false).view());
         assert!(empty.is_empty());
         assert_eq!(empty.full(), Array3::from_elem((2, 3, 4), false));
+    }
+
+    #[test]
+    fn planes_put_together_are_the_volume() {
+        let full = sample();
+        for axis in [Axis::I, Axis::J, Axis::K] {
+            let planes: Vec<_> = (0..full.shape()[2 - axis.index()])
+                .map(|n| slices::extract(full.view(), axis, SliceIndex(n)))
+                .collect();
+            // The second half of the rows alone, so that the planes have an origin.
+            let parts = planes.iter().enumerate().map(|(n, plane)| (SliceIndex(n), [1, 0], plane.slice(s![1.., ..])));
+            assert_eq!(BinaryMask::from_planes([4, 5, 6], axis, parts).full(), full);
+        }
     }
 
     #[test]

@@ -2,3 +2,8 @@
 //!
 //! In: data sets and a model, or another tool's masks. Out: scores per object and a report to read.
 //! Knows nothing of training.
+
+pub mod metrics;
+pub mod protocol;
+pub mod statistics;
+pub mod surface;

@@ -17,7 +17,8 @@ pub const MAX_POINTERS: usize = 16;
 pub const MAX_BEAMS: usize = 16;
 
 /// Whether the prompt slice's memory is attended to by every candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PromptMemory {
     /// Only while it lies within the window (the paper's choice: Table 3).
     InWindow,
@@ -26,7 +27,8 @@ pub enum PromptMemory {
 }
 
 /// Whose object pointers a candidate attends to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pointers {
     /// Those of the attended memories.
     Window,
@@ -35,7 +37,7 @@ pub enum Pointers {
 }
 
 /// How the search goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SearchOptions {
     /// Numbers of past slices that candidates attend to, each 1..=6.
     pub windows: Vec<usize>,

@@ -19,7 +19,8 @@ use std::time::Instant;
 use tch::{Kind, Tensor};
 
 /// Which way a run walks from its prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     Both,
     /// Rising slice numbers.

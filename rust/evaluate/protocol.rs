@@ -1,0 +1,217 @@
+//! Where an object is prompted, with what, and how far a method may go.
+//!
+//! In: the mask that was drawn by hand. Out: the prompt slice, the object's ends, a prompt. Source: SAM2-ProMem, section 3;
+//! where the paper leaves something open, the choice is named.
+
+use crate::datasets::BinaryMask;
+use crate::error::{Error, Result};
+use crate::evaluate::surface;
+use crate::geometry::{Axis, SliceIndex, Spacing, VoxelIndex};
+use crate::memory::SearchOptions;
+use crate::prompt::{ObjectId, PointLabel, Prompts};
+use crate::session::Direction;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+/// What is shown of the object on the prompt slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptKind {
+    Mask,
+    /// The mask's bounding box.
+    Box,
+    /// The pixel of the mask that is farthest from its border.
+    Point,
+}
+
+/// How far a method may go from the prompt slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// To the volume's ends; the method itself must stop.
+    Free,
+    /// To the object's true ends (the paper's 'ground-truth range').
+    Given,
+}
+
+/// One way to test a method.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Protocol {
+    /// `None`: the axis of the largest spacing, else k.
+    pub axis: Option<Axis>,
+    /// 0 is the object's first slice, 1 its last.
+    pub position: f64,
+    pub prompt: PromptKind,
+    pub extent: Extent,
+    pub direction: Direction,
+    pub search: SearchOptions,
+}
+
+impl Default for Protocol {
+    /// The paper's: the middle slice's mask, both directions, free stop, memory window search.
+    fn default() -> Self {
+        Self {
+            axis: None,
+            position: 0.5,
+            prompt: PromptKind::Mask,
+            extent: Extent::Free,
+            direction: Direction::Both,
+            search: SearchOptions::promem(),
+        }
+    }
+}
+
+/// What one object asks of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    pub prompt_slice: usize,
+    /// The object's true ends, both inside.
+    pub first: usize,
+    pub last: usize,
+}
+
+impl Task {
+    /// `None` for an empty mask. Between two slices the lower one is taken (ours); where the object is absent from the slice
+    /// of that position, the nearest slice that shows it, the lower one at a tie (ours).
+    pub fn new(truth: &BinaryMask, axis: Axis, position: f64) -> Option<Self> {
+        let areas = truth.areas(axis);
+        let first = areas.iter().position(|&area| area > 0)?;
+        let last = areas.iter().rposition(|&area| area > 0)?;
+        // 0.3 * 10 is a hair above 3 and 0.7 * 10 a hair below 7: slice numbers must not depend on that.
+        let wanted = first + (position * (last - first) as f64 + 1e-9).floor() as usize;
+        let prompt_slice = (first..=last)
+            .filter(|&slice| areas[slice] > 0)
+            .min_by_key(|&slice| (slice.abs_diff(wanted), slice))
+            .unwrap_or(first);
+        Some(Self { prompt_slice, first, last })
+    }
+
+    /// The slices that a method may give, both inside; `count` slices are there.
+    pub fn allowed(&self, extent: Extent, count: usize) -> (SliceIndex, SliceIndex) {
+        match extent {
+            Extent::Free => (SliceIndex(0), SliceIndex(count - 1)),
+            Extent::Given => (SliceIndex(self.first), SliceIndex(self.last)),
+        }
+    }
+}
+
+/// Adds the object's prompt on its prompt slice.
+pub fn add_prompt(
+    prompts: &mut Prompts,
+    object: ObjectId,
+    truth: &BinaryMask,
+    slice: SliceIndex,
+    kind: PromptKind,
+) -> Result<()> {
+    let axis = prompts.axis();
+    let mask = truth.slice(axis, slice);
+    let (columns, rows) = axis.in_plane();
+    let voxel = |row: usize, column: usize| {
+        let mut index = [0; 3];
+        index[axis.index()] = slice.0;
+        index[rows.index()] = row;
+        index[columns.index()] = column;
+        VoxelIndex(index)
+    };
+    match kind {
+        PromptKind::Mask => prompts.add_mask(object, slice, mask),
+        PromptKind::Box => {
+            let inside = || mask.indexed_iter().filter(|(_, &inside)| inside).map(|(place, _)| place);
+            let (Some(top), Some(bottom)) = (inside().map(|p| p.0).min(), inside().map(|p| p.0).max()) else {
+                return Err(empty(object, slice));
+            };
+            let left = inside().map(|p| p.1).min().unwrap_or(0);
+            let right = inside().map(|p| p.1).max().unwrap_or(0);
+            prompts.add_box(object, voxel(top, left), voxel(bottom, right))
+        }
+        PromptKind::Point => {
+            let (row, column) = innermost(&mask).ok_or_else(|| empty(object, slice))?;
+            prompts.add_point(object, voxel(row, column), PointLabel::Foreground)
+        }
+    }
+}
+
+fn empty(object: ObjectId, slice: SliceIndex) -> Error {
+    Error::invalid(format!("object {object}: it has nothing on its prompt slice {slice}"))
+}
+
+/// The pixel farthest from everything outside, beyond the picture's edge too; the first one at a tie.
+fn innermost(mask: &Array2<bool>) -> Option<(usize, usize)> {
+    let (rows, columns) = mask.dim();
+    let outside = ndarray::Array3::from_shape_fn((1, rows + 2, columns + 2), |(_, r, c)| {
+        r == 0 || c == 0 || r > rows || c > columns || !mask[(r - 1, c - 1)]
+    });
+    let distance = surface::squared_distance(outside.view(), [1.0; 3]);
+    let mut best: Option<((usize, usize), f64)> = None;
+    for ((row, column), _) in mask.indexed_iter().filter(|(_, &inside)| inside) {
+        let value = distance[(0, row + 1, column + 1)];
+        if best.is_none_or(|(_, most)| value > most) {
+            best = Some(((row, column), value));
+        }
+    }
+    best.map(|(place, _)| place)
+}
+
+/// The prompt slice's mask on its neighbours: what learns nothing and sees nothing.
+///
+/// Free stop: to the radius of a ball that has the mask's area as its largest section.
+pub fn copy(truth: &BinaryMask, axis: Axis, task: Task, extent: Extent, spacing: Spacing) -> BinaryMask {
+    let count = truth.dims()[2 - axis.index()];
+    let mask = truth.slice(axis, SliceIndex(task.prompt_slice));
+    let (columns, rows) = axis.in_plane();
+    let pixel = spacing.0[columns.index()] * spacing.0[rows.index()];
+    let area = mask.iter().filter(|&&inside| inside).count() as f64 * pixel;
+    let radius = ((area / std::f64::consts::PI).sqrt() / spacing.0[axis.index()]).round() as usize;
+    let (first, last) = match extent {
+        Extent::Free => (task.prompt_slice.saturating_sub(radius), (task.prompt_slice + radius).min(count - 1)),
+        Extent::Given => (task.first, task.last),
+    };
+    let planes = (first..=last).map(|slice| (SliceIndex(slice), [0, 0], mask.view()));
+    BinaryMask::from_planes(truth.dims(), axis, planes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+
+    /// A bar along k on slices 4..=13, missing on slice 8.
+    fn bar() -> BinaryMask {
+        let inside =
+            |k: usize, j: usize, i: usize| (4..14).contains(&k) && k != 8 && (2..5).contains(&j) && (3..8).contains(&i);
+        BinaryMask::new(Array3::from_shape_fn((20, 9, 10), |(k, j, i)| inside(k, j, i)).view())
+    }
+
+    #[test]
+    fn positions_go_from_the_first_to_the_last_slice_and_never_to_a_gap() {
+        let at = |position| Task::new(&bar(), Axis::K, position).unwrap().prompt_slice;
+        assert_eq!([0.0, 0.1, 0.3, 0.9, 1.0].map(at), [4, 4, 6, 12, 13]);
+        assert_eq!(at(0.5), 7, "slice 8 shows nothing; 7 and 9 are as near, the lower one counts");
+        assert_eq!(Task::new(&BinaryMask::empty([3, 3, 3]), Axis::K, 0.5), None);
+    }
+
+    #[test]
+    fn a_box_and_a_point_lie_where_the_mask_is() {
+        let mut prompts = Prompts::new(crate::geometry::Dims([10, 9, 20]), Axis::K);
+        let object = ObjectId::new(1).unwrap();
+        for kind in [PromptKind::Box, PromptKind::Point] {
+            add_prompt(&mut prompts, object, &bar(), SliceIndex(5), kind).unwrap();
+        }
+        let given = &prompts.objects()[&object][&SliceIndex(5)];
+        let bounds = given.bounds.unwrap();
+        assert_eq!((bounds.first, bounds.last), ([2.0, 3.0], [4.0, 7.0]));
+        assert_eq!((given.points[0].row, given.points[0].column), (3.0, 4.0));
+    }
+
+    #[test]
+    fn copy_reaches_as_far_as_a_ball_of_the_masks_area() {
+        let task = Task::new(&bar(), Axis::K, 0.0).unwrap();
+        // 15 pixels of 2 x 3 mm: a radius of 5.35 mm, 2.7 slices of 2 mm.
+        let copied = copy(&bar(), Axis::K, task, Extent::Free, Spacing([2.0, 3.0, 2.0]));
+        let slices: Vec<usize> =
+            copied.areas(Axis::K).iter().enumerate().filter(|(_, &a)| a > 0).map(|(n, _)| n).collect();
+        assert_eq!(slices, [1, 2, 3, 4, 5, 6, 7]);
+        let given = copy(&bar(), Axis::K, task, Extent::Given, Spacing([2.0, 3.0, 2.0]));
+        assert_eq!(given.areas(Axis::K)[4..14], [15; 10]);
+    }
+}

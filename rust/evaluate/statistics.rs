@@ -1,0 +1,240 @@
+//! Summaries of scores, and whether two runs differ.
+//!
+//! Patients, not objects, are drawn for intervals: the objects of one patient are not independent.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Draws of a bootstrap.
+const DRAWS: usize = 2000;
+/// Share of the draws that an interval holds.
+const COVERED: f64 = 0.95;
+/// At most so many differences are tested by counting all signs, as scipy does.
+const EXACT: usize = 50;
+
+/// What is said of many values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    pub objects: usize,
+    pub patients: usize,
+    pub mean: f64,
+    /// 95% interval of the mean, patients drawn with replacement; `None` with fewer than two patients.
+    pub interval: Option<(f64, f64)>,
+    pub median: f64,
+    pub q1: f64,
+    pub q3: f64,
+}
+
+impl Summary {
+    /// Values with their patients; `None` if there are none.
+    pub fn new(values: &[(&str, f64)]) -> Option<Self> {
+        if values.is_empty() {
+            return None;
+        }
+        let mut sorted: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
+        sorted.sort_by(f64::total_cmp);
+        let mut patients: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (patient, value) in values {
+            patients.entry(patient).or_default().push(*value);
+        }
+        let groups: Vec<&[f64]> = patients.values().map(Vec::as_slice).collect();
+        Some(Self {
+            objects: sorted.len(),
+            patients: groups.len(),
+            mean: mean(&sorted),
+            interval: bootstrap_mean(&groups),
+            median: quantile_of_sorted(&sorted, 0.5),
+            q1: quantile_of_sorted(&sorted, 0.25),
+            q3: quantile_of_sorted(&sorted, 0.75),
+        })
+    }
+}
+
+/// NaN for nothing.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// numpy's `linear` quantile of rising values; NaN for nothing.
+pub fn quantile_of_sorted(sorted: &[f64], p: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let place = p * last as f64;
+    let (low, part) = (place.floor() as usize, place.fract());
+    if part == 0.0 {
+        return sorted[low];
+    }
+    sorted[low] + (sorted[(low + 1).min(last)] - sorted[low]) * part
+}
+
+/// 95% percentile interval of the mean over all values, whole groups drawn with replacement. The same groups give the same
+/// interval.
+pub fn bootstrap_mean(groups: &[&[f64]]) -> Option<(f64, f64)> {
+    if groups.len() < 2 {
+        return None;
+    }
+    let mut random = SplitMix(0x9E37_79B9_7F4A_7C15);
+    let mut means: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            let (mut sum, mut count) = (0.0, 0);
+            for _ in 0..groups.len() {
+                let group = groups[random.below(groups.len())];
+                sum += group.iter().sum::<f64>();
+                count += group.len();
+            }
+            sum / count as f64
+        })
+        .collect();
+    means.sort_by(f64::total_cmp);
+    let tail = (1.0 - COVERED) / 2.0;
+    Some((quantile_of_sorted(&means, tail), quantile_of_sorted(&means, 1.0 - tail)))
+}
+
+/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// 0..n; the bias of a modulus is below n / 2^64.
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+/// Two-sided p of Wilcoxon's signed-rank test, as `scipy.stats.wilcoxon` gives it by default: differences of zero are left out;
+/// exact for up to 50 differences without zeros and ties, else the normal approximation with correction for ties and
+/// without one for continuity. `None` if no difference is left.
+pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
+    let kept: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0 && d.is_finite()).collect();
+    let n = kept.len();
+    if n == 0 {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|&a, &b| kept[a].abs().total_cmp(&kept[b].abs()));
+    let (mut ranks, mut tie_term, mut begin) = (vec![0.0; n], 0.0, 0);
+    while begin < n {
+        let same = |at: usize| kept[order[at]].abs() == kept[order[begin]].abs();
+        let end = (begin..n).find(|&at| !same(at)).unwrap_or(n);
+        let size = (end - begin) as f64;
+        for &index in &order[begin..end] {
+            ranks[index] = (begin + 1 + end) as f64 / 2.0;
+        }
+        tie_term += size * size * size - size;
+        begin = end;
+    }
+    let positive: f64 = kept.iter().zip(&ranks).filter(|(d, _)| **d > 0.0).map(|(_, rank)| rank).sum();
+    let total = (n * (n + 1)) as f64 / 2.0;
+    let tied = tie_term > 0.0 || n < differences.len();
+    if n <= EXACT && !tied {
+        let smaller = positive.min(total - positive) as usize;
+        return Some((2.0 * exact_tail(n, smaller)).min(1.0));
+    }
+    let n = n as f64;
+    let variance = n * (n + 1.0) * (2.0 * n + 1.0) / 24.0 - tie_term / 48.0;
+    if variance <= 0.0 {
+        return Some(1.0);
+    }
+    let z = (positive - total / 2.0) / variance.sqrt();
+    Some((2.0 * normal_tail(z.abs())).min(1.0))
+}
+
+/// The chance that the ranks 1..=n, each counted with a half, sum to at most `sum`.
+fn exact_tail(n: usize, sum: usize) -> f64 {
+    let mut ways = vec![0.0; n * (n + 1) / 2 + 1];
+    ways[0] = 1.0;
+    for rank in 1..=n {
+        for total in (rank..ways.len()).rev() {
+            ways[total] += ways[total - rank];
+        }
+    }
+    ways[..=sum].iter().sum::<f64>() / 2f64.powi(n as i32)
+}
+
+/// The standard normal distribution above z >= 0, to about 1e-14 of its value: a series near 0, a continued fraction beyond.
+fn normal_tail(z: f64) -> f64 {
+    let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    if z < 3.0 {
+        let (mut term, mut sum, mut k) = (z, z, 1.0);
+        while term > 1e-17 * sum {
+            term *= z * z / (2.0 * k + 1.0);
+            sum += term;
+            k += 1.0;
+        }
+        return 0.5 - density * sum;
+    }
+    let mut fraction = z;
+    for k in (1..=120).rev() {
+        fraction = z + f64::from(k) / fraction;
+    }
+    density / fraction
+}
+
+/// Holm's step-down adjustment of several p values, in their order.
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let (mut adjusted, mut largest) = (vec![0.0; p.len()], 0.0f64);
+    for (step, &index) in order.iter().enumerate() {
+        largest = largest.max(p[index] * (p.len() - step) as f64).min(1.0);
+        adjusted[index] = largest;
+    }
+    adjusted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_between_the_values_beside_them() {
+        assert_eq!(quantile_of_sorted(&[1.0, 2.0, 4.0, 8.0], 0.5), 3.0);
+        assert_eq!(quantile_of_sorted(&[1.0, 2.0, 4.0, 8.0], 0.25), 1.75);
+        assert_eq!(quantile_of_sorted(&[7.0], 0.9), 7.0);
+        assert!(quantile_of_sorted(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn an_interval_is_of_patients_not_of_objects() {
+        // A hundred objects of two patients say as little of a third patient as two objects do.
+        let many: Vec<(&str, f64)> = (0..100).map(|n| if n % 2 == 0 { ("a", 0.2) } else { ("b", 0.8) }).collect();
+        let summary = Summary::new(&many).unwrap();
+        assert_eq!((summary.objects, summary.patients), (100, 2));
+        let (low, high) = summary.interval.unwrap();
+        assert!((low - 0.2).abs() < 1e-12 && (high - 0.8).abs() < 1e-12, "{low} to {high}");
+        let alone = Summary::new(&[("a", 0.2), ("a", 0.4)]).unwrap();
+        assert_eq!((alone.mean, alone.interval), (0.30000000000000004, None));
+    }
+
+    #[test]
+    fn the_same_values_give_the_same_interval_and_it_holds_the_mean() {
+        let values: Vec<Vec<f64>> = (0..12).map(|n| vec![f64::from(n) / 12.0]).collect();
+        let groups: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
+        let interval = bootstrap_mean(&groups).unwrap();
+        assert_eq!(Some(interval), bootstrap_mean(&groups));
+        let mean = 5.5 / 12.0;
+        assert!(interval.0 < mean && mean < interval.1, "{interval:?}");
+        // The standard error is 0.083; a percentile interval is about two of them each way.
+        assert!((interval.1 - interval.0 - 4.0 * 0.083 * 0.98).abs() < 0.03, "{interval:?}");
+    }
+
+    #[test]
+    fn five_differences_of_one_sign_are_as_unlikely_as_five_coins() {
+        assert_eq!(wilcoxon(&[1.0, 2.0, 3.0, 4.0, 5.0]), Some(2.0 / 32.0));
+        assert_eq!(wilcoxon(&[0.0, 0.0]), None);
+    }
+
+    #[test]
+    fn holm_multiplies_the_smallest_by_all_and_never_goes_down() {
+        let adjusted = holm(&[0.04, 0.01, 0.03]);
+        for (found, expected) in adjusted.iter().zip([0.06, 0.03, 0.06]) {
+            assert!((found - expected).abs() < 1e-12, "{adjusted:?}");
+        }
+    }
+}
