@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 const DRAWS: usize = 2000;
 /// Share of the draws that an interval holds.
 const COVERED: f64 = 0.95;
-/// At most so many differences are tested by counting all signs, as scipy does.
+/// At most so many differences are tested by counting all signs.
 const EXACT: usize = 50;
 
 /// What is said of many values.
@@ -107,9 +107,10 @@ impl SplitMix {
     }
 }
 
-/// Two-sided p of Wilcoxon's signed-rank test, as `scipy.stats.wilcoxon` gives it by default: differences of zero are left out;
-/// exact for up to 50 differences without zeros and ties, else the normal approximation with correction for ties and
-/// without one for continuity. `None` if no difference is left.
+/// Two-sided p of Wilcoxon's signed-rank test; differences of zero are left out, equal ones share their mean rank.
+///
+/// Exact (all signs counted, ties and all) for up to 50 differences; beyond, the normal approximation with correction for
+/// ties and without one for continuity, as in `scipy.stats.wilcoxon`. `None` if no difference is left.
 pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
     let kept: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0 && d.is_finite()).collect();
     let n = kept.len();
@@ -131,10 +132,9 @@ pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
     }
     let positive: f64 = kept.iter().zip(&ranks).filter(|(d, _)| **d > 0.0).map(|(_, rank)| rank).sum();
     let total = (n * (n + 1)) as f64 / 2.0;
-    let tied = tie_term > 0.0 || n < differences.len();
-    if n <= EXACT && !tied {
-        let smaller = positive.min(total - positive) as usize;
-        return Some((2.0 * exact_tail(n, smaller)).min(1.0));
+    if n <= EXACT {
+        let doubled: Vec<usize> = ranks.iter().map(|rank| (2.0 * rank) as usize).collect();
+        return Some((2.0 * exact_tail(&doubled, (2.0 * positive.min(total - positive)) as usize)).min(1.0));
     }
     let n = n as f64;
     let variance = n * (n + 1.0) * (2.0 * n + 1.0) / 24.0 - tie_term / 48.0;
@@ -145,16 +145,16 @@ pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
     Some((2.0 * normal_tail(z.abs())).min(1.0))
 }
 
-/// The chance that the ranks 1..=n, each counted with a half, sum to at most `sum`.
-fn exact_tail(n: usize, sum: usize) -> f64 {
-    let mut ways = vec![0.0; n * (n + 1) / 2 + 1];
+/// The chance that ranks, each counted with a half, sum to at most `sum`; ranks and sum doubled, so that shared ranks are whole.
+fn exact_tail(ranks: &[usize], sum: usize) -> f64 {
+    let mut ways = vec![0.0; ranks.iter().sum::<usize>() + 1];
     ways[0] = 1.0;
-    for rank in 1..=n {
+    for &rank in ranks {
         for total in (rank..ways.len()).rev() {
             ways[total] += ways[total - rank];
         }
     }
-    ways[..=sum].iter().sum::<f64>() / 2f64.powi(n as i32)
+    ways[..=sum].iter().sum::<f64>() / 2f64.powi(ranks.len() as i32)
 }
 
 /// The standard normal distribution above z >= 0, to about 1e-14 of its value: a series near 0, a continued fraction beyond.
