@@ -3,9 +3,21 @@
 //! In: a folder as the data set's authors publish it. Out: scans with named binary masks on the same grid.
 //! Knows nothing of prompts, networks or scores; evaluation and training both read from here.
 
+mod btcv;
+mod chaos;
+mod decathlon;
+mod files;
+mod m3d;
 mod mask;
+mod pairs;
+mod plain;
+mod spec;
+mod totalsegmentator;
+mod uls23;
 
 pub use mask::BinaryMask;
+pub use spec::{open, Classes, Kind, Spec};
+pub use totalsegmentator::unseen_classes;
 
 use crate::error::Result;
 use crate::volume::Volume;

@@ -3,6 +3,7 @@
 //! In: files. Out: volumes, and label maps back into files. A volume that is read is finite, three-dimensional and has an
 //! invertible map to patient space; everything else is refused with a reason.
 
+pub mod dicom;
 mod encoding;
 pub mod nifti;
 mod nifti_write;
@@ -101,12 +102,16 @@ fn check_affine(geometry: &Geometry) -> Result<()> {
     ))
 }
 
-/// Reads a scan; intensities are rescaled as the header says.
+/// Reads a scan: a NIfTI or NRRD file, a folder with one DICOM series, or a file of such a series. Intensities are rescaled as
+/// the header says.
 ///
 /// # Errors
 /// `Io`, `Format` for broken files, `Unsupported` for 4-D, complex, RGB, non-finite or empty data.
 pub fn read_image(path: &Path) -> Result<Volume<f32>> {
-    named(path, read(path, Encoding::decode_finite))
+    if path.is_dir() || dicom::is_dicom(path) {
+        return named(path, dicom::read(path));
+    }
+    named(path, read(path, Encoding::decode_finite, None))
 }
 
 /// Reads a label map: whole numbers from 0 to 65535.
@@ -114,7 +119,15 @@ pub fn read_image(path: &Path) -> Result<Volume<f32>> {
 /// # Errors
 /// As [`read_image`]; `Format` where a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelMap> {
-    named(path, read(path, Encoding::decode_labels))
+    named(path, read(path, Encoding::decode_labels, None))
+}
+
+/// Reads one channel, counted from 0, of a NIfTI file whose fourth dimension is channels.
+///
+/// # Errors
+/// As [`read_image`]; `InvalidInput` for a channel that is not there.
+pub fn read_channel(path: &Path, channel: usize) -> Result<Volume<f32>> {
+    named(path, read(path, Encoding::decode_finite, Some(channel)))
 }
 
 type Decode<T> = fn(&Encoding, &[u8]) -> Result<Vec<T>>;
@@ -127,9 +140,12 @@ struct RawVolume {
     bytes: Vec<u8>,
 }
 
-fn read<T>(path: &Path, decode: Decode<T>) -> Result<Volume<T>> {
+fn read<T>(path: &Path, decode: Decode<T>, channel: Option<usize>) -> Result<Volume<T>> {
     let raw = match sniff(path)? {
-        FileFormat::Nifti => nifti::read(path)?,
+        FileFormat::Nifti => nifti::read(path, channel)?,
+        FileFormat::Nrrd if channel.is_some_and(|c| c > 0) => {
+            return Err(Error::new(ErrorKind::Unsupported, "channels are read from NIfTI files only"));
+        }
         FileFormat::Nrrd => nrrd::read(path)?,
     };
     let Dims([i, j, k]) = raw.geometry.dims;

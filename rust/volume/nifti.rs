@@ -44,10 +44,13 @@ struct Header {
 }
 
 /// Reads header and voxels, which stay encoded.
-pub(super) fn read(path: &Path) -> Result<RawVolume> {
+///
+/// `channel` chooses one 3-D volume of 4-D data; `None` refuses such data.
+pub(super) fn read(path: &Path, channel: Option<usize>) -> Result<RawVolume> {
     let (header_path, data_path) = pair(path)?;
     let mut reader = open(&header_path)?;
-    let header = parse(&mut reader)?;
+    let mut header = parse(&mut reader)?;
+    let before = take_channel(&mut header, channel)?;
     let dims = dims(&header)?;
     let scalar = scalar(header.datatype)?;
     let geometry = Geometry { dims, ijk_to_ras: spatial_map(&header.forms) };
@@ -56,14 +59,17 @@ pub(super) fn read(path: &Path) -> Result<RawVolume> {
     let expected = expected
         .checked_mul(scalar.bytes())
         .ok_or_else(|| Error::new(ErrorKind::Format, format!("{dims} voxels: more than an address space holds")))?;
+    // Channels lie one after another, each a whole volume.
+    let skipped = (before as u64).saturating_mul(expected as u64);
     let bytes = if header.pair {
         if header_path == data_path {
             return Err(Error::new(ErrorKind::Format, "the header says that the voxels are in an .img file beside it"));
         }
-        read_data(open(&data_path)?, header.data_offset, 0, expected)?
+        read_data(open(&data_path)?, header.data_offset.saturating_add(skipped), 0, expected)?
     } else {
         let read_already = if header.forms.version == 1 { HEADER_1 } else { HEADER_2 };
-        read_data(reader, header.data_offset.max(read_already as u64), read_already as u64, expected)?
+        let offset = header.data_offset.max(read_already as u64).saturating_add(skipped);
+        read_data(reader, offset, read_already as u64, expected)?
     };
     let scaled = header.slope != 0.0 && header.slope.is_finite() && header.intercept.is_finite();
     let (slope, intercept) = if scaled { (header.slope, header.intercept) } else { (1.0, 0.0) };
@@ -236,6 +242,19 @@ fn parse_2(bytes: &[u8], order: ByteOrder) -> Result<Header> {
             xyzt_units: i32_at(500),
         },
     })
+}
+
+/// Leaves one channel of 4-D data; returns how many lie before it.
+fn take_channel(header: &mut Header, channel: Option<usize>) -> Result<usize> {
+    let Some(channel) = channel else { return Ok(0) };
+    let count = if header.dim[0] >= 4 { usize::try_from(header.dim[4]).unwrap_or(0) } else { 1 };
+    if channel >= count {
+        return Err(Error::invalid(format!("channel {channel}: the file has {count}, counted from 0")));
+    }
+    if header.dim[0] >= 4 {
+        header.dim[4] = 1;
+    }
+    Ok(channel)
 }
 
 /// Three sizes; a 2-D image is one slice, further dimensions must be 1.

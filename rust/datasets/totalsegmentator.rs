@@ -1,0 +1,98 @@
+//! TotalSegmentator v1 and v2: `sNNNN/ct.nii.gz` and a binary `sNNNN/segmentations/CLASS.nii.gz` for each class.
+//!
+//! Classes go by file name, never by number: v1 and v2 number them differently. `meta.csv` (semicolons, byte order mark) says
+//! which subject is in which split.
+
+use super::files;
+use super::spec::{unknown_part, Classes, Kind};
+use super::{BinaryMask, Case, CaseEntry, Dataset, Target};
+use crate::error::{Error, ErrorKind, Result};
+use crate::volume;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Classes of v1 that none of the other 24 subsets of M3D-Seg names: the zero-shot classes that we propose. The paper's own
+/// list may differ.
+const UNSEEN: &str = include_str!("unseen_classes.txt");
+
+/// The zero-shot classes.
+pub fn unseen_classes() -> Classes {
+    Classes::from_list(UNSEEN)
+}
+
+struct TotalSegmentator {
+    cases: Vec<CaseEntry>,
+    folder: PathBuf,
+    classes: Classes,
+}
+
+pub fn open(part: Option<&str>, folder: &Path, classes: Classes) -> Result<Box<dyn Dataset>> {
+    let split = part.filter(|part| *part != "all");
+    if split.is_some_and(|split| !["train", "val", "test"].contains(&split)) {
+        return Err(unknown_part(Kind::TotalSegmentator, part));
+    }
+    let chosen = split.map(|split| subjects(&folder.join("meta.csv"), split)).transpose()?;
+    let mut cases = Vec::new();
+    for path in files::list(folder)? {
+        let name = files::name_of(&path);
+        if path.join("segmentations").is_dir() && chosen.as_ref().is_none_or(|chosen| chosen.contains(&name)) {
+            cases.push(CaseEntry { patient: name.clone(), name });
+        }
+    }
+    Ok(Box::new(TotalSegmentator { cases, folder: folder.to_owned(), classes }))
+}
+
+/// Subjects of a split.
+fn subjects(path: &Path, split: &str) -> Result<BTreeSet<String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(format!("cannot read `{}`", path.display()), e))?;
+    let mut lines = text.trim_start_matches('\u{feff}').lines();
+    let head: Vec<&str> = lines.next().unwrap_or_default().split(';').map(str::trim).collect();
+    let column = |name: &str| {
+        head.iter().position(|known| *known == name).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Format,
+                format!("`{}`: no column `{name}`, found {}", path.display(), head.join("; ")),
+            )
+        })
+    };
+    let (subject, of_split) = (column("image_id")?, column("split")?);
+    Ok((lines.map(|line| line.split(';').map(str::trim).collect::<Vec<_>>()))
+        .filter(|fields| fields.get(of_split) == Some(&split))
+        .filter_map(|fields| fields.get(subject).map(|name| (*name).to_owned()))
+        .collect())
+}
+
+impl Dataset for TotalSegmentator {
+    fn cases(&self) -> &[CaseEntry] {
+        &self.cases
+    }
+
+    fn read(&self, index: usize) -> Result<Case> {
+        let folder = self.folder.join(&self.cases[index].name);
+        let image = volume::read_image(&folder.join("ct.nii.gz"))?;
+        let mut targets = Vec::new();
+        for path in files::list(&folder.join("segmentations"))? {
+            let name = files::stem(&path);
+            if !files::is_image(&path) || !self.classes.hold(&name) {
+                continue;
+            }
+            let labels = volume::read_labels(&path)?;
+            files::same_grid(&image, &labels, &path)?;
+            let mask = BinaryMask::from_condition(labels.voxels(), |&label| label > 0);
+            if !mask.is_empty() {
+                targets.push(Target { name, mask });
+            }
+        }
+        Ok(Case { image, targets })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_zero_shot_list_has_its_57_classes() {
+        let classes = super::unseen_classes();
+        assert_eq!(classes.count(), Some(57));
+        assert!(classes.hold("rib_left_1") && classes.hold("pulmonary_artery") && !classes.hold("liver"));
+    }
+}
