@@ -40,7 +40,7 @@ impl fmt::Display for SliceIndex {
 }
 
 /// One of the three index axes of a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Axis {
     I,

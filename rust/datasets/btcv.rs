@@ -49,7 +49,7 @@ pub fn open(part: Option<&str>, folder: &Path, classes: Classes) -> Result<Box<d
     let number = |path: &Path| files::stem(path).strip_prefix("label").and_then(|digits| digits.parse::<u16>().ok());
     let numbers = files::list(&folder.join("label"))?.iter().filter_map(|path| number(path)).collect::<Vec<_>>();
     let cases = (numbers.into_iter().filter(|&n| chosen(n)))
-        .map(|n| CaseEntry { name: format!("{n:04}"), patient: format!("{n:04}") })
+        .map(|n| CaseEntry::new(format!("{n:04}"), format!("{n:04}")))
         .collect();
     let names = NAMES.iter().zip(1..).map(|(name, label)| (label, (*name).to_owned())).collect();
     Ok(Box::new(Btcv { cases, folder, names, classes }))

@@ -69,7 +69,7 @@ pub fn open(part: &str, folder: &Path, classes: Classes) -> Result<Box<dyn Datas
     folders.sort();
     let entry = |path: &PathBuf| {
         let patient = files::name_of(path);
-        CaseEntry { name: format!("{name}-{patient}"), patient }
+        CaseEntry::new(format!("{name}-{patient}"), patient)
     };
     let folders: Vec<PathBuf> = folders.into_iter().map(|(_, path)| path).collect();
     Ok(Box::new(Chaos { part, cases: folders.iter().map(entry).collect(), folders, classes }))

@@ -38,7 +38,7 @@ pub fn open(part: Option<&str>, folder: &Path, classes: Classes) -> Result<Box<d
             continue;
         }
         let name = files::stem(&image);
-        cases.push(CaseEntry { patient: name.clone(), name });
+        cases.push(CaseEntry::new(name.clone(), name));
         pairs.push((image, label));
     }
     let whole = match names.values().map(|name| name.to_lowercase()).collect::<Vec<_>>().as_slice() {

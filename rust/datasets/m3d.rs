@@ -51,7 +51,7 @@ pub fn open(part: &str, folder: &Path, classes: Classes) -> Result<Box<dyn Datas
             [root.join(entry), folder.join(entry)].into_iter().find(|p| p.exists()).unwrap_or(root.join(entry))
         };
         found.push((place(image), place(label)));
-        cases.push(CaseEntry { patient: name.clone(), name });
+        cases.push(CaseEntry::new(name.clone(), name));
     }
     Ok(Box::new(M3d { cases, files: found, names, classes }))
 }

@@ -20,6 +20,7 @@ pub use spec::{open, Classes, Kind, Spec};
 pub use totalsegmentator::unseen_classes;
 
 use crate::error::Result;
+use crate::geometry::Axis;
 use crate::volume::Volume;
 
 /// One scan of a data set, not yet read.
@@ -29,6 +30,14 @@ pub struct CaseEntry {
     pub name: String,
     /// Scans of one patient share it; statistics count patients, not scans.
     pub patient: String,
+    /// The index axis across its slices, where the data set says so.
+    pub axis: Option<Axis>,
+}
+
+impl CaseEntry {
+    pub fn new(name: impl Into<String>, patient: impl Into<String>) -> Self {
+        Self { name: name.into(), patient: patient.into(), axis: None }
+    }
 }
 
 /// One structure of a case.

@@ -4,12 +4,14 @@
 //! {"names": {"1": "liver"}, "cases": [{"name": "7", "patient": "7", "image": "scan.nii.gz", "label": "mask.nii.gz"}]}
 //! ```
 //!
-//! `patient` may be left out (then it is the case's name), and so may `names`.
+//! `patient` may be left out (then it is the case's name), and so may `names`. `"axis": "j"` says across which index axis the
+//! slices lie, where that is not the axis of the largest spacing.
 
 use super::files::{self, Names};
 use super::spec::Classes;
 use super::{Case, CaseEntry, Dataset};
 use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::Axis;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,8 @@ struct Pair {
     name: String,
     #[serde(default)]
     patient: Option<String>,
+    #[serde(default)]
+    axis: Option<Axis>,
     image: PathBuf,
     label: PathBuf,
 }
@@ -49,9 +53,10 @@ pub fn open(list: &Path, folder: &Path, classes: Classes) -> Result<Box<dyn Data
     })?;
     let names = parsed.names.as_ref().map_or(Ok(Names::new()), |names| files::names(names, list))?;
     let (mut cases, mut pairs) = (Vec::new(), Vec::new());
-    for Pair { name, patient, image, label } in parsed.cases {
+    for Pair { name, patient, axis, image, label } in parsed.cases {
         pairs.push((folder.join(image), folder.join(label)));
-        cases.push(CaseEntry { patient: patient.unwrap_or_else(|| name.clone()), name });
+        let patient = patient.unwrap_or_else(|| name.clone());
+        cases.push(CaseEntry { axis, ..CaseEntry::new(name, patient) });
     }
     Ok(Box::new(Pairs { cases, files: pairs, names, classes }))
 }

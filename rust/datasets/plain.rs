@@ -34,7 +34,7 @@ pub fn open(folder: &Path, classes: Classes) -> Result<Box<dyn Dataset>> {
         let image = by_stem.get(&name).or_else(|| by_stem.get(&format!("{name}_0000"))).cloned();
         // A missing scan is told when the case is read: the others still count.
         pairs.push((image.unwrap_or_else(|| images.join(files::name_of(&label))), label));
-        cases.push(CaseEntry { patient: name.clone(), name });
+        cases.push(CaseEntry::new(name.clone(), name));
     }
     Ok(Box::new(Plain { cases, files: pairs, names, classes }))
 }

@@ -36,7 +36,7 @@ pub fn open(part: Option<&str>, folder: &Path, classes: Classes) -> Result<Box<d
     for path in files::list(folder)? {
         let name = files::name_of(&path);
         if path.join("segmentations").is_dir() && chosen.as_ref().is_none_or(|chosen| chosen.contains(&name)) {
-            cases.push(CaseEntry { patient: name.clone(), name });
+            cases.push(CaseEntry::new(name.clone(), name));
         }
     }
     Ok(Box::new(TotalSegmentator { cases, folder: folder.to_owned(), classes }))

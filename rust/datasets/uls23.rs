@@ -40,7 +40,7 @@ pub fn open(part: &str, folder: &Path, classes: Classes) -> Result<Box<dyn Datas
         let patient = stem.split("_lesion").next().unwrap_or(&stem);
         // DeepLesion: patient_study_series_slice.
         let patient = if part == "deeplesion3d" { patient.split('_').next().unwrap_or(patient) } else { patient };
-        cases.push(CaseEntry { patient: patient.to_owned(), name: stem });
+        cases.push(CaseEntry::new(stem.clone(), patient));
         pairs.push((image, label));
     }
     Ok(Box::new(Uls23 { cases, files: pairs, classes }))

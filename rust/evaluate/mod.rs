@@ -3,6 +3,7 @@
 //! In: data sets and a model, or another tool's masks. Out: scores per object and a report to read.
 //! Knows nothing of training.
 
+pub mod compare;
 pub mod exchange;
 pub mod metrics;
 pub mod protocol;

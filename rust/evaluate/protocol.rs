@@ -37,7 +37,7 @@ pub enum Extent {
 /// One way to test a method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Protocol {
-    /// `None`: the axis of the largest spacing, else k.
+    /// `None`: the data set's, else the axis of the largest spacing, else k.
     pub axis: Option<Axis>,
     /// 0 is the object's first slice, 1 its last.
     pub position: f64,

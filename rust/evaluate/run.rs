@@ -6,7 +6,7 @@ use crate::datasets::{BinaryMask, Case, CaseEntry, Dataset};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::exchange::Predictions;
 use crate::evaluate::metrics::{self, MetricOptions};
-use crate::evaluate::protocol::{add_prompt, copy, Extent, Task};
+use crate::evaluate::protocol::{add_prompt, copy, Extent, Protocol, Task};
 use crate::evaluate::row::{Method, Row};
 use crate::evaluate::store::{file_name, CaseResult, ObjectResult, Store};
 use crate::geometry::{Axis, SliceIndex};
@@ -169,7 +169,7 @@ impl CaseWork<'_> {
         let mut session: Option<((usize, Axis), Session)> = None;
         for &n in pending {
             let row = &self.evaluation.rows[n];
-            let axis = row.protocol.axis.unwrap_or_else(|| case.image.geometry().slice_axis());
+            let axis = slice_axis(&row.protocol, self.entry, case);
             let begin = Instant::now();
             let mut embeddings = 0;
             let masks = match &row.method {
@@ -259,6 +259,11 @@ impl CaseWork<'_> {
         result.failure = Some(error.to_string());
         self.evaluation.store.write(&result)
     }
+}
+
+/// The axis that is asked for, else the data set's, else the one of the largest spacing.
+pub fn slice_axis(protocol: &Protocol, entry: &CaseEntry, case: &Case) -> Axis {
+    protocol.axis.or(entry.axis).unwrap_or_else(|| case.image.geometry().slice_axis())
 }
 
 /// One task a target. Data sets leave absent targets out, so each has one.

@@ -1,12 +1,15 @@
-//! `promem`: segment a scan from one prompt; look at and convert model files.
+//! `promem`: segment a scan from one prompt; score models on data sets; look at and convert model files.
 //!
 //! Parses, calls the library, prints. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
 #![allow(clippy::print_stdout)]
 
 mod args;
+mod compare;
 mod demo;
+mod evaluate;
 mod info;
+mod models;
 mod progress;
 mod prompts;
 mod segment;
@@ -27,6 +30,8 @@ fn main() -> ExitCode {
         Command::Info(path) => info::info(path, invocation.output),
         Command::Convert(arguments) => info::convert(arguments, invocation.output),
         Command::Demo(arguments) => demo::run(arguments, invocation.output),
+        Command::Evaluate(arguments) => evaluate::run(arguments, invocation.output),
+        Command::Compare(arguments) => compare::run(arguments, invocation.output),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,12 +1,11 @@
 //! `promem segment`.
 
 use crate::args::{Output, Segment};
-use crate::{progress, prompts};
+use crate::{models, progress, prompts};
 use promem::geometry::{Axis, SliceIndex};
 use promem::memory::SearchOptions;
-use promem::model::{checkpoint, Sam2};
 use promem::picture::montage;
-use promem::session::{self, Flow, Outcome, PropagateOptions, Session, SharedModel, SliceReport};
+use promem::session::{self, Flow, Outcome, PropagateOptions, Session, SliceReport};
 use promem::slices::intensity::IntensityRange;
 use promem::volume::{self, LabelMap, Segment as SegmentName};
 use promem::{output, Error, ErrorKind, Result};
@@ -23,7 +22,12 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     let image = volume::read_image(&arguments.image)?;
     let axis = arguments.axis.unwrap_or_else(|| image.geometry().slice_axis());
     let range = arguments.window.resolve(image.voxels());
-    let model = load_model(arguments)?;
+    let Some(path) = &arguments.model else {
+        return Err(Error::invalid(
+            "no model: expected --model FILE (a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors); this version ships none",
+        ));
+    };
+    let (model, _) = models::load(path, arguments.image_size, arguments.device, arguments.precision)?;
     let mut session = Session::new(model, image, axis, range, arguments.cache_mb << 20)?;
     prompts::add(&mut session, arguments)?;
 
@@ -59,25 +63,6 @@ fn check_outputs(arguments: &Segment) -> Result<()> {
         output::check(path, arguments.overwrite)?;
     }
     Ok(())
-}
-
-fn load_model(arguments: &Segment) -> Result<SharedModel> {
-    let Some(path) = &arguments.model else {
-        return Err(Error::invalid(
-            "no model: expected --model FILE (a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors); this version ships none",
-        ));
-    };
-    let device = session::choose_device(arguments.device)?;
-    let precision = session::choose_precision(arguments.precision, device);
-    let file = checkpoint::read(path)?;
-    let config = match arguments.image_size {
-        Some(size) => file.config.with_image_size(size)?,
-        None => file.config,
-    };
-    log::info!("{} at {} px on {device:?} in {precision:?}", config.name, config.image_size);
-    let network = session::guarded(|| Sam2::load(&config, file.state, device, precision))?
-        .map_err(|e| e.context(format!("model `{}`", path.display())))?;
-    Ok(SharedModel::new(network))
 }
 
 fn write(

@@ -1,8 +1,13 @@
 //! The command line as types. Options whose order matters (`--object` and the prompts after it) are read by position.
 
+mod evaluate;
+mod walk;
+
+pub use evaluate::{Compare, Evaluate};
+
 use clap::{value_parser, Arg, ArgAction, ArgMatches, Command as ClapCommand};
 use promem::geometry::{Axis, SliceIndex, VoxelIndex};
-use promem::memory::{Pointers, PromptMemory, SearchOptions};
+use promem::memory::SearchOptions;
 use promem::prompt::{ObjectId, PointLabel};
 use promem::session::{DeviceChoice, Direction, PrecisionChoice};
 use promem::slices::intensity::Window;
@@ -29,6 +34,8 @@ pub enum Command {
     Info(PathBuf),
     Convert(Convert),
     Demo(Demo),
+    Evaluate(Box<Evaluate>),
+    Compare(Compare),
 }
 
 /// A prompt of the command line.
@@ -109,6 +116,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
             network: m.get_one::<String>("network").cloned().unwrap_or_default(),
             overwrite: overwrite(m),
         })),
+        Some(("evaluate", m)) => evaluate::evaluate(m).map(|e| Command::Evaluate(Box::new(e))),
+        Some(("compare", m)) => evaluate::compare(m).map(Command::Compare),
         _ => unreachable!("clap requires a known subcommand"),
     };
     let command_line = parsed.map_err(|e| command.error(clap::error::ErrorKind::ValueValidation, e.to_string()))?;
@@ -126,6 +135,8 @@ fn command() -> ClapCommand {
             flag("json", "Print one JSON object on standard output, for machines").global(true),
         ])
         .subcommand(segment_command())
+        .subcommand(evaluate::evaluate_command())
+        .subcommand(evaluate::compare_command())
         .subcommand(
             ClapCommand::new("info")
                 .about("Say what a model file is: layout, network, image size, licence")
@@ -190,39 +201,13 @@ fn segment_command() -> ClapCommand {
             several(option("object", "N", "Number (label) of the object that the prompts after it belong to")),
         ])
         .next_help_heading("Walk")
-        .args([
-            option("axis", "AXIS", "auto (largest spacing, else k), i, j or k").default_value("auto"),
-            option("direction", "WAY", "both, up or down").default_value("both"),
-            option("range", "FIRST,LAST", "Slices to stay within, both included"),
-            flag("no-stop", "Predict every slice of the range, also where the object seems absent"),
-        ])
+        .args(walk::direction_args())
+        .args([option("range", "FIRST,LAST", "Slices to stay within, both included")])
         .next_help_heading("Memory")
-        .args([
-            option("memory", "MODE", "promem (memory window search) or sam2 (plain propagation)")
-                .default_value("promem"),
-            option("windows", "N,N...", "Memory windows to try on each slice, 1 to 6 [default: 1,6; sam2: 6]"),
-            option("beams", "K", "Banks kept from slice to slice [default: 2; sam2: 1]")
-                .value_parser(value_parser!(usize)),
-            flag("include-prompt", "Let every candidate attend to the prompt slice"),
-            option(
-                "pointers",
-                "RULE",
-                "Object pointers: window (of attended slices) or sam2 (up to 16) [default: as --memory]",
-            ),
-        ])
+        .args(walk::memory_args())
         .next_help_heading("Computing")
-        .args([
-            option("window", "WINDOW", "Intensities: auto, soft, lung, bone, brain or WIDTH,LEVEL")
-                .default_value("auto")
-                .allow_hyphen_values(true),
-            image_size(),
-            option("precision", "P", "auto, fp32 or bf16").default_value("auto"),
-            option("device", "D", "auto, cpu or cuda[:n]").default_value("auto"),
-            option("threads", "N", "CPU threads [default: one per core]").value_parser(value_parser!(u16).range(1..)),
-            option("cache-mb", "MB", "Bound of the slice embeddings kept in memory")
-                .default_value("1024")
-                .value_parser(value_parser!(u32)),
-        ])
+        .args(walk::computing_args())
+        .args([image_size()])
         .next_help_heading("Results")
         .args([
             file("output", "FILE", "Label map to write: .nii, .nii.gz, .seg.nrrd or .nrrd").required(true).short('o'),
@@ -275,19 +260,6 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
 
 fn segment(m: &ArgMatches) -> Result<Segment> {
     let prompts = prompts(m)?;
-    let axis = match text(m, "axis") {
-        None | Some("auto") => None,
-        Some("i") => Some(Axis::I),
-        Some("j") => Some(Axis::J),
-        Some("k") => Some(Axis::K),
-        Some(other) => return Err(Error::invalid(format!("--axis `{other}`: expected auto, i, j or k"))),
-    };
-    let direction = match text(m, "direction") {
-        None | Some("both") => Direction::Both,
-        Some("up") => Direction::Up,
-        Some("down") => Direction::Down,
-        Some(other) => return Err(Error::invalid(format!("--direction `{other}`: expected both, up or down"))),
-    };
     let range = match text(m, "range").map(|t| numbers(t, "--range", &[2])).transpose()?.as_deref() {
         Some(&[first, last]) => Some((SliceIndex(first), SliceIndex(last))),
         _ => None,
@@ -303,10 +275,10 @@ fn segment(m: &ArgMatches) -> Result<Segment> {
         prompts,
         label: m.get_one("label").copied(),
         prompt_slices,
-        axis,
-        direction,
+        axis: walk::axis(m)?,
+        direction: walk::direction(m)?,
         range,
-        search: search(m)?,
+        search: walk::search(m)?,
         window: text(m, "window").unwrap_or("auto").parse()?,
         image_size: m.get_one("image-size").copied(),
         precision: text(m, "precision").unwrap_or("auto").parse()?,
@@ -318,35 +290,6 @@ fn segment(m: &ArgMatches) -> Result<Segment> {
         overlay: m.get_one("overlay").cloned(),
         overwrite: overwrite(m),
     })
-}
-
-fn search(m: &ArgMatches) -> Result<SearchOptions> {
-    let mut search = match text(m, "memory") {
-        None | Some("promem") => SearchOptions::promem(),
-        // The stop rule is the command line's own: it holds in both modes unless --no-stop is given.
-        Some("sam2") => SearchOptions { stop_when_absent: true, ..SearchOptions::sam2() },
-        Some(other) => return Err(Error::invalid(format!("--memory `{other}`: expected promem or sam2"))),
-    };
-    if let Some(list) = text(m, "windows") {
-        search.windows = numbers(list, "--windows", &[])?;
-    }
-    if let Some(&beams) = m.get_one("beams") {
-        search.beams = beams;
-    }
-    if m.get_flag("include-prompt") {
-        search.prompt = PromptMemory::Pinned;
-    }
-    match text(m, "pointers") {
-        None => {}
-        Some("window") => search.pointers = Pointers::Window,
-        Some("sam2") => search.pointers = Pointers::Sam2,
-        Some(other) => return Err(Error::invalid(format!("--pointers `{other}`: expected window or sam2"))),
-    }
-    if m.get_flag("no-stop") {
-        search.stop_when_absent = false;
-    }
-    search.validate()?;
-    Ok(search)
 }
 
 /// Prompts in the order of the command line, each with the object named before it.

@@ -1,0 +1,93 @@
+//! Options of every command that walks through a volume: axis, direction, memory, computing.
+
+use super::{flag, numbers, option, text};
+use clap::{value_parser, Arg, ArgMatches};
+use promem::geometry::Axis;
+use promem::memory::{Pointers, PromptMemory, SearchOptions};
+use promem::session::Direction;
+use promem::{Error, Result};
+
+pub(super) fn direction_args() -> Vec<Arg> {
+    vec![
+        option("axis", "AXIS", "auto (largest spacing, else k), i, j or k").default_value("auto"),
+        option("direction", "WAY", "both, up or down").default_value("both"),
+        flag("no-stop", "Predict every slice of the range, also where the object seems absent"),
+    ]
+}
+
+pub(super) fn memory_args() -> Vec<Arg> {
+    vec![
+        option("memory", "MODE", "promem (memory window search) or sam2 (plain propagation)").default_value("promem"),
+        option("windows", "N,N...", "Memory windows to try on each slice, 1 to 6 [default: 1,6; sam2: 6]"),
+        option("beams", "K", "Banks kept from slice to slice [default: 2; sam2: 1]").value_parser(value_parser!(usize)),
+        flag("include-prompt", "Let every candidate attend to the prompt slice"),
+        option(
+            "pointers",
+            "RULE",
+            "Object pointers: window (of attended slices) or sam2 (up to 16) [default: as --memory]",
+        ),
+    ]
+}
+
+pub(super) fn computing_args() -> Vec<Arg> {
+    vec![
+        option("window", "WINDOW", "Intensities: auto, soft, lung, bone, brain or WIDTH,LEVEL")
+            .default_value("auto")
+            .allow_hyphen_values(true),
+        option("precision", "P", "auto, fp32 or bf16").default_value("auto"),
+        option("device", "D", "auto, cpu or cuda[:n]").default_value("auto"),
+        option("threads", "N", "CPU threads [default: one per core]").value_parser(value_parser!(u16).range(1..)),
+        option("cache-mb", "MB", "Bound of the slice embeddings kept in memory")
+            .default_value("1024")
+            .value_parser(value_parser!(u32)),
+    ]
+}
+
+/// `None` for `auto`.
+pub(super) fn axis(m: &ArgMatches) -> Result<Option<Axis>> {
+    match text(m, "axis") {
+        None | Some("auto") => Ok(None),
+        Some("i") => Ok(Some(Axis::I)),
+        Some("j") => Ok(Some(Axis::J)),
+        Some("k") => Ok(Some(Axis::K)),
+        Some(other) => Err(Error::invalid(format!("--axis `{other}`: expected auto, i, j or k"))),
+    }
+}
+
+pub(super) fn direction(m: &ArgMatches) -> Result<Direction> {
+    match text(m, "direction") {
+        None | Some("both") => Ok(Direction::Both),
+        Some("up") => Ok(Direction::Up),
+        Some("down") => Ok(Direction::Down),
+        Some(other) => Err(Error::invalid(format!("--direction `{other}`: expected both, up or down"))),
+    }
+}
+
+pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
+    let mut search = match text(m, "memory") {
+        None | Some("promem") => SearchOptions::promem(),
+        // The stop rule is the command line's own: it holds in both modes unless --no-stop is given.
+        Some("sam2") => SearchOptions { stop_when_absent: true, ..SearchOptions::sam2() },
+        Some(other) => return Err(Error::invalid(format!("--memory `{other}`: expected promem or sam2"))),
+    };
+    if let Some(list) = text(m, "windows") {
+        search.windows = numbers(list, "--windows", &[])?;
+    }
+    if let Some(&beams) = m.get_one("beams") {
+        search.beams = beams;
+    }
+    if m.get_flag("include-prompt") {
+        search.prompt = PromptMemory::Pinned;
+    }
+    match text(m, "pointers") {
+        None => {}
+        Some("window") => search.pointers = Pointers::Window,
+        Some("sam2") => search.pointers = Pointers::Sam2,
+        Some(other) => return Err(Error::invalid(format!("--pointers `{other}`: expected window or sam2"))),
+    }
+    if m.get_flag("no-stop") {
+        search.stop_when_absent = false;
+    }
+    search.validate()?;
+    Ok(search)
+}
