@@ -5,7 +5,7 @@ REFERENCE := .deps/reference
 PARITY := target/parity
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint parity goldens reference bench clean
+.PHONY: help setup build demo test lint parity goldens reference evaluate bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -39,15 +39,20 @@ $(REFERENCE)/.done:
 	$(REFERENCE)/bin/pip install -q torch==2.11.0 numpy==1.26.4 scipy hydra-core iopath tqdm pillow wheel setuptools
 	$(REFERENCE)/bin/pip install -q --no-deps torchvision==0.26.0
 	SAM2_BUILD_CUDA=0 $(REFERENCE)/bin/pip install -q --no-build-isolation --no-deps sam2==1.1.0
+	$(REFERENCE)/bin/pip install -q --no-deps monai==1.5.1
 	touch $@
 
 goldens: reference ## Write the golden files anew from the public implementation (downloads 4.5 GB)
 	$(REFERENCE)/bin/python tests/golden/resize.py
 	$(REFERENCE)/bin/python tests/golden/generate.py
+	$(REFERENCE)/bin/python tests/golden/metrics.py
 
 parity: libtorch reference ## Compare all official networks at full size with the public implementation
 	$(REFERENCE)/bin/python tests/golden/parity.py $(PARITY)
 	PROMEM_PARITY=$(PARITY) cargo test --release --test parity -- --nocapture
+
+evaluate: setup ## Score the default model and what learns nothing on the verification scans (PROMEM_DATA)
+	scripts/evaluate.sh
 
 bench: setup ## Peak memory of a 512x512x400 CT, and time per slice
 	scripts/bench_memory.sh

@@ -35,7 +35,7 @@ impl BinaryMask {
         if high == [0; 3] {
             return Self { dims, origin: [0; 3], inside: Array3::from_elem((0, 0, 0), false) };
         }
-        let inside = voxels.slice(s![low[0]..high[0], low[1]..high[1], low[2]..high[2]]).map(|voxel| belongs(voxel));
+        let inside = voxels.slice(s![low[0]..high[0], low[1]..high[1], low[2]..high[2]]).map(belongs);
         Self { dims, origin: low, inside }
     }
 

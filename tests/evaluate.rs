@@ -1,0 +1,357 @@
+//! `promem evaluate` and `promem compare`, end to end: the paper's tables at toy size, stopping and going on, other tools' masks.
+
+use promem::output::Overwrite;
+use promem::volume::{self, LabelMap, Volume};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+mod data;
+
+/// A plain data set of two small scans with two balls each, and the toy model.
+struct Bench(tempfile::TempDir);
+
+/// Centre, radius in voxels; along k the scan has `SLICES` slices.
+const BALLS: [([f64; 3], f64); 2] = [([12.0, 14.0, 6.0], 4.2), ([22.0, 18.0, 5.0], 3.2)];
+const SLICES: usize = 12;
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self(tempfile::tempdir().unwrap());
+        ok(promem(&["demo", &bench.path("demo")]));
+        for (name, shift) in [("a", 0.0), ("b", 1.0)] {
+            let (scan, labels) = balls(shift);
+            for folder in ["set/images", "set/labels"] {
+                std::fs::create_dir_all(bench.path(folder)).unwrap();
+            }
+            volume::write_image(&bench.file(&format!("set/images/{name}.nii.gz")), &scan, Overwrite::Refuse).unwrap();
+            let path = bench.file(&format!("set/labels/{name}.nii.gz"));
+            volume::write_labels(&path, &labels, Overwrite::Refuse, &[]).unwrap();
+        }
+        std::fs::write(bench.file("set/labels.json"), r#"{"1": "large", "2": "small"}"#).unwrap();
+        bench
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.file(name).display().to_string()
+    }
+
+    /// `promem evaluate` on the data set into a folder, with further arguments.
+    fn evaluate(&self, output: &str, extra: &[&str]) -> Output {
+        let (set, out) = (format!("plain={}", self.path("set")), self.path(output));
+        let mut all = vec!["evaluate", "--dataset", &set, "-o", &out, "--threads", "1", "--json"];
+        all.extend(extra);
+        promem(&all)
+    }
+
+    fn model(&self) -> String {
+        self.path("demo/toy.safetensors")
+    }
+}
+
+fn balls(shift: f64) -> (Volume<f32>, LabelMap) {
+    use promem::geometry::{Dims, Geometry, IjkToRas, Spacing};
+    let geometry =
+        Geometry { dims: Dims([32, 30, SLICES]), ijk_to_ras: IjkToRas::from_spacing(Spacing([1.0, 1.0, 2.0])) };
+    let mut scan = ndarray::Array3::from_elem((SLICES, 30, 32), 20.0);
+    let mut labels = ndarray::Array3::zeros((SLICES, 30, 32));
+    for ((k, j, i), voxel) in labels.indexed_iter_mut() {
+        for (n, (centre, radius)) in BALLS.iter().enumerate() {
+            let at = [i as f64 - shift, j as f64, k as f64];
+            if (0..3).map(|c| (at[c] - centre[c]).powi(2)).sum::<f64>() <= radius * radius {
+                *voxel = n as u16 + 1;
+                scan[[k, j, i]] = 120.0 + 40.0 * n as f32;
+            }
+        }
+    }
+    (Volume::new(geometry.clone(), scan).unwrap(), Volume::new(geometry, labels).unwrap())
+}
+
+fn promem(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_promem")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn ok(output: Output) -> String {
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn told(output: Output) -> Value {
+    serde_json::from_str(&ok(output)).unwrap()
+}
+
+fn refused(output: Output) -> String {
+    let lines = text(&output.stderr);
+    assert!(!output.status.success() && !lines.contains("panicked"), "{lines}");
+    lines
+}
+
+/// Names of the rows of the first data set's table.
+fn rows(told: &Value) -> Vec<String> {
+    told["sections"][0]["lines"].as_array().unwrap().iter().map(|l| l["row"].as_str().unwrap().to_owned()).collect()
+}
+
+fn dice(told: &Value, row: &str) -> f64 {
+    let lines = told["sections"][0]["lines"].as_array().unwrap();
+    lines.iter().find(|line| line["row"] == row).unwrap()["dice"]["mean"].as_f64().unwrap()
+}
+
+#[test]
+fn each_table_of_the_paper_is_a_preset_with_its_own_lines() {
+    let bench = Bench::new();
+    let model = bench.model();
+    for (preset, lines) in [("table1", 9), ("table2", 1), ("table3", 4), ("table4", 3), ("table5", 6), ("table6", 2)] {
+        let told = told(bench.evaluate(preset, &["--model", &model, "--preset", preset, "--cases", "1"]));
+        assert_eq!(told["computed"], lines, "{preset}");
+        assert_eq!(rows(&told).len(), lines, "{preset}: {told}");
+        let report = std::fs::read_to_string(bench.file(&format!("{preset}/report.md"))).unwrap();
+        assert!(report.contains(&format!("Table {}", &preset[5..])), "{report}");
+        for file in ["report.html", "objects.csv", "report.json"] {
+            assert!(bench.file(preset).join(file).is_file(), "{preset}/{file}");
+        }
+    }
+    // The paper's figures stand beside ours where the data set is the paper's; here it is not.
+    let report = std::fs::read_to_string(bench.file("table3/report.md")).unwrap();
+    assert!(!report.contains("0.7126"), "{report}");
+    let both = refused(bench.evaluate("x", &["--model", &model, "--preset", "table1", "--position", "0.2"]));
+    assert!(both.contains("the preset sets it"), "{both}");
+}
+
+#[test]
+fn the_papers_figures_stand_beside_ours_on_its_data_set() {
+    let bench = Bench::new();
+    let subject = bench.file("total/s0001/segmentations");
+    std::fs::create_dir_all(&subject).unwrap();
+    std::fs::copy(bench.file("set/images/a.nii.gz"), bench.file("total/s0001/ct.nii.gz")).unwrap();
+    let (_, mut labels) = balls(0.0);
+    labels.voxels_mut().mapv_inplace(|label| u16::from(label == 1));
+    volume::write_labels(&subject.join("hip_left.nii.gz"), &labels, Overwrite::Refuse, &[]).unwrap();
+    let set = format!("totalsegmentator={}", bench.path("total"));
+    let (out, model) = (bench.path("out"), bench.model());
+    let extra = ["--preset", "table3", "--class-list", "unseen", "--threads", "1", "--quiet"];
+    ok(promem(&[&["evaluate", "--dataset", &set, "-o", &out, "--model", &model], &extra[..]].concat()));
+    let report = std::fs::read_to_string(bench.file("out/report.md")).unwrap();
+    for figure in ["0.7126", "0.6748"] {
+        assert!(report.contains(figure), "{report}");
+    }
+}
+
+#[test]
+fn what_is_done_is_not_done_again_and_other_settings_are_refused() {
+    let bench = Bench::new();
+    let first = told(bench.evaluate("out", &["--copy", "--cases", "1"]));
+    assert_eq!((&first["computed"], &first["found_done"]), (&1.into(), &0.into()));
+    // The rest is done by the same command without the limit.
+    let second = told(bench.evaluate("out", &["--copy"]));
+    assert_eq!((&second["computed"], &second["found_done"]), (&1.into(), &1.into()));
+    let line = refused(bench.evaluate("out", &["--copy", "--tolerance", "1"]));
+    assert!(line.contains("other settings") && line.contains("tolerance_mm") && line.contains("--force"), "{line}");
+    let forced = told(bench.evaluate("out", &["--copy", "--tolerance", "1", "--force"]));
+    assert_eq!((&forced["computed"], &forced["found_done"]), (&2.into(), &0.into()));
+    let half = bench.file("out/results/set/copy/a.json");
+    std::fs::write(&half, "{").unwrap();
+    let line = refused(bench.evaluate("out", &["--copy", "--tolerance", "1"]));
+    assert!(line.contains("a.json") && line.contains("is not a result"), "{line}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_its_cases_and_goes_on() {
+    let bench = Bench::new();
+    let (set, out, model) = (format!("plain={}", bench.path("set")), bench.path("out"), bench.model());
+    let arguments =
+        ["evaluate", "--dataset", &set, "-o", &out, "--model", &model, "--threads", "1", "--preset", "table1"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_promem"))
+        .args(arguments)
+        .args(["--image-size", "256", "--json"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Interrupted as soon as the first result is there.
+    let finished = || walk(&bench.file("out/results"));
+    let begin = std::time::Instant::now();
+    while finished() == 0 && begin.elapsed().as_secs() < 120 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    // SAFETY: kill has no memory effects; the child has not been waited for, so the number is its own.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
+    let ended = child.wait_with_output();
+    let lines = text(&ended.unwrap().stderr);
+    let kept = finished();
+    assert!((1..18).contains(&kept), "{kept} results: {lines}");
+    assert!(lines.contains("interrupted; what is done is kept"), "{lines}");
+    let told = told(promem(&[&arguments[..], &["--image-size", "256", "--json"]].concat()));
+    assert_eq!(told["found_done"].as_u64().unwrap() as usize, kept);
+    assert_eq!(told["computed"].as_u64().unwrap() as usize, 18 - kept);
+}
+
+/// Result files below a folder.
+fn walk(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let count = |path: PathBuf| match path.is_dir() {
+        true => walk(&path),
+        false => usize::from(path.extension().is_some_and(|e| e == "json")),
+    };
+    entries.flatten().map(|entry| count(entry.path())).sum()
+}
+
+#[test]
+fn a_broken_case_is_reported_and_the_run_goes_on() {
+    let bench = Bench::new();
+    std::fs::write(bench.file("set/images/a.nii.gz"), b"no scan").unwrap();
+    let ended = bench.evaluate("out", &["--copy"]);
+    assert_eq!(ended.status.code(), Some(1));
+    let lines = text(&ended.stderr);
+    assert!(lines.contains("images/a.nii.gz") && lines.contains("1 of 2 could not be scored"), "{lines}");
+    let told: Value = serde_json::from_str(&text(&ended.stdout)).unwrap();
+    assert_eq!((&told["computed"], &told["failed"]), (&1.into(), &1.into()));
+    let report = std::fs::read_to_string(bench.file("out/report.md")).unwrap();
+    assert!(report.contains("images/a.nii.gz"), "{report}");
+    // Mended, only that case is done.
+    let (scan, _) = balls(0.0);
+    volume::write_image(&bench.file("set/images/a.nii.gz"), &scan, Overwrite::Replace).unwrap();
+    let told = self::told(bench.evaluate("out", &["--copy"]));
+    assert_eq!((&told["computed"], &told["found_done"], &told["failed"]), (&1.into(), &1.into(), &0.into()));
+}
+
+#[test]
+fn another_tools_masks_are_scored_from_perfect_to_empty() {
+    let bench = Bench::new();
+    let tasks = bench.path("tasks");
+    ok(bench.evaluate("none", &["--export-tasks", &tasks]));
+    let list: Value =
+        serde_json::from_str(&std::fs::read_to_string(bench.file("tasks/set/tasks.json")).unwrap()).unwrap();
+    assert_eq!(list["cases"].as_array().unwrap().len(), 2);
+    // A tool that knows the answer, one that finds nothing, and one whose label maps are shifted by one voxel.
+    for name in ["a", "b"] {
+        let labels = volume::read_labels(&bench.file(&format!("set/labels/{name}.nii.gz"))).unwrap();
+        for (label, target) in [(1, "large"), (2, "small")] {
+            for (tool, factor) in [("perfect", 1), ("empty", 0)] {
+                let mut mask = labels.clone();
+                mask.voxels_mut().mapv_inplace(|voxel| factor * u16::from(voxel == label));
+                let path = bench.file(&format!("{tool}/set/{name}/{target}.nii.gz"));
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                volume::write_labels(&path, &mask, Overwrite::Refuse, &[]).unwrap();
+            }
+        }
+        let mut shifted = labels.clone();
+        for ((k, j, i), voxel) in shifted.voxels_mut().indexed_iter_mut() {
+            *voxel = if i > 0 { labels.voxels()[[k, j, i - 1]] } else { 0 };
+        }
+        std::fs::create_dir_all(bench.file("shifted/set")).unwrap();
+        volume::write_labels(&bench.file(&format!("shifted/set/{name}.nii.gz")), &shifted, Overwrite::Refuse, &[])
+            .unwrap();
+    }
+    std::fs::write(bench.file("shifted/set/labels.json"), r#"{"1": "large", "2": "small"}"#).unwrap();
+    let tools = ["perfect", "empty", "shifted"].map(|tool| format!("{tool}={}", bench.path(tool)));
+    let mut extra: Vec<&str> = Vec::new();
+    tools.iter().for_each(|tool| extra.extend(["--predictions", tool]));
+    let told = told(bench.evaluate("out", &extra));
+    assert_eq!(dice(&told, "perfect"), 1.0);
+    assert_eq!(dice(&told, "empty"), 0.0);
+    let shifted = dice(&told, "shifted");
+    assert!((0.7..0.95).contains(&shifted), "{shifted}");
+    let csv = std::fs::read_to_string(bench.file("out/objects.csv")).unwrap();
+    let perfect = csv.lines().find(|line| line.starts_with("set,perfect,a,a,large")).unwrap();
+    assert!(perfect.contains(",1.0000,1.0000,1.0000,1.0000,0.0000,0.0000,0.0000,"), "{perfect}");
+
+    // Compared: the same objects in two rows, and what cannot be compared.
+    let out = bench.path("out");
+    let found: Value =
+        serde_json::from_str(&ok(promem(&["compare", &out, &out, "--rows", "shifted,perfect", "--json"]))).unwrap();
+    let of_dice = found["comparisons"].as_array().unwrap().iter().find(|c| c["metric"] == "dice").unwrap();
+    assert_eq!(of_dice["objects"], 4);
+    assert!((of_dice["difference"].as_f64().unwrap() - (1.0 - shifted)).abs() < 1e-9);
+    assert_eq!(of_dice["p"], 0.125, "four objects, all better: 2 / 2^4");
+    let line = refused(promem(&["compare", &out, &bench.path("set")]));
+    assert!(line.contains("is no folder of an evaluation"), "{line}");
+    // A mask that is missing is no empty mask.
+    std::fs::remove_file(bench.file("perfect/set/a/small.nii.gz")).unwrap();
+    let lines = refused(bench.evaluate("again", &["--predictions", &tools[0]]));
+    assert!(lines.contains("perfect/set/a/small.nii.gz"), "{lines}");
+}
+
+#[test]
+fn prompts_positions_and_extents_are_checked_before_anything_runs() {
+    let bench = Bench::new();
+    for (extra, expected) in [
+        (vec![], "nothing to test"),
+        (vec!["--copy", "--prompt", "scribble"], "expected mask, box or point"),
+        (vec!["--copy", "--position", "1.5"], "expected numbers from 0 to 1"),
+        (vec!["--copy", "--extent", "some"], "expected free, given or both"),
+        (vec!["--copy", "--preset", "table9"], "expected table1, table2"),
+        (vec!["--copy", "--predictions", "tool"], "expected NAME=FOLDER"),
+        (vec!["--predictions", "tool=/nowhere"], "there is no folder `/nowhere/set`"),
+        (vec!["--model", "/nowhere.pt"], "/nowhere.pt"),
+        (vec!["--copy", "--class-list", "/nowhere.txt"], "/nowhere.txt"),
+    ] {
+        let line = refused(bench.evaluate("out", &extra));
+        assert!(line.contains(expected), "{line}");
+    }
+    let told = told(
+        bench.evaluate("prompts", &["--model", &bench.model(), "--prompt", "box", "--extent", "both", "--cases", "1"]),
+    );
+    assert_eq!(rows(&told), ["toy, free", "toy, range given"]);
+}
+
+#[test]
+fn sixty_one_objects_of_a_real_scan_share_one_embedding_a_slice() {
+    let Some(data) = data::folder() else { return };
+    let bench = Bench::new();
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/datasets/ct_totalseg_torso.json");
+    let set = format!("pairs:{}={}", list.display(), data.display());
+    let (out, model) = (bench.path("out"), bench.model());
+    // One window and one beam: what is counted here is encoding, not search.
+    let extra = ["--windows", "1", "--beams", "1", "--image-size", "64", "--worst", "0", "--json"];
+    let told = told(promem(&[&["evaluate", "--dataset", &set, "--model", &model, "-o", &out], &extra[..]].concat()));
+    assert_eq!(told["sections"][0]["lines"][0]["dice"]["objects"], 61);
+    let result = std::fs::read_to_string(bench.file("out/results/ct_totalseg_torso/toy/torso.json")).unwrap();
+    let result: Value = serde_json::from_str(&result).unwrap();
+    let embeddings = result["embeddings"].as_u64().unwrap();
+    assert!((100..=112).contains(&embeddings), "{embeddings} embeddings of 112 slices");
+}
+
+#[test]
+fn copying_gives_the_published_figures_of_every_object() {
+    let Some(data) = data::folder() else { return };
+    let published = data.join("../baseline/per_object.csv");
+    let Ok(published) = std::fs::read_to_string(&published) else {
+        eprintln!("skipped: there is no {}", published.display());
+        return;
+    };
+    let bench = Bench::new();
+    let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/datasets/chaos_t2.json");
+    let set = format!("pairs:{}={}", lists.display(), data.display());
+    let out = bench.path("out");
+    ok(promem(&["evaluate", "--dataset", &set, "--copy", "--extent", "both", "-o", &out, "--worst", "0", "--quiet"]));
+    let csv = std::fs::read_to_string(bench.file("out/objects.csv")).unwrap();
+    let organs = ["liver", "right kidney", "left kidney", "spleen"];
+    let mut compared = 0;
+    for line in published.lines().filter(|line| line.starts_with("chaos_t2,")) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [case, label, method, setting] = [1, 2, 3, 4].map(|n| fields[n]);
+        if method != "copy" {
+            continue;
+        }
+        let row = if setting == "free" { "\"copy, free\"" } else { "\"copy, range given\"" };
+        let start = format!("chaos_t2,{row},{case},");
+        let organ = format!(",{},", organs[label.parse::<usize>().unwrap() - 1]);
+        let own = csv.lines().find(|line| line.starts_with(&start) && line.contains(&organ)).unwrap();
+        let numbers: Vec<&str> = own.split(&organ).nth(1).unwrap().split(',').collect();
+        for (own, theirs) in [(numbers[3], fields[5]), (numbers[4], fields[6])] {
+            let apart = (own.parse::<f64>().unwrap() - theirs.parse::<f64>().unwrap()).abs();
+            assert!(apart < 1.5e-4, "{case} {organ} {setting}: {own}, published {theirs}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 64);
+}
