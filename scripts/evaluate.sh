@@ -37,6 +37,6 @@ fi
 "$PROMEM" evaluate "${SETS[@]}" "${ROWS[@]}" --extent both --title "Verification scans" -o "$OUT/report" ${ARGUMENTS:-}
 mkdir -p docs/results
 cp "$OUT/report/report.md" "$OUT/report/objects.csv" docs/results/
-rm -rf docs/results/plots
-cp -r "$OUT/report/plots" docs/results/plots
+rm -f docs/results/*.png
+cp "$OUT"/report/*.png docs/results/
 echo "the report with pictures is $OUT/report/report.html; docs/results/ has it without"

@@ -64,10 +64,7 @@ fn sizes(case: &Case) -> Vec<(&str, usize)> {
 }
 
 /// A scipy CSR matrix as `scipy.sparse.save_npz` stores it.
-fn put_sparse<T: ndarray_npy::WritableElement>(path: &Path, rows: &[&[i32]], columns: i64, stored: T)
-where
-    T: Copy,
-{
+fn put_sparse<T: ndarray_npy::WritableElement + Copy>(path: &Path, rows: &[&[i32]], columns: i64, stored: T) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut npz = NpzWriter::new_compressed(std::fs::File::create(path).unwrap());
     let indices: Vec<i32> = rows.iter().flat_map(|row| row.iter().copied()).collect();
@@ -160,14 +157,14 @@ fn totalsegmentator_goes_by_file_names_and_reads_its_split_behind_the_byte_order
 #[test]
 fn btcv_has_thirteen_named_organs_and_the_splits_of_the_literature() {
     let folder = tempfile::tempdir().unwrap();
-    for number in ["0001", "0035", "0036"] {
+    for number in ["0001", "0035", "0037"] {
         put_scan(&folder.path().join(format!("RawData/Training/img/img{number}.nii.gz")));
         put_labels(&folder.path().join(format!("RawData/Training/label/label{number}.nii.gz")), &[1, 6, 6, 13]);
     }
     let all = opened("btcv", folder.path(), &Classes::all());
-    assert_eq!(names(&*all), ["0001", "0035", "0036"]);
+    assert_eq!(names(&*all), ["0001", "0035", "0037"]);
     assert_eq!(sizes(&all.read(0).unwrap()), [("spleen", 1), ("liver", 2), ("left adrenal gland", 1)]);
-    assert_eq!(names(&*opened("btcv:monai-val", folder.path(), &Classes::all())), ["0035", "0036"]);
+    assert_eq!(names(&*opened("btcv:monai-val", folder.path(), &Classes::all())), ["0035", "0037"]);
     assert_eq!(names(&*opened("btcv:transunet-test", folder.path(), &Classes::all())), ["0001", "0035"]);
     assert!(refused("btcv", &folder.path().join("RawData/Training/img")).contains("`RawData/Training/label`"));
 }
@@ -179,7 +176,8 @@ fn uls23_reads_packed_four_dimensional_float_labels() {
     put_scan(&folder.path().join(format!("novel/Radboudumc_Bone/images/{stem}.nii.gz")));
     // Labels as published: float32 of 5 x 4 x 3 x 1, gzipped, zipped.
     let plain = folder.path().join("float.nii");
-    let mut lesion = Volume::<f32>::empty_like(&scan());
+    let mut lesion = scan();
+    lesion.voxels_mut().fill(0.0);
     lesion.voxels_mut()[[1, 1, 1]] = 1.0;
     volume::write_image(&plain, &lesion, Overwrite::Refuse).unwrap();
     let mut bytes = std::fs::read(&plain).unwrap();
@@ -219,21 +217,24 @@ fn decathlon_follows_its_list_and_takes_one_channel_of_four_dimensional_scans() 
     put_labels(&folder.path().join("labelsTr/a.nii.gz"), &[1, 1, 2]);
     // Two channels: the second holds 1000 more.
     let file = folder.path().join("imagesTr/a.nii");
-    put_scan(&file);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut halves = scan();
+    halves.voxels_mut().mapv_inplace(|v| v + 0.5); // not whole, so that the file is one of floats
+    volume::write_image(&file, &halves, Overwrite::Refuse).unwrap();
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[40..42].copy_from_slice(&4i16.to_le_bytes());
     bytes[48..50].copy_from_slice(&2i16.to_le_bytes());
-    bytes.extend(scan().voxels().iter().flat_map(|v| (v + 1000.0).to_le_bytes()));
+    bytes.extend(halves.voxels().iter().flat_map(|v| (v + 1000.0).to_le_bytes()));
     std::fs::write(&file, bytes).unwrap();
 
     let first = opened("decathlon", folder.path(), &Classes::all());
     assert_eq!(names(&*first), ["a"]);
     let case = first.read(0).unwrap();
-    assert_eq!(case.image.voxels()[[0, 0, 1]], 1.0);
+    assert_eq!(case.image.voxels()[[0, 0, 1]], 1.5);
     assert_eq!(sizes(&case), [("liver", 2), ("cancer", 1), ("whole liver", 3)]);
     let second = opened("decathlon:1", folder.path(), &Classes::named(["whole liver"]));
     let case = second.read(0).unwrap();
-    assert_eq!((case.image.voxels()[[0, 0, 1]], sizes(&case)), (1001.0, vec![("whole liver", 3)]));
+    assert_eq!((case.image.voxels()[[0, 0, 1]], sizes(&case)), (1001.5, vec![("whole liver", 3)]));
     let third = opened("decathlon:2", folder.path(), &Classes::all()).read(0).unwrap_err().to_string();
     assert!(third.contains("a.nii") && third.contains('2'), "{third}");
 }

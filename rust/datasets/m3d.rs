@@ -108,15 +108,15 @@ fn read_image(path: &Path) -> Result<Array3<f32>> {
         Err(e) => return Err(broken(path, "is no whole .npy file").with_source(e)),
     };
     let shape = array.shape().to_vec();
-    let [1, x, y, z] = shape[..] else {
+    if shape.len() != 4 || shape[0] != 1 {
         return Err(broken(path, format!("an array of {shape:?}, expected [1, X, Y, Z]")));
-    };
+    }
     if array.iter().any(|v| !v.is_finite()) {
         return Err(broken(path, "a voxel is not a finite number"));
     }
-    let turned = array.into_shape_with_order((x, y, z));
-    // Fortran order keeps its strides only where the leading 1 can be dropped as a view.
-    let turned = turned.map_err(|e| broken(path, "cannot drop the first axis").with_source(e))?;
+    // Arrays of Fortran order keep their strides: the first axis is dropped as a view.
+    let turned = (array.index_axis(ndarray::Axis(0), 0).into_dimensionality::<ndarray::Ix3>())
+        .map_err(|e| broken(path, "cannot drop the first axis").with_source(e))?;
     Ok(turned.reversed_axes().as_standard_layout().into_owned())
 }
 

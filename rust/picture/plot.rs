@@ -93,6 +93,7 @@ pub fn curves(title: &str, [x_name, y_name]: [&str; 2], curves: &[Curve]) -> Res
             .configure_mesh()
             .x_desc(x_name)
             .y_desc(y_name)
+            .x_label_formatter(&|x| if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.1}") })
             .label_style((FONT, 14))
             .light_line_style(WHITE)
             .bold_line_style(RGBColor(226, 226, 226))

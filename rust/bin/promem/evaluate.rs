@@ -53,7 +53,10 @@ pub fn run(arguments: &Evaluate, print: Output) -> Result<()> {
     let names: Vec<String> = datasets.iter().map(|named| named.name.clone()).collect();
     let report = Report::new(&store, &names, &rows, ReportOptions { title, preset: arguments.preset, notes })?;
     let written = report.write(store.folder())?;
-    tell(&report, &tally, &written, store.folder(), print);
+    // A machine gets one object: the error, if there is one.
+    if print != Output::Json || !(tally.stopped || tally.failed > 0) {
+        tell(&report, &tally, &written, store.folder(), print);
+    }
     if tally.stopped {
         let folder = store.folder().display();
         return Err(Error::new(
