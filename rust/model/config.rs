@@ -163,6 +163,29 @@ impl Config {
         }
     }
 
+    /// The default model: small enough for an ordinary CPU and for training from scratch.
+    pub fn compact() -> Self {
+        Self {
+            name: "promem-compact".into(),
+            version: Version::V2_1,
+            image_size: 256,
+            trunk: TrunkConfig {
+                embed_dim: 48,
+                num_heads: 1,
+                stages: [1, 2, 5, 1],
+                global_att_blocks: vec![5, 7],
+                window_pos_embed_bkg_spatial_size: [7, 7],
+                window_spec: [8, 4, 14, 7],
+            },
+            hidden_dim: 128,
+            mem_dim: 64,
+            memory_attention_layers: 2,
+            memory_attention_feedforward: 512,
+            decoder_mlp_dim: 512,
+            iou_head_hidden_dim: 128,
+        }
+    }
+
     /// The same network at another image size.
     pub fn with_image_size(mut self, image_size: i64) -> Result<Self> {
         if image_size < SIZE_MULTIPLE || image_size % SIZE_MULTIPLE != 0 {

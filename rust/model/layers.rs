@@ -3,6 +3,12 @@
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
 
+/// A weight in the number format of what it meets. Training keeps weights in fp32 and casts them here; loaded networks hold
+/// them in their format already, and this is no copy.
+fn like(weight: &Tensor, x: &Tensor) -> Tensor {
+    weight.to_kind(x.kind())
+}
+
 /// A variable of the checkpoint, zero until weights are loaded.
 pub fn parameter(p: &Path, name: &str, shape: &[i64]) -> Tensor {
     p.var(name, shape, Init::Const(0.0))
@@ -16,17 +22,13 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub fn kind(&self) -> Kind {
-        self.weight.kind()
-    }
-
     pub fn new(p: &Path, inputs: i64, outputs: i64) -> Self {
         Self { weight: parameter(p, "weight", &[outputs, inputs]), bias: parameter(p, "bias", &[outputs]) }
     }
 
     /// [..., in] -> [..., out]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        x.linear(&like(&self.weight, x), Some(&like(&self.bias, x)))
     }
 }
 
@@ -70,7 +72,7 @@ impl Conv2d {
     /// [B, in, H, W] -> [B, out, H', W']
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let ConvShape { stride, padding, groups, .. } = self.shape;
-        x.conv2d(&self.weight, Some(&self.bias), [stride, stride], [padding, padding], [1, 1], groups)
+        x.conv2d(&like(&self.weight, x), Some(&like(&self.bias, x)), [stride, stride], [padding, padding], [1, 1], groups)
     }
 }
 
@@ -88,7 +90,7 @@ impl ConvTranspose2d {
 
     /// [B, in, H, W] -> [B, out, 2 H, 2 W]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.conv_transpose2d(&self.weight, Some(&self.bias), [2, 2], [0, 0], [0, 0], 1, [1, 1])
+        x.conv_transpose2d(&like(&self.weight, x), Some(&like(&self.bias, x)), [2, 2], [0, 0], [0, 0], 1, [1, 1])
     }
 }
 
@@ -112,7 +114,11 @@ impl LayerNorm {
 
     /// [..., C] -> [..., C]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, false)
+        let norm = |x: &Tensor| x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, false);
+        match x.kind() == self.weight.kind() {
+            true => norm(x),
+            false => norm(&x.to_kind(self.weight.kind())).to_kind(x.kind()),
+        }
     }
 }
 

@@ -45,9 +45,8 @@ impl MemoryAttention {
         self.rotation = self.rotation.to_device(device);
     }
 
-    /// `features` and their position `encoding`, both [B, N, hidden] -> [B, N, hidden].
-    pub fn forward(&self, features: &Tensor, encoding: &Tensor, memory: &MemoryTokens) -> Tensor {
-        let kind = self.norm_kind();
+    /// `features` and their position `encoding`, both [B, N, hidden] -> [B, N, hidden], computed in `kind`.
+    pub fn forward(&self, features: &Tensor, encoding: &Tensor, memory: &MemoryTokens, kind: Kind) -> Tensor {
         let mut x = (features + encoding * INPUT_POSITION_WEIGHT).to_kind(kind);
         let values = memory.tokens.to_kind(kind);
         let keys = (&memory.tokens + &memory.encoding).to_kind(kind);
@@ -55,10 +54,6 @@ impl MemoryAttention {
             x = layer.forward(&x, &keys, &values, memory.pointer_tokens, &self.rotation);
         }
         self.norm.forward(&x)
-    }
-
-    fn norm_kind(&self) -> Kind {
-        self.layers.first().map_or(Kind::Float, |layer| layer.linear1.kind())
     }
 }
 

@@ -65,16 +65,24 @@ impl PromptEncoder {
     ///
     /// SAM 2 passes boxes as two points, and no prompt at all as one empty point more (`_forward_sam_heads`).
     pub fn sparse(&self, points: &[Point]) -> Tensor {
-        let empty = self.not_a_point_embed.unsqueeze(0); // [1, 1, hidden]
-        if points.is_empty() {
+        self.sparse_batch(&[points])
+    }
+
+    /// The same for prompts of equally many points: [B, points + 1, hidden].
+    pub fn sparse_batch(&self, prompts: &[&[Point]]) -> Tensor {
+        let batch = prompts.len() as i64;
+        let empty = self.not_a_point_embed.unsqueeze(0).expand([batch, -1, -1], false); // [B, 1, hidden]
+        if prompts.iter().all(|points| points.is_empty()) {
             return Tensor::cat(&[&empty, &empty], 1);
         }
         let device = self.not_a_point_embed.device();
-        let coordinates: Vec<f32> = points.iter().flat_map(|p| [p.x + 0.5, p.y + 0.5]).collect();
-        let coordinates = Tensor::from_slice(&coordinates).to_device(device).reshape([1, -1, 2]);
+        let all = || prompts.iter().flat_map(|points| points.iter());
+        let coordinates: Vec<f32> = all().flat_map(|p| [p.x + 0.5, p.y + 0.5]).collect();
+        let coordinates = Tensor::from_slice(&coordinates).to_device(device).reshape([batch, -1, 2]);
         let place = self.pe_layer.encode(&(coordinates / self.image_size as f64));
-        let kinds: Vec<&Tensor> = points.iter().map(|p| &self.point_embeddings[p.kind as usize]).collect();
-        Tensor::cat(&[place + Tensor::cat(&kinds, 0).unsqueeze(0), empty], 1)
+        let kinds: Vec<&Tensor> = all().map(|p| &self.point_embeddings[p.kind as usize]).collect();
+        let kinds = Tensor::cat(&kinds, 0).reshape([batch, -1, place.size()[2]]);
+        Tensor::cat(&[place + kinds, empty], 1)
     }
 
     /// Mask logits [B, 1, S / 4, S / 4] -> [B, hidden, h, w]; without a mask [1, hidden, 1, 1], to be broadcast.

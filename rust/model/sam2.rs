@@ -21,7 +21,7 @@ use tch::{Device, Kind, Tensor};
 const GIVEN_MASK_SCALE: f64 = 20.0;
 const GIVEN_MASK_BIAS: f64 = -10.0;
 
-/// What one image leaves for prompts and memories to work on; B is 1.
+/// What images leave for prompts and memories to work on; B is 1 but in training.
 #[derive(Debug)]
 pub struct ImageEmbedding {
     /// Stride 16, [B, hidden, h, w], without memory.
@@ -51,9 +51,9 @@ impl ImageEmbedding {
 /// What one segmented slice leaves behind; it never changes once made, so banks share it.
 #[derive(Debug)]
 pub struct Memory {
-    /// [1, mem_dim, h, w]
+    /// [B, mem_dim, h, w]; B is 1 but in training.
     pub features: Tensor,
-    /// Object pointer, [1, hidden].
+    /// Object pointer, [B, hidden].
     pub pointer: Tensor,
 }
 
@@ -170,6 +170,16 @@ impl Sam2 {
         filled.expect("filling variables in place cannot fail")
     }
 
+    /// The network on variables that go on learning, in fp32; the heavy parts compute in `precision`.
+    pub fn for_training(variables: &VarStore, config: &Config, precision: Precision) -> Self {
+        let mut network = Self::new(&variables.root(), config);
+        network.memory_attention.to_device(variables.device());
+        if precision == Precision::Bf16 {
+            network.kind = Kind::BFloat16;
+        }
+        network
+    }
+
     fn build(
         config: &Config,
         device: Device,
@@ -243,7 +253,7 @@ impl Sam2 {
     ) -> Tensor {
         let tokens = self.memory_tokens(attended, pointers, pointer_span);
         let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2); // [1, C, h, w] -> [1, h*w, C]
-        let fused = self.memory_attention.forward(&flat(&image.features), &flat(&self.position), &tokens);
+        let fused = self.memory_attention.forward(&flat(&image.features), &flat(&self.position), &tokens, self.kind);
         fused.to_kind(Kind::Float).transpose(1, 2).reshape(image.features.size())
     }
 
@@ -257,7 +267,8 @@ impl Sam2 {
         let parts = self.config.hidden_dim / m;
         if !pointers.is_empty() {
             let stacked: Vec<&Tensor> = pointers.iter().map(|(memory, _)| &memory.pointer).collect();
-            tokens.push(Tensor::cat(&stacked, 0).reshape([1, -1, m]));
+            let stacked = Tensor::stack(&stacked, 1); // [B, P, hidden]
+            tokens.push(stacked.reshape([stacked.size()[0], -1, m]));
             let places = self.pointer_places(pointers, span);
             encoding.push(places.unsqueeze(1).expand([-1, parts, -1], false).reshape([1, -1, m]));
         }
@@ -287,14 +298,49 @@ impl Sam2 {
         mask: Option<&Tensor>,
         choice: MaskChoice,
     ) -> Decoded {
-        let output = self.mask_decoder.forward(
+        let output = self.decode_all(image, features, &self.prompt_encoder.sparse(points), mask);
+        self.choose(&output, choice)
+    }
+
+    /// All that the decoder says, for a batch: `features` [B, hidden, h, w], `sparse` tokens [B or 1, T, hidden], `mask` logits
+    /// [B, 1, S / 4, S / 4].
+    pub fn decode_all(
+        &self,
+        image: &ImageEmbedding,
+        features: &Tensor,
+        sparse: &Tensor,
+        mask: Option<&Tensor>,
+    ) -> DecoderOutput {
+        self.mask_decoder.forward(
             features,
             &self.prompt_encoder.dense_position(),
             &image.high_resolution,
-            &self.prompt_encoder.sparse(points),
+            sparse,
             &self.prompt_encoder.dense(mask),
-        );
-        self.choose(&output, choice)
+        )
+    }
+
+    /// Object pointers of a batch: decoder tokens [B, hidden], `present` [B, 1] of 0 and 1 -> [B, hidden].
+    pub fn pointers(&self, tokens: &Tensor, present: &Tensor) -> Tensor {
+        self.obj_ptr_proj.forward(tokens) * present + &self.no_obj_ptr * (present.ones_like() - present)
+    }
+
+    /// Masks [B, 1, S, S] of 0 and 1 as the dense prompts that stand for a given mask (`_use_mask_as_output`).
+    pub fn given_mask_prompt(&self, mask: &Tensor) -> Tensor {
+        self.mask_downsample.forward(mask)
+    }
+
+    /// Memory features of a batch: mask logits [B, 1, S, S], `present` [B, 1] of 0 and 1 -> [B, mem_dim, h, w].
+    pub fn memory_features(&self, image: &ImageEmbedding, logits: &Tensor, present: &Tensor) -> Tensor {
+        let mask = logits.sigmoid() * MEMORY_MASK_SCALE + MEMORY_MASK_BIAS;
+        let features = self.memory_encoder.forward(&image.features, &mask);
+        match &self.no_obj_embed_spatial {
+            Some(absent) => {
+                let missing = (present.ones_like() - present).reshape([-1, 1, 1, 1]);
+                features + absent.reshape([1, -1, 1, 1]) * missing
+            }
+            None => features,
+        }
     }
 
     fn choose(&self, output: &DecoderOutput, choice: MaskChoice) -> Decoded {
@@ -319,7 +365,7 @@ impl Sam2 {
     /// Its logits have full resolution, [1, 1, S, S].
     pub fn accept_mask(&self, image: &ImageEmbedding, mask: &Tensor) -> Decoded {
         let mask = mask.to_device(self.device).to_kind(Kind::Float);
-        let prompt = self.mask_downsample.forward(&mask);
+        let prompt = self.given_mask_prompt(&mask);
         let decoded = self.decode(image, &image.features, &[], Some(&prompt), MaskChoice::Single);
         let present = mask.max().double_value(&[]) > 0.0;
         let logits = mask * GIVEN_MASK_SCALE + GIVEN_MASK_BIAS;
@@ -342,11 +388,9 @@ impl Sam2 {
             n if n == side => decoded.logits.shallow_clone(),
             _ => self.full_resolution(&decoded.logits),
         };
-        let mask = logits.sigmoid() * MEMORY_MASK_SCALE + MEMORY_MASK_BIAS;
-        let mut features = self.memory_encoder.forward(&image.features, &mask);
-        if let Some(absent) = self.no_obj_embed_spatial.as_ref().filter(|_| decoded.object_logit <= 0.0) {
-            features += absent.reshape([1, -1, 1, 1]);
-        }
+        let present = f32::from(decoded.object_logit > 0.0);
+        let present = Tensor::from_slice(&[present]).reshape([1, 1]).to_device(self.device);
+        let features = self.memory_features(image, &logits, &present);
         Memory { features, pointer: decoded.pointer.shallow_clone() }
     }
 }

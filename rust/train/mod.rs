@@ -1,0 +1,46 @@
+//! Training: from scans or generated anatomy to a model file.
+//!
+//! In: a configuration, label maps. Out: checkpoints, a log. `phantom` and `data` make clips (slices with one object's masks), in threads and
+//! each from its own number alone; `unroll` walks the network along them as inference would; `loss`, `optimizer` and `run` do the rest.
+
+pub mod checkpoint;
+pub mod clip;
+pub mod config;
+pub mod initialise;
+pub mod loss;
+pub mod optimizer;
+pub mod phantom;
+pub mod pipeline;
+pub mod plot;
+pub mod run;
+pub mod scans;
+pub mod stochastic_propagation;
+pub mod unroll;
+pub mod validate;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// The generator of everything that is drawn; the same on every machine.
+pub type Rng = ChaCha8Rng;
+
+/// What a draw is for. Each purpose and number has a stream of its own, so nothing depends on the order of threads, and a run that is
+/// resumed draws what it would have drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Purpose {
+    LabelMap = 1,
+    Clip = 2,
+    Step = 3,
+    Validation = 4,
+    Weights = 5,
+}
+
+/// The generator of one purpose and number of a run.
+pub fn rng(seed: u64, purpose: Purpose, number: u64) -> Rng {
+    let mut key = [0; 32];
+    for (place, part) in [seed, purpose as u64, number].into_iter().enumerate() {
+        key[place * 8..place * 8 + 8].copy_from_slice(&part.to_le_bytes());
+    }
+    Rng::from_seed(key)
+}
