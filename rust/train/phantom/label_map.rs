@@ -1,0 +1,364 @@
+//! A volume of labels: a background of tissue, organs, tubes, look-alikes, walls, lesions, and air around.
+
+use super::field::{smooth, stretch};
+use super::shapes::{log_uniform, normal, random_vector, tree, unit, Organ, Vector};
+use crate::train::Rng;
+use ndarray::{s, Array3};
+use rand::seq::IndexedRandom;
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+
+/// Labels fit a byte, and a few are left.
+const MOST_LABELS: u8 = 120;
+/// Label of what is outside the body.
+pub const AIR: u8 = 0;
+
+/// What an object is; training can hold kinds out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Organ,
+    /// Mirrored left and right.
+    Pair,
+    /// Several alike in a row.
+    Row,
+    /// One blob cut in two.
+    Twin,
+    /// A wall around a core, the core, or both together.
+    Shell,
+    Lesion,
+    /// Tubes and branching trees.
+    Tree,
+    /// A thin curved layer.
+    Sheet,
+    /// Tissue without a shape of its own.
+    Region,
+}
+
+/// One thing that can be segmented.
+#[derive(Debug, Clone)]
+pub struct Object {
+    pub kind: Kind,
+    /// It is the union of these labels.
+    pub labels: Vec<u8>,
+}
+
+/// Labels [slices, rows, columns].
+#[derive(Debug)]
+pub struct LabelVolume {
+    pub labels: Array3<u8>,
+    pub objects: Vec<Object>,
+}
+
+impl LabelVolume {
+    pub fn generate(rng: &mut Rng) -> Self {
+        let mut painter = Painter::new(rng);
+        painter.background(rng);
+        for _ in 0..rng.random_range(9..24) {
+            painter.object(rng);
+        }
+        painter.body(rng);
+        Self { labels: painter.labels, objects: painter.objects }
+    }
+}
+
+struct Painter {
+    labels: Array3<u8>,
+    objects: Vec<Object>,
+    /// Where each voxel is, warped, in pixels from the middle: z, y, x.
+    places: [Array3<f32>; 3],
+    /// Pixels between slices.
+    step: f32,
+    half: f32,
+    depth: f32,
+    /// How far warping moves a voxel.
+    warp: f32,
+    next: u8,
+}
+
+impl Painter {
+    fn new(rng: &mut Rng) -> Self {
+        let depth: usize = rng.random_range(40..72);
+        let side: usize = *[128, 160, 192].choose(rng).expect("not empty");
+        let step = side as f32 / 2.0 / (depth as f32 * rng.random_range(0.5..1.1));
+        let warp = rng.random_range(2.0..10.0) * side as f32 / 160.0;
+        let dims = [depth, side, side];
+        let mut places = [0, 1, 2].map(|axis| {
+            let coarse = [rng.random_range(3..6), rng.random_range(3..8), rng.random_range(3..8)];
+            let mut place = smooth(rng, coarse, dims);
+            let scale = if axis == 0 { step } else { 1.0 };
+            for ((k, j, i), v) in place.indexed_iter_mut() {
+                let n = [k, j, i][axis] as f32 - dims[axis] as f32 / 2.0;
+                *v = *v * warp + n * scale;
+            }
+            place
+        });
+        if rng.random_bool(0.6) {
+            // Fine waves in the plane, so that borders differ from slice to slice.
+            let amplitude = rng.random_range(0.5..2.0);
+            for place in &mut places[1..] {
+                place.scaled_add(amplitude, &smooth(rng, [(depth / 4).max(3), 12, 12], dims));
+            }
+        }
+        let [half, depth] = [side as f32 / 2.0, depth as f32];
+        Self { labels: Array3::zeros(dims), objects: Vec::new(), places, step, half, depth, warp, next: 1 }
+    }
+
+    fn dims(&self) -> [usize; 3] {
+        let (d, h, w) = self.labels.dim();
+        [d, h, w]
+    }
+
+    /// Tissue: at each voxel the field that is largest.
+    fn background(&mut self, rng: &mut Rng) {
+        let dims = self.dims();
+        let tissues = rng.random_range(3..9);
+        let fine = rng.random_range(4..12);
+        let deep = (fine as f32 * self.depth * self.step / (2.0 * self.half) * rng.random_range(0.6..1.2)).round();
+        let mut best = Array3::from_elem(dims, f32::NEG_INFINITY);
+        for _ in 0..tissues {
+            let label = self.next;
+            self.next += 1;
+            let offset = normal(rng) * 0.5;
+            let field = smooth(rng, [(deep as usize).max(2), fine, fine], dims);
+            ndarray::Zip::from(&mut self.labels).and(&mut best).and(&field).for_each(|l, b, &f| {
+                if f + offset > *b {
+                    (*l, *b) = (label, f + offset);
+                }
+            });
+            self.objects.push(Object { kind: Kind::Region, labels: vec![label] });
+        }
+    }
+
+    /// Sets `label` where `value` is positive, within `reach` of `centre`; `within` bounds it to another label.
+    fn paint(&mut self, centre: Vector, reach: f32, label: u8, within: Option<u8>, value: impl Fn(Vector) -> f32) {
+        let dims = self.dims();
+        let reach = reach + 2.2 * self.warp;
+        let bounds = [0, 1, 2].map(|axis| {
+            let scale = if axis == 0 { self.step } else { 1.0 };
+            let middle = centre[axis] / scale + dims[axis] as f32 / 2.0;
+            let low = (middle - reach / scale).floor().clamp(0.0, dims[axis] as f32) as usize;
+            let high = (middle + reach / scale).ceil().clamp(0.0, dims[axis] as f32) as usize;
+            low..high.max(low)
+        });
+        let window = s![bounds[0].clone(), bounds[1].clone(), bounds[2].clone()];
+        let [z, y, x] = self.places.each_ref().map(|place| place.slice(window));
+        let labels = self.labels.slice_mut(window);
+        ndarray::Zip::from(labels).and(z).and(y).and(x).for_each(|l, &z, &y, &x| {
+            let at = [z - centre[0], y - centre[1], x - centre[2]];
+            if at.iter().all(|c| c.abs() <= reach) && within.is_none_or(|w| *l == w) && value(at) > 0.0 {
+                *l = label;
+            }
+        });
+    }
+
+    fn take(&mut self) -> u8 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn add(&mut self, kind: Kind, labels: &[u8]) {
+        self.objects.push(Object { kind, labels: labels.to_vec() });
+    }
+
+    fn object(&mut self, rng: &mut Rng) {
+        if self.next > MOST_LABELS {
+            return;
+        }
+        let height = self.depth * self.step;
+        let spread = |rng: &mut Rng, share: f32, size: f32| rng.random_range(-share..share) * size;
+        let centre = [spread(rng, 0.5, height), spread(rng, 0.75, self.half), spread(rng, 0.75, self.half)];
+        match rng.random::<f32>() {
+            u if u < 0.60 => self.organ(rng, centre),
+            u if u < 0.82 => self.tree(rng, centre),
+            u if u < 0.92 => self.patch(rng, centre),
+            _ => self.sheet(rng, centre),
+        }
+    }
+
+    fn organ(&mut self, rng: &mut Rng, centre: Vector) {
+        let radius = log_uniform(rng, 0.06, 0.42) * self.half;
+        let lobes = *[1, 1, 2, 3, 4].choose(rng).expect("not empty");
+        let shape = Organ::random(rng, radius, lobes, true);
+        let reach = shape.reach;
+        match rng.random::<f32>() {
+            u if u < 0.2 => {
+                let (wall, core) = (self.take(), self.take());
+                let depth = rng.random_range(0.12..0.5);
+                self.paint(centre, reach, wall, None, |p| shape.value(p));
+                self.paint(centre, reach, core, None, |p| shape.value(p) - depth);
+                self.add(Kind::Shell, &[wall]);
+                self.add(Kind::Shell, &[core]);
+                // An organ with a core of another intensity, as a kidney with its sinus.
+                self.add(Kind::Organ, &[wall, core]);
+                self.add(Kind::Organ, &[wall, core]);
+            }
+            u if u < 0.30 => {
+                let mut centre = centre;
+                centre[2] = -centre[2].abs() - radius * 0.5;
+                let mirrored = Organ { mirror: -1.0, ..shape.clone() };
+                for (shape, x) in [(&shape, centre[2]), (&mirrored, -centre[2])] {
+                    let label = self.take();
+                    self.paint([centre[0], centre[1], x], reach, label, None, |p| shape.value(p));
+                    self.add(Kind::Pair, &[label]);
+                }
+            }
+            u if u < 0.42 => {
+                let distance = radius * rng.random_range(1.4..2.6);
+                let way = unit(random_vector(rng)).map(|c| c * distance);
+                for n in 0..rng.random_range(2..5) {
+                    let label = self.take();
+                    let at = [0, 1, 2].map(|c| centre[c] + way[c] * n as f32);
+                    self.paint(at, reach, label, None, |p| shape.value(p));
+                    self.add(Kind::Row, &[label]);
+                }
+            }
+            u => {
+                let label = self.take();
+                self.paint(centre, reach, label, None, |p| shape.value(p));
+                if u < 0.56 {
+                    let (way, offset) = (unit(random_vector(rng)), radius * rng.random_range(-0.3..0.3));
+                    let twin = self.take();
+                    self.paint(centre, reach, twin, Some(label), |p| super::shapes::dot(way, p) - offset);
+                    self.add(Kind::Twin, &[label]);
+                    self.add(Kind::Twin, &[twin]);
+                    return;
+                }
+                self.add(Kind::Organ, &[label]);
+                if u < 0.72 {
+                    let small = radius * rng.random_range(0.2..0.5);
+                    let lesion = Organ::random(rng, small, *[1, 1, 2].choose(rng).expect("not empty"), true);
+                    let shift = random_vector(rng).map(|c| c * radius * 0.3);
+                    let at = [0, 1, 2].map(|c| centre[c] + shift[c]);
+                    let (number, within) = (self.take(), rng.random_bool(0.7).then_some(label));
+                    self.paint(at, lesion.reach, number, within, |p| lesion.value(p));
+                    self.add(Kind::Lesion, &[number]);
+                }
+            }
+        }
+    }
+
+    fn tree(&mut self, rng: &mut Rng, centre: Vector) {
+        let radius = log_uniform(rng, 0.02, 0.1) * self.half;
+        let label = self.take();
+        let dims = self.dims();
+        let extent = [self.depth * self.step / 2.0, self.half, self.half];
+        for ball in tree(rng, centre, radius, extent) {
+            // Trees are thin: painted unwarped, ball by ball.
+            let at = [0, 1, 2].map(|c| {
+                let scale = if c == 0 { self.step } else { 1.0 };
+                let middle = ball.centre[c] / scale + dims[c] as f32 / 2.0;
+                let reach = ball.radius / scale;
+                let low = (middle - reach).floor().max(0.0) as usize;
+                low..((middle + reach).ceil().max(0.0) as usize + 1).min(dims[c]).max(low)
+            });
+            for k in at[0].clone() {
+                for j in at[1].clone() {
+                    for i in at[2].clone() {
+                        let place = [k, j, i].map(|n| n as f32);
+                        let apart: f32 = (0..3)
+                            .map(|c| {
+                                let scale = if c == 0 { self.step } else { 1.0 };
+                                ((place[c] - dims[c] as f32 / 2.0) * scale - ball.centre[c]).powi(2)
+                            })
+                            .sum();
+                        if apart <= ball.radius * ball.radius && k < dims[0] && j < dims[1] && i < dims[2] {
+                            self.labels[[k, j, i]] = label;
+                        }
+                    }
+                }
+            }
+        }
+        self.add(Kind::Tree, &[label]);
+    }
+
+    /// Ragged tissue inside an organ's outline.
+    fn patch(&mut self, rng: &mut Rng, centre: Vector) {
+        let radius = rng.random_range(0.15..0.5) * self.half;
+        let shape = Organ::random(rng, radius, 2, true);
+        let rough = stretch(&super::field::normal(rng, [4, 6, 6]), [24, 24, 24]);
+        let threshold = rng.random_range(-0.3..0.6);
+        let label = self.take();
+        let reach = shape.reach;
+        self.paint(centre, reach, label, None, |p| {
+            let cell = p.map(|c| (((c / reach + 1.0) * 12.0) as usize).min(23));
+            if shape.value(p) > 0.0 {
+                rough[cell] - threshold
+            } else {
+                -1.0
+            }
+        });
+        self.add(Kind::Region, &[label]);
+    }
+
+    /// Between two nearly parallel surfaces, within an outline.
+    fn sheet(&mut self, rng: &mut Rng, centre: Vector) {
+        let radius = rng.random_range(0.2..0.6) * self.half;
+        let outline = Organ::random(rng, radius, 1, true);
+        let way = unit(random_vector(rng));
+        let thickness = rng.random_range(0.05..0.16) * radius + 1.5;
+        let (bend, curl) = (rng.random_range(0.0..0.5) / radius, unit(random_vector(rng)));
+        let label = self.take();
+        self.paint(centre, outline.reach, label, None, |p| {
+            let along = super::shapes::dot(curl, p);
+            let height = super::shapes::dot(way, p) + bend * along * along;
+            if outline.value(p) > 0.0 {
+                thickness - height.abs()
+            } else {
+                -1.0
+            }
+        });
+        self.add(Kind::Sheet, &[label]);
+    }
+
+    /// Often there is an outside, and skin.
+    fn body(&mut self, rng: &mut Rng) {
+        if !rng.random_bool(0.6) {
+            return;
+        }
+        let radii: [f32; 2] = std::array::from_fn(|_| rng.random_range(0.75..1.05) * self.half);
+        let power = rng.random_range(2.0..3.5);
+        let skin = rng.random_bool(0.5).then(|| rng.random_range(0.86..0.95f32));
+        let [_, y, x] = &self.places;
+        ndarray::Zip::from(&mut self.labels).and(y).and(x).for_each(|l, y, x| {
+            let out = |share: f32| {
+                ((y / radii[0] / share).abs().powf(power) + (x / radii[1] / share).abs().powf(power)) > 1.0
+            };
+            if out(1.0) {
+                *l = AIR;
+            } else if skin.is_some_and(out) {
+                *l = 1;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{rng, Purpose};
+
+    #[test]
+    fn a_number_gives_one_volume_and_another_number_another() {
+        let one = LabelVolume::generate(&mut rng(3, Purpose::LabelMap, 5));
+        let same = LabelVolume::generate(&mut rng(3, Purpose::LabelMap, 5));
+        let other = LabelVolume::generate(&mut rng(3, Purpose::LabelMap, 6));
+        assert_eq!(one.labels, same.labels);
+        assert_ne!(one.labels, other.labels);
+    }
+
+    #[test]
+    fn volumes_hold_many_objects_of_many_kinds() {
+        let mut kinds = Vec::new();
+        for number in 0..6 {
+            let volume = LabelVolume::generate(&mut rng(1, Purpose::LabelMap, number));
+            let present = |object: &&Object| volume.labels.iter().any(|label| object.labels.contains(label));
+            let present: Vec<Kind> = volume.objects.iter().filter(present).map(|o| o.kind).collect();
+            assert!(present.len() >= 8, "{} objects", present.len());
+            kinds.extend(present);
+        }
+        for kind in [Kind::Organ, Kind::Tree, Kind::Region, Kind::Row] {
+            assert!(kinds.contains(&kind), "no {kind:?}");
+        }
+    }
+}
