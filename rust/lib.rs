@@ -18,6 +18,7 @@ pub mod picture;
 pub mod prompt;
 pub mod session;
 pub mod slices;
+pub mod train;
 pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};

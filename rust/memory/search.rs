@@ -36,6 +36,31 @@ pub enum Pointers {
     Sam2,
 }
 
+/// What the decoder is told of the slice before, besides its memory. Beyond the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prior {
+    /// Nothing: the paper's method.
+    None,
+    /// Its mask.
+    Mask,
+    /// Its mask, moved by registration of the two slices.
+    Flow,
+}
+
+impl std::str::FromStr for Prior {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "mask" => Ok(Self::Mask),
+            "flow" => Ok(Self::Flow),
+            _ => Err(Error::invalid(format!("prior `{text}`: expected none, mask or flow"))),
+        }
+    }
+}
+
 /// How the search goes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SearchOptions {
@@ -47,6 +72,7 @@ pub struct SearchOptions {
     pub pointers: Pointers,
     /// Whether a run ends where the object is absent.
     pub stop_when_absent: bool,
+    pub prior: Prior,
 }
 
 impl SearchOptions {
@@ -58,6 +84,7 @@ impl SearchOptions {
             prompt: PromptMemory::InWindow,
             pointers: Pointers::Window,
             stop_when_absent: true,
+            prior: Prior::None,
         }
     }
 
@@ -69,6 +96,7 @@ impl SearchOptions {
             prompt: PromptMemory::Pinned,
             pointers: Pointers::Sam2,
             stop_when_absent: false,
+            prior: Prior::None,
         }
     }
 

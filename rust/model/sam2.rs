@@ -381,6 +381,25 @@ impl Sam2 {
         logits.internal_upsample_bilinear2d_aa([side, side], false, None, None)
     }
 
+    /// A mask of the slice before as a dense prompt for [`Sam2::decode`]: logits [B, 1, S / 4, S / 4], bounded as a given mask's are.
+    pub fn prior(logits: &Tensor) -> Tensor {
+        logits.clamp(GIVEN_MASK_BIAS, GIVEN_MASK_SCALE + GIVEN_MASK_BIAS)
+    }
+
+    /// `logits` [B, 1, h, w] looked up at each pixel's displacement [B, 2, h, w] (rows, columns; pixels), bilinear, the border repeated.
+    pub fn warped(logits: &Tensor, displacement: &Tensor) -> Tensor {
+        let size = logits.size();
+        let (h, w) = (size[2], size[3]);
+        let options = (Kind::Float, logits.device());
+        let rows = Tensor::arange(h, options).reshape([1, h, 1]) + displacement.select(1, 0);
+        let columns = Tensor::arange(w, options).reshape([1, 1, w]) + displacement.select(1, 1);
+        let place = |at: Tensor, n: i64| at * 2.0 / (n as f64 - 1.0) - 1.0;
+        let grid = Tensor::stack(&[place(columns, w), place(rows, h)], 3);
+        const BILINEAR: i64 = 0;
+        const BORDER: i64 = 1;
+        logits.grid_sampler_2d(&grid, BILINEAR, BORDER, true)
+    }
+
     /// Encodes a slice's outcome into a memory (`_encode_new_memory`). `decoded.logits` may have either resolution.
     pub fn remember(&self, image: &ImageEmbedding, decoded: &Decoded) -> Memory {
         let side = self.config.image_size;

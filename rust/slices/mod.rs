@@ -5,6 +5,7 @@
 //! tensors.
 
 pub mod intensity;
+pub mod registration;
 pub mod resize;
 
 use crate::geometry::{Axis, Geometry, SliceIndex};

@@ -118,6 +118,19 @@ pub fn retain_from_start(masks: &Array3<bool>, rng: &mut Rng) -> Array3<bool> {
     }
 }
 
+/// The track of a piece of slice 0 through a sequence [T, H, W] whose masks hold it.
+pub fn follow(piece: ArrayView2<bool>, masks: &Array3<bool>) -> Array3<bool> {
+    let pieces = Pieces::of(masks.view());
+    let mut track = Array3::from_elem(masks.dim(), false);
+    let mut previous = piece.to_owned();
+    track.index_axis_mut(ndarray::Axis(0), 0).assign(&previous);
+    for t in 1..masks.dim().0 {
+        previous = pieces.select(t, &pieces.touching(t, previous.view()));
+        track.index_axis_mut(ndarray::Axis(0), t).assign(&previous);
+    }
+    track
+}
+
 /// All tracks as (first slice, masks padded to T slices), for tests against the reference.
 pub fn tracks(masks: &Array3<bool>) -> Vec<(usize, Array3<bool>)> {
     let pieces = Pieces::of(masks.view());

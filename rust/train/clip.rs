@@ -1,0 +1,59 @@
+//! A clip: slices of a square frame in walking order, and one object's masks on them. The first slice carries the prompt.
+
+use crate::error::Result;
+use crate::slices::registration;
+use ndarray::{Array3, Array4, Axis};
+
+/// How clips are cut.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClipOptions {
+    /// Slices.
+    pub length: usize,
+    /// Side of the square, in pixels.
+    pub side: usize,
+    /// Keep one coherent piece where the object is discontinuous.
+    pub stochastic_propagation: bool,
+    /// Prepare the displacements that the flow prior warps by.
+    pub flow: bool,
+}
+
+/// Slices [T, S, S] of grey 0..1 and masks [T, S, S].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clip {
+    pub images: Array3<f32>,
+    pub masks: Array3<bool>,
+    /// Where each pixel was on the slice before, in pixels of a quarter of the side: [T, 2, S / 4, S / 4]; the first is zero.
+    pub flow: Option<Array4<f32>>,
+}
+
+impl Clip {
+    pub fn new(images: Array3<f32>, masks: Array3<bool>, flow: bool) -> Self {
+        let flow = flow.then(|| displacements(&images));
+        Self { images, masks, flow }
+    }
+}
+
+/// The displacement between two frames of S x S, in pixels of a quarter of the side, [rows or columns][S / 4, S / 4].
+pub fn quarter_displacement(fixed: &ndarray::Array2<f32>, moving: &ndarray::Array2<f32>) -> [ndarray::Array2<f32>; 2] {
+    let half = registration::displacement(fixed.view(), moving.view());
+    half.map(|part| registration::halve(&part) * 0.5)
+}
+
+fn displacements(images: &Array3<f32>) -> Array4<f32> {
+    let (count, side, _) = images.dim();
+    let halves: Vec<_> = images.outer_iter().map(|image| registration::halve(&image.to_owned())).collect();
+    let mut all = Array4::zeros((count, 2, side / 4, side / 4));
+    for t in 1..count {
+        let parts = quarter_displacement(&halves[t], &halves[t - 1]);
+        for (part, mut out) in parts.iter().zip(all.index_axis_mut(Axis(0), t).outer_iter_mut()) {
+            out.assign(part);
+        }
+    }
+    all
+}
+
+/// Where clips come from. A number gives one clip, whichever thread asks.
+pub trait ClipSource: Send + Sync {
+    /// An error means that this clip cannot be had; the run goes on with the next.
+    fn clip(&self, number: u64, options: &ClipOptions) -> Result<Clip>;
+}

@@ -1,0 +1,427 @@
+//! What a run is: every number of it, from a preset and a TOML file on top.
+
+use crate::error::{Error, Result};
+use crate::memory::search::MAX_WINDOW;
+use crate::model::config::{Config, Size, Version, SIZE_MULTIPLE};
+use crate::model::Precision;
+use crate::train::phantom::Kind;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// `toy`, `compact` or an official network such as `sam2.1_hiera_tiny`.
+    pub network: String,
+    /// A model file to begin with; none: from scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    pub seed: u64,
+    /// `fp32`, or `bf16` for image encoder and memory attention with fp32 weights.
+    pub precision: PrecisionName,
+    pub data: DataConfig,
+    pub memory: MemoryConfig,
+    pub prompt: PromptConfig,
+    pub prior: PriorConfig,
+    pub loss: LossConfig,
+    pub optimizer: OptimizerConfig,
+    pub stages: Vec<Stage>,
+    pub log: LogConfig,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrecisionName {
+    Fp32,
+    Bf16,
+}
+
+impl PrecisionName {
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::Fp32 => Precision::Fp32,
+            Self::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
+/// What is trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Data sets as `promem evaluate` names them (`m3d:0003/train=FOLDER`); none: generated anatomy.
+    pub scans: Vec<String>,
+    /// Section 2.1; off for the ablation.
+    pub stochastic_propagation: bool,
+    /// Kinds of generated objects that are never targets.
+    pub held_out: Vec<Kind>,
+    /// Threads that make clips.
+    pub workers: usize,
+}
+
+/// When memories are augmented (section 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryAugmentation {
+    /// SAM 2's training: window 6, the prompt pinned.
+    Off,
+    /// The paper's: drawn for each sequence.
+    Sequence,
+    /// Drawn for each slice.
+    Slice,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryConfig {
+    pub augment: MemoryAugmentation,
+    /// Smallest and largest window that are drawn.
+    pub windows: [usize; 2],
+    /// How often the prompt is attended to from everywhere.
+    pub pinned: f64,
+}
+
+/// Shares of the kinds of prompts, and what follows them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptConfig {
+    pub mask: f64,
+    #[serde(rename = "box")]
+    pub bounds: f64,
+    pub point: f64,
+    /// Points that correct a box or a point (`num_correction_pt_per_frame`).
+    pub corrections: usize,
+    /// How often a second slice is given.
+    pub second_slice: f64,
+}
+
+/// Shares of the dense priors; beyond the paper.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorConfig {
+    pub none: f64,
+    pub mask: f64,
+    pub flow: f64,
+}
+
+/// How losses of slices become one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduction {
+    /// SAM 2's.
+    Sum,
+    Mean,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossConfig {
+    pub mask: f64,
+    pub dice: f64,
+    pub iou: f64,
+    pub object: f64,
+    pub focal_alpha: f64,
+    pub focal_gamma: f64,
+    /// Weight of slices without the object in the object loss.
+    pub absent_weight: f64,
+    /// Pixels of the image per pixel of the loss: 1, 2 or 4.
+    pub stride: i64,
+    pub reduction: Reduction,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerConfig {
+    pub rate: f64,
+    pub encoder_rate: f64,
+    pub layer_decay: f64,
+    pub weight_decay: f64,
+    pub betas: [f64; 2],
+    pub epsilon: f64,
+    /// Largest norm of the gradient.
+    pub clip: f64,
+    /// Share of the steps in which the rate rises from nothing.
+    pub warm_up: f64,
+    /// Share of the rate that is left at the end of the cosine.
+    pub last: f64,
+    /// How much of the running average stays at each step.
+    pub average: f64,
+}
+
+impl OptimizerConfig {
+    /// The rate at `share` (0 to 1) of the run.
+    pub fn rate_at(&self, share: f64) -> f64 {
+        let rise = if self.warm_up > 0.0 { (share / self.warm_up).min(1.0) } else { 1.0 };
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share.clamp(0.0, 1.0)).cos());
+        self.rate * rise.max(1e-3) * (self.last + (1.0 - self.last) * cosine)
+    }
+}
+
+/// Steps of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    pub steps: u64,
+    pub image_size: i64,
+    /// Slices of a clip.
+    pub length: usize,
+    /// Clips that go through the network together, and how often before a step.
+    pub batch: usize,
+    pub accumulate: usize,
+    /// Share of memories made of the truth, at the stage's begin and end.
+    pub forcing: [f64; 2],
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// Steps between lines of the log, checkpoints, and validations.
+    pub every: u64,
+    pub checkpoint: u64,
+    pub validate: u64,
+    pub validation_clips: usize,
+}
+
+const PAPER: &str = include_str!("presets/paper.toml");
+const COMPACT: &str = include_str!("presets/compact.toml");
+const TOY: &str = include_str!("presets/toy.toml");
+
+impl TrainConfig {
+    pub const PRESETS: [(&'static str, &'static str); 3] = [("paper", PAPER), ("compact", COMPACT), ("toy", TOY)];
+
+    /// A preset's text.
+    pub fn preset_text(name: &str) -> Result<&'static str> {
+        Self::PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
+            let names: Vec<&str> = Self::PRESETS.iter().map(|(name, _)| *name).collect();
+            Error::invalid(format!("preset `{name}`: expected {}", names.join(", ")))
+        })
+    }
+
+    pub fn preset(name: &str) -> Result<Self> {
+        Self::parse(Self::preset_text(name)?)
+    }
+
+    /// A whole configuration.
+    pub fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(explained)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// A user's file: `preset = "..."` and the keys that differ. `stages` replace the preset's as a whole.
+    pub fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::io(format!("cannot read the configuration `{shown}`"), e))?;
+        Self::on_preset(&text).map_err(|e| e.context(format!("`{shown}`")))
+    }
+
+    fn on_preset(text: &str) -> Result<Self> {
+        let mut own: toml::Table = toml::from_str(text).map_err(explained)?;
+        let name = match own.remove("preset") {
+            Some(toml::Value::String(name)) => name,
+            Some(other) => return Err(Error::invalid(format!("preset {other}: expected a name in quotes"))),
+            None => return Err(Error::invalid("no `preset`: expected one of paper, compact, toy")),
+        };
+        let mut whole: toml::Table = toml::from_str(Self::preset_text(&name)?).map_err(explained)?;
+        merge(&mut whole, own, "")?;
+        Self::parse(&toml::to_string(&whole).map_err(|e| Error::invalid(e.to_string()))?)
+    }
+
+    pub fn text(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    pub fn steps(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.steps).sum()
+    }
+
+    /// The stage of a step (from 0) and how far into it the step is, 0 to 1.
+    pub fn stage(&self, step: u64) -> (usize, f64) {
+        let mut begin = 0;
+        for (n, stage) in self.stages.iter().enumerate() {
+            if step < begin + stage.steps || n + 1 == self.stages.len() {
+                return (n, (step - begin) as f64 / stage.steps as f64);
+            }
+            begin += stage.steps;
+        }
+        (0, 0.0)
+    }
+
+    /// The number of the first clip of a step.
+    pub fn first_clip(&self, step: u64) -> u64 {
+        let mut clips = 0;
+        let mut left = step;
+        for stage in &self.stages {
+            let steps = left.min(stage.steps);
+            clips += steps * (stage.batch * stage.accumulate) as u64;
+            left -= steps;
+        }
+        clips
+    }
+
+    /// The stage that a clip belongs to.
+    pub fn stage_of_clip(&self, clip: u64) -> usize {
+        let mut end = 0;
+        for (n, stage) in self.stages.iter().enumerate() {
+            end += stage.steps * (stage.batch * stage.accumulate) as u64;
+            if clip < end {
+                return n;
+            }
+        }
+        self.stages.len() - 1
+    }
+
+    /// The network that is trained, at the image size of a stage.
+    pub fn network_at(&self, stage: usize) -> Result<Config> {
+        network(&self.network)?.with_image_size(self.stages[stage].image_size)
+    }
+
+    fn validate(&self) -> Result<()> {
+        network(&self.network)?;
+        let wrong = |what: String| Err(Error::invalid(what));
+        if self.stages.is_empty() {
+            return wrong("stages: none given, expected at least one".into());
+        }
+        for (n, stage) in self.stages.iter().enumerate() {
+            let named = |what: &str| wrong(format!("stages[{n}]: {what}"));
+            if stage.steps == 0 || stage.batch == 0 || stage.accumulate == 0 || stage.length < 2 {
+                return named("expected steps, batch and accumulate of 1 or more and a length of 2 or more");
+            }
+            if stage.image_size < SIZE_MULTIPLE || stage.image_size % SIZE_MULTIPLE != 0 {
+                return named(&format!("image_size {}: expected a multiple of {SIZE_MULTIPLE}", stage.image_size));
+            }
+            if stage.forcing.iter().any(|f| !(0.0..=1.0).contains(f)) {
+                return named(&format!("forcing {:?}: expected shares from 0 to 1", stage.forcing));
+            }
+        }
+        let [low, high] = self.memory.windows;
+        if low < 1 || low > high || high > MAX_WINDOW {
+            return wrong(format!("memory.windows [{low}, {high}]: expected two rising numbers from 1 to {MAX_WINDOW}"));
+        }
+        for (key, shares) in [
+            ("prompt", vec![self.prompt.mask, self.prompt.bounds, self.prompt.point]),
+            ("prior", vec![self.prior.none, self.prior.mask, self.prior.flow]),
+        ] {
+            let sum: f64 = shares.iter().sum();
+            if shares.iter().any(|s| s.is_nan() || *s < 0.0) || (sum - 1.0).abs() > 1e-6 {
+                return wrong(format!("{key}: shares {shares:?} sum to {sum}, expected 1"));
+            }
+        }
+        for (key, share) in [
+            ("memory.pinned", self.memory.pinned),
+            ("prompt.second_slice", self.prompt.second_slice),
+            ("optimizer.warm_up", self.optimizer.warm_up),
+            ("optimizer.last", self.optimizer.last),
+            ("optimizer.average", self.optimizer.average),
+            ("optimizer.betas[0]", self.optimizer.betas[0]),
+            ("optimizer.betas[1]", self.optimizer.betas[1]),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return wrong(format!("{key} {share}: expected a share from 0 to 1"));
+            }
+        }
+        if ![1, 2, 4].contains(&self.loss.stride) {
+            return wrong(format!("loss.stride {}: expected 1, 2 or 4", self.loss.stride));
+        }
+        if !(self.optimizer.rate > 0.0 && self.optimizer.clip > 0.0 && self.optimizer.epsilon > 0.0) {
+            return wrong("optimizer: expected a rate, clip and epsilon above 0".into());
+        }
+        if self.log.every == 0 || self.log.checkpoint == 0 {
+            return wrong("log: expected every and checkpoint of 1 or more".into());
+        }
+        Ok(())
+    }
+}
+
+/// A network by name.
+pub fn network(name: &str) -> Result<Config> {
+    let official = [Version::V2_0, Version::V2_1].into_iter().flat_map(|v| Size::ALL.map(|s| Config::official(v, s)));
+    let own = [Config::toy(Version::V2_1), Config { name: "compact".into(), ..Config::compact() }];
+    let known: Vec<Config> = own.into_iter().chain(official).collect();
+    match known.iter().find(|config| config.name == name) {
+        Some(_) if name == "compact" => Ok(Config::compact()),
+        Some(config) => Ok(config.clone()),
+        None => {
+            let names: Vec<&str> = known.iter().map(|config| config.name.as_str()).collect();
+            Err(Error::invalid(format!("network `{name}`: expected one of {}", names.join(", "))))
+        }
+    }
+}
+
+/// Puts `own` on top of `whole`; a key that is not there is unknown.
+fn merge(whole: &mut toml::Table, own: toml::Table, path: &str) -> Result<()> {
+    for (key, value) in own {
+        let place = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (whole.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => merge(inner, value, &place)?,
+            (Some(known), value) => *known = value,
+            (None, value) if place == "init" => {
+                whole.insert(key, value);
+            }
+            (None, _) => {
+                let known: Vec<&str> = whole.keys().map(String::as_str).collect();
+                return Err(Error::invalid(format!("unknown key `{place}`, expected one of {}", known.join(", "))));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn explained(error: toml::de::Error) -> Error {
+    Error::invalid(format!("no valid configuration: {}", error.message())).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_whole_and_survives_being_written() {
+        for (name, _) in TrainConfig::PRESETS {
+            let config = TrainConfig::preset(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(TrainConfig::parse(&config.text()).unwrap(), config, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_papers_numbers_stand_in_its_preset() {
+        let paper = TrainConfig::preset("paper").unwrap();
+        assert_eq!((paper.steps(), paper.stages[0].image_size, paper.stages[0].length), (28_200, 512, 8));
+        assert_eq!(paper.stages[0].batch * paper.stages[0].accumulate, 16);
+        assert_eq!((paper.optimizer.rate, paper.optimizer.encoder_rate, paper.optimizer.clip), (5e-6, 3e-6, 0.1));
+        assert_eq!((paper.loss.mask, paper.loss.dice, paper.loss.iou, paper.loss.object), (20.0, 1.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn a_users_file_changes_what_it_names_and_nothing_unknown() {
+        let config = TrainConfig::on_preset("preset = \"toy\"\nseed = 7\n[optimizer]\nrate = 0.5\n").unwrap();
+        assert_eq!((config.seed, config.optimizer.rate), (7, 0.5));
+        assert_eq!(config.stages, TrainConfig::preset("toy").unwrap().stages);
+        for (text, expected) in [
+            ("preset = \"toy\"\nsede = 7", "unknown key `sede`, expected one of"),
+            ("preset = \"toy\"\n[optimizer]\nlr = 1", "unknown key `optimizer.lr`"),
+            ("preset = \"toys\"", "preset `toys`: expected paper, compact, toy"),
+            ("seed = 7", "no `preset`"),
+            ("preset = \"toy\"\nseed = \"x\"", "invalid type"),
+            ("preset = \"toy\"\nnetwork = \"huge\"", "network `huge`: expected one of toy, compact"),
+            ("preset = \"toy\"\n[prior]\nflow = 0.9", "prior: shares"),
+            ("preset = \"toy\"\n[memory]\nwindows = [0, 6]", "memory.windows [0, 6]"),
+            ("preset = [", "no valid configuration"),
+        ] {
+            let error = TrainConfig::on_preset(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn steps_stages_and_clips_count_alike() {
+        let config = TrainConfig::preset("compact").unwrap();
+        for step in [0, 1, config.stages[0].steps, config.steps() - 1] {
+            assert_eq!(config.stage_of_clip(config.first_clip(step)), config.stage(step).0, "step {step}");
+        }
+        assert!(config.optimizer.rate_at(0.0) < config.optimizer.rate_at(0.1));
+        assert!((config.optimizer.rate_at(1.0) - config.optimizer.rate * config.optimizer.last).abs() < 1e-12);
+    }
+}

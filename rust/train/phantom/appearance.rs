@@ -1,0 +1,150 @@
+//! Intensities: what each label looks like, and what a scanner makes of it.
+
+use super::field::{blur, normal as normal_field, smooth};
+use super::label_map::AIR;
+use super::shapes::normal;
+use crate::slices::resize::resize;
+use crate::train::Rng;
+use ndarray::{Array2, Array3, Axis};
+use rand::seq::IndexedRandom;
+use rand::Rng as _;
+
+/// Grey levels are drawn on 0..255.
+const LEVELS: f32 = 255.0;
+
+/// How labels look in one clip.
+pub struct Appearance {
+    pub mean: [f32; 256],
+    /// Weights of the coarse and of the fine texture.
+    pub coarse: [f32; 256],
+    pub fine: [f32; 256],
+}
+
+impl Appearance {
+    /// `target`: labels of the object; `near`: labels that touch it; `others`: labels of further objects.
+    pub fn random(rng: &mut Rng, target: &[u8], near: &[u8], others: &[u8]) -> Self {
+        let mut mean: [f32; 256] = match rng.random::<f32>() {
+            // Soft tissue in CT: most are alike, some are bright or dark.
+            u if u < 0.35 => {
+                let (centre, spread) = (rng.random_range(60.0..190.0), rng.random_range(8.0..30.0));
+                let mut all: [f32; 256] = std::array::from_fn(|_| centre + normal(rng) * spread);
+                all.iter_mut().for_each(|m| {
+                    if rng.random_bool(0.15) {
+                        *m = rng.random_range(0.0..LEVELS);
+                    }
+                });
+                all
+            }
+            // A few kinds of tissue.
+            u if u < 0.6 => {
+                let kinds: Vec<f32> = (0..rng.random_range(3..7)).map(|_| rng.random_range(20.0..235.0)).collect();
+                let spread = rng.random_range(2.0..10.0);
+                std::array::from_fn(|_| kinds.choose(rng).expect("not empty") + normal(rng) * spread)
+            }
+            _ => std::array::from_fn(|_| rng.random_range(25.0..225.0)),
+        };
+        mean[usize::from(AIR)] =
+            if rng.random_bool(0.9) { rng.random_range(0.0..20.0) } else { rng.random_range(0.0..LEVELS) };
+        Self::set_contrast(rng, &mut mean, target, near, others);
+        let mut texture = |most: f32| {
+            let scale = *[0.3, 1.0, 1.0].choose(rng).expect("not empty");
+            std::array::from_fn(|_| rng.random_range(0.0..most) * scale)
+        };
+        Self { mean, coarse: texture(18.0), fine: texture(14.0) }
+    }
+
+    /// Look-alikes in some clips, hardly any contrast in others, else enough.
+    fn set_contrast(rng: &mut Rng, mean: &mut [f32; 256], target: &[u8], near: &[u8], others: &[u8]) {
+        let own = mean[usize::from(target[0])];
+        let sign = |rng: &mut Rng| if rng.random_bool(0.5) { 1.0 } else { -1.0 };
+        // Parts of one object are mostly alike.
+        for &part in &target[1..] {
+            if rng.random_bool(0.5) {
+                mean[usize::from(part)] = own + sign(rng) * rng.random_range(5.0..40.0);
+            }
+        }
+        match rng.random::<f32>() {
+            u if u < 0.30 => {
+                for &other in others.choose_multiple(rng, 3).filter(|o| !target.contains(o)) {
+                    mean[usize::from(other)] = own + normal(rng) * 3.0;
+                }
+            }
+            u if u < 0.45 => {
+                if let Some(&other) = near.choose(rng) {
+                    mean[usize::from(other)] = own + sign(rng) * rng.random_range(5.0..14.0);
+                }
+            }
+            _ => {
+                for &other in near {
+                    if (mean[usize::from(other)] - own).abs() < 10.0 {
+                        mean[usize::from(other)] = own + sign(rng) * rng.random_range(10.0..60.0);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Texture fields of a clip, [T, S, S]: the coarse one changes slowly from slice to slice, the fine one is new on each.
+pub fn textures(rng: &mut Rng, count: usize, side: usize) -> [Array3<f32>; 2] {
+    let coarse = [count.max(2), rng.random_range(8..24), 24];
+    let coarse = smooth(rng, coarse, [count, side, side]);
+    let grain = rng.random_range(32..100usize).min(side);
+    let mut fine = Array3::zeros((count, side, side));
+    for mut plane in fine.outer_iter_mut() {
+        let noise = normal_field(rng, [1, grain, grain]);
+        plane.assign(&resize(noise.index_axis(Axis(0), 0), [side, side]));
+    }
+    [coarse, fine]
+}
+
+/// What the scanner does: bias field, resolution, noise, display window, gamma. In: 0..255, out: 0..1.
+pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>) {
+    let (count, side, _) = images.dim();
+    let bias = *[0.0, 0.1, 0.2, 0.35].choose(rng).expect("not empty");
+    if bias > 0.0 {
+        *images *= &(smooth(rng, [2, 3, 3], [count, side, side]) * bias).mapv(f32::exp);
+    }
+    let share = if rng.random_bool(0.7) { rng.random_range(0.3..1.0f32) } else { 1.0 };
+    let native = ((side as f32 * share) as usize).max(32).min(side);
+    let (softness, deviation) = (rng.random_range(0.3..1.0), rng.random_range(1.0..14.0));
+    let kind = rng.random::<f32>();
+    for mut plane in images.outer_iter_mut() {
+        let mut image = plane.to_owned();
+        if native < side {
+            image = resize(image.view(), [native, native]);
+        }
+        if softness > 0.5 {
+            image = blur(&image, softness);
+        }
+        let mut noise = || Array2::from_shape_simple_fn(image.dim(), || normal(rng) * deviation);
+        let first = noise();
+        image = if kind < 0.6 {
+            image + first // CT
+        } else if kind < 0.85 {
+            let second = noise(); // MR: the magnitude of a complex number
+            ndarray::Zip::from(&image).and(&first).and(&second).map_collect(|v, a, b| (v + a).hypot(*b))
+        } else {
+            &image * &(blur(&first, 1.0) * 0.03 + 1.0) // ultrasound: speckle
+        };
+        plane.assign(&if native < side { resize(image.view(), [side, side]) } else { image });
+    }
+    display(rng, images);
+}
+
+fn display(rng: &mut Rng, images: &mut Array3<f32>) {
+    let mut sample: Vec<f32> = images.iter().step_by(17).copied().collect();
+    sample.sort_by(f32::total_cmp);
+    let at = |p: f32| sample[((sample.len() - 1) as f32 * p) as usize];
+    let (low, high) = (at(rng.random_range(0.0..0.02)), at(rng.random_range(0.98..1.0)));
+    let gamma = (normal(rng) * 0.25).exp();
+    let inverted = rng.random_bool(0.1);
+    images.mapv_inplace(|v| {
+        let shown = ((v - low) / (high - low).max(1.0)).clamp(0.0, 1.0).powf(gamma);
+        if inverted {
+            1.0 - shown
+        } else {
+            shown
+        }
+    });
+}

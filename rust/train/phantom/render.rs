@@ -1,0 +1,268 @@
+//! A label map becomes a clip: which object, which slices, which part of the plane, and what it looks like.
+
+use super::appearance::{acquire, textures, Appearance};
+use super::field::blur;
+use super::label_map::{LabelVolume, Object};
+use super::shapes::{log_uniform, normal};
+use crate::train::clip::{Clip, ClipOptions};
+use crate::train::stochastic_propagation::{components, follow, retain, retain_from_start};
+use crate::train::Rng;
+use ndarray::{s, Array2, Array3, ArrayView2, Axis};
+use rand::seq::IndexedRandom;
+use rand::Rng as _;
+
+/// Pixels of the label map that an object must have on a slice to count there, and on the prompt slice.
+const LEAST_AREA: usize = 12;
+const LEAST_PROMPT_AREA: usize = 25;
+/// Pixels of the frame that the prompt must have.
+const LEAST_SHOWN: usize = 40;
+/// Share of clips whose object ends inside.
+const ENDING: f64 = 0.4;
+/// Longer side of the object's box on the prompt slice, as a share of the frame's side.
+const SHOWN: (f32, f32) = (0.07, 0.70);
+
+/// One clip of one object, or `None` where the draw does not fit.
+pub fn render(volume: &LabelVolume, objects: &[&Object], options: &ClipOptions, rng: &mut Rng) -> Option<Clip> {
+    let object = *objects.choose(rng)?;
+    let sequence = Sequence::draw(volume, object, options, rng)?;
+    let view = View::draw(&sequence, volume, options.side, rng)?;
+    let masks = view.masks(&sequence);
+    if masks.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count() < LEAST_SHOWN {
+        return None;
+    }
+    let images = view.images(&sequence, volume, object, objects, rng);
+    Some(Clip::new(images, masks, options.flow))
+}
+
+/// Slices in walking order and the object's masks on them, in the label map's pixels.
+struct Sequence {
+    slices: Vec<usize>,
+    /// Slices whose average a picture shows: thick slices.
+    thickness: usize,
+    masks: Array3<bool>,
+}
+
+impl Sequence {
+    fn draw(volume: &LabelVolume, object: &Object, options: &ClipOptions, rng: &mut Rng) -> Option<Self> {
+        let mut inside = [false; 256];
+        object.labels.iter().for_each(|&label| inside[usize::from(label)] = true);
+        let depth = volume.labels.dim().0;
+        let areas: Vec<usize> = volume
+            .labels
+            .outer_iter()
+            .map(|plane| plane.iter().filter(|&&label| inside[usize::from(label)]).count())
+            .collect();
+        let present: Vec<usize> = (0..depth).filter(|&z| areas[z] >= LEAST_AREA).collect();
+        let (&first, &last) = (present.first()?, present.last()?);
+        let stride = *[1, 1, 1, 1, 2, 2, 3].choose(rng)?;
+        let stride = if present.len() / stride < 3 { 1 } else { stride };
+        let thickness = if stride > 1 { *[1, 1, 2, 3].choose(rng)? } else { 1 };
+        let upwards = rng.random_bool(0.5);
+        let start = if rng.random_bool(ENDING) {
+            let before_end = rng.random_range(1..options.length.max(2)) * stride;
+            if upwards {
+                last.checked_sub(before_end)?
+            } else {
+                first + before_end
+            }
+        } else {
+            *present.choose(rng)?
+        };
+        let mut slices = Vec::new();
+        let mut at = Some(start);
+        // A few slices more than needed, for sequences that are cut.
+        for _ in 0..2 * options.length {
+            let Some(z) = at.filter(|&z| z < depth) else { break };
+            slices.push(z);
+            let step = stride + usize::from(rng.random_bool(0.03));
+            at = if upwards { Some(z + step) } else { z.checked_sub(step) };
+        }
+        if slices.len() < options.length || *areas.get(start)? < LEAST_PROMPT_AREA {
+            return None;
+        }
+        let mask = |&z: &usize| volume.labels.index_axis(Axis(0), z).mapv(|label| inside[usize::from(label)]);
+        let all: Vec<Array2<bool>> = slices.iter().map(mask).collect();
+        let (begin, masks) = coherent(&all, options, rng)?;
+        let slices = slices[begin..begin + options.length].to_vec();
+        let shown = masks.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count();
+        (shown >= LEAST_PROMPT_AREA).then_some(Self { slices, thickness, masks })
+    }
+}
+
+/// Stochastic propagation over a sequence that may be extended: where it begins, and T masks.
+fn coherent(all: &[Array2<bool>], options: &ClipOptions, rng: &mut Rng) -> Option<(usize, Array3<bool>)> {
+    let stack = |from: usize| -> Option<Array3<bool>> {
+        let views: Vec<ArrayView2<bool>> = all.get(from..from + options.length)?.iter().map(Array2::view).collect();
+        ndarray::stack(Axis(0), &views).ok()
+    };
+    let masks = stack(0)?;
+    if !options.stochastic_propagation {
+        return Some((0, masks));
+    }
+    // One of several pieces on the prompt slice may be what a user marks.
+    if rng.random_bool(0.3) && components(masks.index_axis(Axis(0), 0)).1 > 1 {
+        return Some((0, retain_from_start(&masks, rng)));
+    }
+    let (first, kept) = retain(&masks, rng);
+    if first == 0 {
+        return Some((0, kept));
+    }
+    // The sequence begins where the piece does, and goes on with the slices behind it.
+    match stack(first) {
+        Some(extended) => Some((first, follow(kept.index_axis(Axis(0), 0), &extended))),
+        None => Some((0, retain_from_start(&masks, rng))),
+    }
+}
+
+/// With all eight neighbours.
+fn dilated(mask: &Array2<bool>) -> Array2<bool> {
+    let (rows, columns) = mask.dim();
+    let mut out = Array2::from_elem((rows, columns), false);
+    for ((r, c), _) in mask.indexed_iter().filter(|(_, &inside)| inside) {
+        let window = s![r.saturating_sub(1)..(r + 2).min(rows), c.saturating_sub(1)..(c + 2).min(columns)];
+        out.slice_mut(window).fill(true);
+    }
+    out
+}
+
+/// Which part of the plane the frame shows, and how it is turned.
+struct View {
+    side: usize,
+    /// Label-map pixels from frame pixels, [row, column] of (row, column, 1): one for each slice.
+    maps: Vec<[[f32; 3]; 2]>,
+    /// Frame pixels per label-map pixel.
+    scale: f32,
+}
+
+impl View {
+    fn draw(sequence: &Sequence, volume: &LabelVolume, side: usize, rng: &mut Rng) -> Option<Self> {
+        let prompt = sequence.masks.index_axis(Axis(0), 0);
+        let (mut low, mut high) = ([usize::MAX; 2], [0; 2]);
+        for ((r, c), _) in prompt.indexed_iter().filter(|(_, &inside)| inside) {
+            low = [low[0].min(r), low[1].min(c)];
+            high = [high[0].max(r + 1), high[1].max(c + 1)];
+        }
+        let longer = (high[0] - low[0]).max(high[1] - low[1]) as f32;
+        let plane = volume.labels.dim().1 as f32;
+        let shown = log_uniform(rng, SHOWN.0, SHOWN.1);
+        let covered = (longer / shown).clamp(24.0, plane * 1.2);
+        let spread = (covered - longer).max(0.0) * 0.5;
+        // The object lies anywhere in the frame that keeps it mostly inside, towards the middle of the plane.
+        let centre = [0, 1].map(|c| {
+            let own = (low[c] + high[c]) as f32 / 2.0;
+            let drawn = own + normal(rng) * 0.4 * spread;
+            let bound = ((plane - covered) / 2.0).max(0.0) + covered * 0.15;
+            drawn.clamp(plane / 2.0 - bound, plane / 2.0 + bound).clamp(own - spread, own + spread)
+        });
+        let scale = side as f32 / covered;
+        let angle = if rng.random_bool(0.75) { normal(rng) * 0.25 } else { rng.random_range(0.0..6.28) };
+        let (mirror, swap) = (if rng.random_bool(0.5) { -1.0 } else { 1.0 }, rng.random_bool(0.25));
+        let aspect = (normal(rng) * 0.1).exp();
+        let jitter = if rng.random_bool(0.3) { rng.random_range(0.0..2.0) } else { 0.0 };
+        let drift_size = *[0.0, 0.0, 0.4].choose(rng)?;
+        let drift = [normal(rng) * drift_size, normal(rng) * drift_size];
+        let mut offset = [0.0; 2];
+        let maps = (0..sequence.slices.len())
+            .map(|t| {
+                if t > 0 {
+                    offset = [0, 1].map(|c| offset[c] + drift[c] + normal(rng) * jitter);
+                }
+                let middle = side as f32 / 2.0;
+                let (cos, sin) = (angle.cos() / scale, angle.sin() / scale);
+                let mut row = [cos * aspect, -sin * mirror, 0.0];
+                let mut column = [sin * aspect, cos * mirror, 0.0];
+                if swap {
+                    (row, column) = ([row[1], row[0], 0.0], [column[1], column[0], 0.0]);
+                }
+                let shift = |line: [f32; 3], centre: f32| {
+                    [line[0], line[1], centre - line[0] * (middle + offset[0]) - line[1] * (middle + offset[1])]
+                };
+                [shift(row, centre[0]), shift(column, centre[1])]
+            })
+            .collect();
+        Some(Self { side, maps, scale })
+    }
+
+    /// A plane of the label map in slice `t`'s frame, nearest; outside is `outside`.
+    fn look<T: Copy>(&self, plane: ArrayView2<T>, t: usize, outside: T) -> Array2<T> {
+        let (rows, columns) = plane.dim();
+        let [row, column] = self.maps[t];
+        Array2::from_shape_fn((self.side, self.side), |(r, c)| {
+            let (r, c) = (r as f32 + 0.5, c as f32 + 0.5);
+            let y = row[0] * r + row[1] * c + row[2];
+            let x = column[0] * r + column[1] * c + column[2];
+            if y >= 0.0 && x >= 0.0 && (y as usize) < rows && (x as usize) < columns {
+                plane[(y as usize, x as usize)]
+            } else {
+                outside
+            }
+        })
+    }
+
+    /// Width that hides the label map's pixels where they are enlarged.
+    fn smoothing(&self) -> f32 {
+        0.35 * self.scale
+    }
+
+    fn masks(&self, sequence: &Sequence) -> Array3<bool> {
+        let count = sequence.slices.len();
+        let mut masks = Array3::from_elem((count, self.side, self.side), false);
+        for (t, mut out) in masks.outer_iter_mut().enumerate() {
+            let mask = self.look(sequence.masks.index_axis(Axis(0), t), t, false);
+            if self.smoothing() > 0.6 && mask.iter().any(|&inside| inside) {
+                out.assign(&blur(&mask.mapv(f32::from), self.smoothing()).mapv(|share| share > 0.5));
+            } else {
+                out.assign(&mask);
+            }
+        }
+        masks
+    }
+
+    fn images(
+        &self,
+        sequence: &Sequence,
+        volume: &LabelVolume,
+        object: &Object,
+        objects: &[&Object],
+        rng: &mut Rng,
+    ) -> Array3<f32> {
+        let first = sequence.slices[0];
+        let near = neighbours(volume.labels.index_axis(Axis(0), first), sequence.masks.index_axis(Axis(0), 0), object);
+        let others: Vec<u8> = objects.iter().flat_map(|other| other.labels.iter().copied()).collect();
+        let look = Appearance::random(rng, &object.labels, &near, &others);
+        let count = sequence.slices.len();
+        let [coarse, fine] = textures(rng, count, self.side);
+        let gain = *[0.0, 0.03, 0.1].choose(rng).expect("not empty");
+        let depth = volume.labels.dim().0;
+        let mut images = Array3::zeros((count, self.side, self.side));
+        for (t, mut out) in images.outer_iter_mut().enumerate() {
+            let z = sequence.slices[t];
+            let labels = self.look(volume.labels.index_axis(Axis(0), z), t, 0);
+            let mut image = labels.mapv(|label| look.mean[usize::from(label)]);
+            for n in 1..sequence.thickness {
+                let beside = if n % 2 == 1 { (z + n).min(depth - 1) } else { z.saturating_sub(n) };
+                let labels = self.look(volume.labels.index_axis(Axis(0), beside), t, 0);
+                image += &labels.mapv(|label| look.mean[usize::from(label)]);
+            }
+            image /= sequence.thickness as f32;
+            let (coarse, fine) = (coarse.index_axis(Axis(0), t), fine.index_axis(Axis(0), t));
+            ndarray::Zip::from(&mut image).and(&labels).and(&coarse).and(&fine).for_each(|v, &label, c, f| {
+                *v += look.coarse[usize::from(label)] * c + look.fine[usize::from(label)] * f;
+            });
+            if self.smoothing() > 0.4 {
+                image = blur(&image, self.smoothing());
+            }
+            out.assign(&(image * (1.0 + gain * normal(rng))));
+        }
+        acquire(rng, &mut images);
+        images
+    }
+}
+
+/// Labels around the object on a slice.
+fn neighbours(labels: ArrayView2<u8>, mask: ArrayView2<bool>, object: &Object) -> Vec<u8> {
+    let mut found = [false; 256];
+    let near = dilated(&dilated(&mask.to_owned()));
+    ndarray::Zip::from(&labels).and(&near).for_each(|&label, &near| found[usize::from(label)] |= near);
+    (0..=255u8).filter(|label| found[usize::from(*label)] && !object.labels.contains(label)).collect()
+}
