@@ -35,7 +35,8 @@ pub fn focal(logits: &Tensor, truth: &Tensor, alpha: f64, gamma: f64) -> Tensor 
     let cross_entropy =
         logits.binary_cross_entropy_with_logits::<Tensor>(truth, None, None, Reduction::None);
     let right = &probability * truth + (1.0 - &probability) * (1.0 - truth);
-    let mut loss = cross_entropy * (1.0 - right).pow_tensor_scalar(gamma);
+    let missing: Tensor = 1.0 - right;
+    let mut loss = cross_entropy * missing.pow_tensor_scalar(gamma);
     if alpha >= 0.0 {
         loss = loss * (truth * alpha + (1.0 - truth) * (1.0 - alpha));
     }
@@ -76,9 +77,10 @@ pub fn slice_loss(prediction: &Prediction, truth: &Tensor, config: &LossConfig) 
     let iou = (prediction.ious.to_kind(Kind::Float) - &actual).abs().mean_dim([1i64].as_slice(), true, Kind::Float);
     let iou = (iou * &present).sum(Kind::Float) / batch;
     let object_logit = prediction.object_logit.to_kind(Kind::Float);
-    let weights = &present + (1.0 - &present) * config.absent_weight;
+    let absent: Tensor = 1.0 - &present;
+    let weights: Tensor = &present + absent * config.absent_weight;
     let object = object_logit.binary_cross_entropy_with_logits::<Tensor>(&present, None, None, Reduction::None);
-    let object = (object * weights).sum(Kind::Float) / batch;
+    let object: Tensor = (object * weights).sum(Kind::Float) / batch;
     let total = &focal * config.mask + &dice * config.dice + &iou * config.iou + &object * config.object;
     let number = |x: &Tensor| x.double_value(&[]);
     let found = number(&(actual.gather(1, &best, false) * &present).sum(Kind::Float));

@@ -7,7 +7,7 @@ use crate::model::checkpoint as model_file;
 use crate::model::{weights, Sam2};
 use crate::session::guarded;
 use crate::train::checkpoint::{self, Progress};
-use crate::train::clip::{ClipOptions, ClipSource};
+use crate::train::clip::{Clip, ClipOptions, ClipSource};
 use crate::train::config::{Reduction, TrainConfig};
 use crate::train::initialise::initialise;
 use crate::train::loss::{slice_loss, Losses};
@@ -17,7 +17,7 @@ use crate::train::pipeline::Pipeline;
 use crate::train::scans::Scans;
 use crate::train::unroll::{unroll, Batch, Plan, Predicted};
 use crate::train::validate::{self, Validation};
-use crate::train::{rng, Purpose};
+use crate::train::{rng, Purpose, Rng};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -97,17 +97,23 @@ fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
     }
 }
 
+/// A copy of the network with weights of its own.
+struct Replica {
+    variables: VarStore,
+    network: Sam2,
+}
+
+/// The first replica's weights are the run's; the others follow it.
 struct Trainer<'a> {
     config: &'a TrainConfig,
     device: Device,
-    variables: VarStore,
-    network: Sam2,
+    replicas: Vec<Replica>,
     optimizer: AdamW,
     stage: usize,
 }
 
 /// A network on variables with these values.
-fn build(config: &TrainConfig, stage: usize, values: &Named, device: Device) -> Result<(VarStore, Sam2)> {
+fn build(config: &TrainConfig, stage: usize, values: &Named, device: Device) -> Result<Replica> {
     let network_config = config.network_at(stage)?;
     let mut variables = VarStore::new(device);
     let network = Sam2::for_training(&variables, &network_config, config.precision.precision());
@@ -116,25 +122,29 @@ fn build(config: &TrainConfig, stage: usize, values: &Named, device: Device) -> 
         state.insert(key.clone(), value.detach().to_device(Device::Cpu).contiguous())?;
     }
     weights::load_strict(&mut variables, state)?;
-    Ok((variables, network))
+    Ok(Replica { variables, network })
+}
+
+fn build_all(config: &TrainConfig, stage: usize, values: &Named, device: Device) -> Result<Vec<Replica>> {
+    (0..config.replicas).map(|_| build(config, stage, values, device)).collect()
 }
 
 impl<'a> Trainer<'a> {
     fn new(config: &'a TrainConfig, step: u64, values: &Named, device: Device) -> Result<Self> {
         let (stage, _) = config.stage(step);
-        let (variables, network) = build(config, stage, values, device)?;
-        let optimizer = AdamW::new(&variables, &config.optimizer);
-        Ok(Self { config, device, variables, network, optimizer, stage })
+        let replicas = build_all(config, stage, values, device)?;
+        let optimizer = AdamW::new(&replicas[0].variables, &config.optimizer);
+        Ok(Self { config, device, replicas, optimizer, stage })
     }
 
     fn weights(&self) -> Named {
-        self.variables.variables().into_iter().collect()
+        self.replicas[0].variables.variables().into_iter().collect()
     }
 
     /// Goes over to a stage of another image size.
     fn enter(&mut self, stage: usize) -> Result<()> {
-        if self.config.network_at(stage)?.image_size != self.network.config().image_size {
-            (self.variables, self.network) = build(self.config, stage, &self.weights(), self.device)?;
+        if self.config.network_at(stage)?.image_size != self.replicas[0].network.config().image_size {
+            self.replicas = build_all(self.config, stage, &self.weights(), self.device)?;
         }
         self.stage = stage;
         Ok(())
@@ -149,33 +159,27 @@ impl<'a> Trainer<'a> {
         }
         let stage = &config.stages[stage];
         let forcing = stage.forcing[0] + (stage.forcing[1] - stage.forcing[0]) * share;
-        for (_, mut variable) in self.variables.variables() {
-            if variable.grad().defined() {
-                variable.zero_grad();
-            }
-        }
-        let mut draws = rng(config.seed, Purpose::Step, step);
+        let share = stage.batch / config.replicas;
         let mut sums = Sums::default();
         for part in 0..stage.accumulate {
             let clips = (0..stage.batch).map(|_| clips.next()).collect::<Result<Vec<_>>>()?;
-            let batch = Batch::new(clips, self.device);
-            let plan = Plan::draw(config, stage.batch, stage.length, forcing, &mut draws);
-            let predicted = unroll(&self.network, &batch, &plan, &mut draws);
-            let loss = sums.add(&predicted, &batch, config);
-            if !loss.double_value(&[]).is_finite() {
-                let first = config.first_clip(step) + (part * stage.batch) as u64;
-                return Err(Error::new(
-                    ErrorKind::Compute,
-                    format!(
-                        "step {step}: the loss is not a finite number, on clips {first} to {}; the last checkpoint is kept",
-                        first + stage.batch as u64 - 1
-                    ),
-                ));
+            let first = config.first_clip(step) + (part * stage.batch) as u64;
+            let work = self.replicas.iter_mut().zip(clips.chunks(share)).enumerate().map(|(n, (replica, clips))| Share {
+                replica,
+                clips: clips.to_vec(),
+                forcing,
+                draws: rng(config.seed, Purpose::Step, (step * stage.accumulate as u64 + part as u64) * MOST_REPLICAS + n as u64),
+                first: first + (n * share) as u64,
+                fresh: part == 0,
+                scale: 1.0 / (stage.accumulate * config.replicas) as f64,
+            });
+            for of_share in together(config, step, stage.length, work.collect())? {
+                sums.merge(&of_share);
             }
-            (loss / stage.accumulate as f64).backward();
         }
+        self.gather_gradients();
         let rate = config.optimizer.rate_at((step + 1) as f64 / config.steps() as f64);
-        let norm = self.optimizer.step(&self.variables, rate, step + 1, &config.optimizer);
+        let norm = self.optimizer.step(&self.replicas[0].variables, rate, step + 1, &config.optimizer);
         if !norm.is_finite() {
             let first = config.first_clip(step);
             return Err(Error::new(
@@ -183,8 +187,94 @@ impl<'a> Trainer<'a> {
                 format!("step {step}: the gradient is not a finite number, on the clips from {first}; the last checkpoint is kept"),
             ));
         }
+        self.spread_weights();
         Ok((sums, norm))
     }
+
+    /// Adds the other replicas' gradients to the first one's.
+    fn gather_gradients(&self) {
+        let _guard = tch::no_grad_guard();
+        let first = self.replicas[0].variables.variables();
+        for other in &self.replicas[1..] {
+            let other = other.variables.variables();
+            for (key, variable) in &first {
+                let (mut own, theirs) = (variable.grad(), other[key].grad());
+                if own.defined() && theirs.defined() {
+                    own += theirs;
+                }
+            }
+        }
+    }
+
+    fn spread_weights(&self) {
+        let _guard = tch::no_grad_guard();
+        let first = self.replicas[0].variables.variables();
+        for other in &self.replicas[1..] {
+            for (key, mut variable) in other.variables.variables() {
+                variable.copy_(&first[&key]);
+            }
+        }
+    }
+}
+
+/// More replicas than any machine has: keeps their draws apart.
+const MOST_REPLICAS: u64 = 64;
+
+/// What one replica does of a step.
+struct Share<'a> {
+    replica: &'a mut Replica,
+    clips: Vec<Clip>,
+    forcing: f64,
+    draws: Rng,
+    /// Number of its first clip.
+    first: u64,
+    /// Whether gradients begin anew.
+    fresh: bool,
+    scale: f64,
+}
+
+/// Forward and backward of all shares, each in a thread of its own.
+fn together(config: &TrainConfig, step: u64, length: usize, shares: Vec<Share>) -> Result<Vec<Sums>> {
+    if shares.len() == 1 {
+        return shares.into_iter().map(|share| one_share(config, step, length, share)).collect();
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (shares.into_iter())
+            .map(|share| {
+                scope.spawn(move || {
+                    // Each replica has a core: threads inside operations would only get in each other's way.
+                    tch::set_num_threads(1);
+                    guarded(|| one_share(config, step, length, share))?
+                })
+            })
+            .collect();
+        let failed = || Error::new(ErrorKind::Compute, format!("step {step}: a replica's thread ended"));
+        threads.into_iter().map(|thread| thread.join().map_err(|_| failed())?).collect()
+    })
+}
+
+fn one_share(config: &TrainConfig, step: u64, length: usize, mut share: Share) -> Result<Sums> {
+    let Replica { variables, network } = &*share.replica;
+    if share.fresh {
+        for (_, mut variable) in variables.variables() {
+            if variable.grad().defined() {
+                variable.zero_grad();
+            }
+        }
+    }
+    let count = share.clips.len();
+    let batch = Batch::new(share.clips, network.device());
+    let plan = Plan::draw(config, count, length, share.forcing, &mut share.draws);
+    let predicted = unroll(network, &batch, &plan, &mut share.draws);
+    let mut sums = Sums::default();
+    let loss = sums.add(&predicted, &batch, config);
+    if !loss.double_value(&[]).is_finite() {
+        let (first, last) = (share.first, share.first + count as u64 - 1);
+        let what = format!("step {step}: the loss is not a finite number, on clips {first} to {last}; the last checkpoint is kept");
+        return Err(Error::new(ErrorKind::Compute, what));
+    }
+    (loss * share.scale).backward();
+    Ok(sums)
 }
 
 /// Sums of losses over slices.
@@ -352,7 +442,7 @@ fn line(config: &TrainConfig, sums: &Sums, step: u64, norms: f64, elapsed: f64, 
         object: sums.object / slices,
         found: sums.found[0] / sums.found[1].max(1.0),
         told: sums.told / slices,
-        norm: norms / (steps / config.stages[stage].accumulate as f64).max(1.0),
+        norm: norms / (steps / (config.stages[stage].accumulate * config.replicas) as f64).max(1.0),
         slices_per_second: sums.clip_slices / elapsed.max(1e-9),
         waited: waited / elapsed.max(1e-9),
         skipped: 0,
@@ -368,7 +458,7 @@ fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String
     };
     let options = clip_options(config, trainer.stage);
     let clips = validate::clips(&*source, &options, config.log.validation_clips)?;
-    let (_variables, network) = build(config, trainer.stage, &trainer.optimizer.average, trainer.device)?;
+    let Replica { network, .. } = build(config, trainer.stage, &trainer.optimizer.average, trainer.device)?;
     let mut found = BTreeMap::new();
     let priors = [("none", Prior::None, config.prior.none), ("flow", Prior::Flow, config.prior.flow)];
     for (name, prior, _) in priors.into_iter().filter(|(_, _, share)| *share > 0.0) {

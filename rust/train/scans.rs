@@ -127,7 +127,7 @@ fn coherent(
 ) -> Option<(usize, Array3<bool>)> {
     let all: Vec<Array2<bool>> = slices.iter().map(|&z| mask.slice(axis, SliceIndex(z))).collect();
     let stack = |from: usize| -> Option<Array3<bool>> {
-        let views: Vec<ArrayView2<bool>> = all.get(from..from + options.length)?.iter().map(Array2::view).collect();
+        let views: Vec<ArrayView2<bool>> = all.get(from..from + options.length)?.iter().map(|mask| mask.view()).collect();
         ndarray::stack(Axis(0), &views).ok()
     };
     let masks = stack(0)?;

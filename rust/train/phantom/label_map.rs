@@ -196,7 +196,7 @@ impl Painter {
             u if u < 0.30 => {
                 let mut centre = centre;
                 centre[2] = -centre[2].abs() - radius * 0.5;
-                let mirrored = Organ { mirror: -1.0, ..shape.clone() };
+                let mirrored = shape.mirrored();
                 for (shape, x) in [(&shape, centre[2]), (&mirrored, -centre[2])] {
                     let label = self.take();
                     self.paint([centre[0], centre[1], x], reach, label, None, |p| shape.value(p));
@@ -227,7 +227,8 @@ impl Painter {
                 self.add(Kind::Organ, &[label]);
                 if u < 0.72 {
                     let small = radius * rng.random_range(0.2..0.5);
-                    let lesion = Organ::random(rng, small, *[1, 1, 2].choose(rng).expect("not empty"), true);
+                    let lobes = *[1, 1, 2].choose(rng).expect("not empty");
+                    let lesion = Organ::random(rng, small, lobes, true);
                     let shift = random_vector(rng).map(|c| c * radius * 0.3);
                     let at = [0, 1, 2].map(|c| centre[c] + shift[c]);
                     let (number, within) = (self.take(), rng.random_bool(0.7).then_some(label));

@@ -17,7 +17,9 @@ const LEAST_PROMPT_AREA: usize = 25;
 /// Pixels of the frame that the prompt must have.
 const LEAST_SHOWN: usize = 40;
 /// Share of clips whose object ends inside.
-const ENDING: f64 = 0.4;
+const ENDING: f64 = 0.25;
+/// Objects on fewer slices than this are drawn less often.
+const SHORT: usize = 5;
 /// Longer side of the object's box on the prompt slice, as a share of the frame's side.
 const SHOWN: (f32, f32) = (0.07, 0.70);
 
@@ -55,7 +57,10 @@ impl Sequence {
         let present: Vec<usize> = (0..depth).filter(|&z| areas[z] >= LEAST_AREA).collect();
         let (&first, &last) = (present.first()?, present.last()?);
         let stride = *[1, 1, 1, 1, 2, 2, 3].choose(rng)?;
-        let stride = if present.len() / stride < 3 { 1 } else { stride };
+        let stride = if present.len() / stride < 6 { 1 } else { stride };
+        if present.len() < SHORT && rng.random_bool(0.6) {
+            return None;
+        }
         let thickness = if stride > 1 { *[1, 1, 2, 3].choose(rng)? } else { 1 };
         let upwards = rng.random_bool(0.5);
         let start = if rng.random_bool(ENDING) {
@@ -92,7 +97,7 @@ impl Sequence {
 /// Stochastic propagation over a sequence that may be extended: where it begins, and T masks.
 fn coherent(all: &[Array2<bool>], options: &ClipOptions, rng: &mut Rng) -> Option<(usize, Array3<bool>)> {
     let stack = |from: usize| -> Option<Array3<bool>> {
-        let views: Vec<ArrayView2<bool>> = all.get(from..from + options.length)?.iter().map(Array2::view).collect();
+        let views: Vec<ArrayView2<bool>> = all.get(from..from + options.length)?.iter().map(|mask| mask.view()).collect();
         ndarray::stack(Axis(0), &views).ok()
     };
     let masks = stack(0)?;

@@ -62,7 +62,7 @@ pub struct Organ {
     /// Reaches no farther from its centre.
     pub reach: f32,
     /// -1 mirrors it along x.
-    pub mirror: f32,
+    mirror: f32,
 }
 
 impl Organ {
@@ -89,6 +89,10 @@ impl Organ {
             })
             .collect();
         Self { lobes, reach, mirror: 1.0 }
+    }
+
+    pub fn mirrored(&self) -> Self {
+        Self { mirror: -self.mirror, ..self.clone() }
     }
 
     pub fn value(&self, [z, y, x]: Vector) -> f32 {
