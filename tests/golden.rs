@@ -8,7 +8,7 @@ use promem::model::config::{Config, Version};
 use promem::model::position;
 use promem::model::prompt_encoder::{Point, PointKind};
 use promem::model::{Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};
-use promem::session::Run;
+use promem::session::{Hint, Run};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -97,9 +97,11 @@ impl World {
         let mut lengths = Vec::new();
         for (way, slices) in [("up", (PROMPT + 1..DEPTH).collect::<Vec<_>>()), ("down", (0..PROMPT).rev().collect())] {
             let trace = self.traces[format!("{name}.{way}")].as_array().expect("a golden trace");
-            let mut run = Run::new(SliceIndex(PROMPT), first.clone());
+            let mut run =
+                Run::new(SliceIndex(PROMPT), first.clone(), Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))));
             for (expected, slice) in trace.iter().zip(slices) {
-                let step = run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options);
+                let step =
+                    run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options, Hint::Nothing);
                 assert_eq!(expected["slice"], slice, "{name} {way}");
                 let candidates = expected["candidates"].as_array().unwrap();
                 assert_eq!(step.candidates.len(), candidates.len(), "{name} {way} slice {slice}");
@@ -256,6 +258,7 @@ fn memory_search_equals_the_reference_candidate_by_candidate() {
                             prompt,
                             pointers: Pointers::Window,
                             stop_when_absent: false,
+                            prior: None,
                         };
                         let lengths = world.check_run(&format!("k{k}_w{joined}_{word}"), &first, &options);
                         assert_eq!(lengths, [DEPTH - 1 - PROMPT, PROMPT]);

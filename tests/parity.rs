@@ -6,11 +6,11 @@ use promem::geometry::SliceIndex;
 use promem::memory::SearchOptions;
 use promem::model::config::{Config, Size, Version};
 use promem::model::{Precision, Sam2};
-use promem::session::Run;
+use promem::session::{Hint, Run};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use tch::{no_grad, Device, Tensor};
+use tch::{no_grad, Device, Kind, Tensor};
 
 mod common;
 
@@ -59,9 +59,10 @@ fn every_official_network_equals_the_public_one_at_512_pixels() {
             check(name, &arrays, "pointer", &decoded.pointer);
             let memory = Rc::new(network.remember(&image, &decoded));
             check(name, &arrays, "memory@2", &memory.features);
-            let mut run = Run::new(SliceIndex(PROMPT), memory);
+            let mut run = Run::new(SliceIndex(PROMPT), memory, Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))));
             let next = network.encode_image(&images[PROMPT + 1]);
-            let step = run.step(&network, &next, SliceIndex(PROMPT + 1), DEPTH, &SearchOptions::promem());
+            let step =
+                run.step(&network, &next, SliceIndex(PROMPT + 1), DEPTH, &SearchOptions::promem(), Hint::Nothing);
             let scores = [step.candidates[0].iou, step.candidates[0].object_logit];
             for (n, found) in scores.into_iter().enumerate() {
                 let expected = arrays["scores"].double_value(&[n as i64]);

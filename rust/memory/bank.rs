@@ -3,12 +3,15 @@
 use crate::geometry::SliceIndex;
 use crate::model::Memory;
 use std::rc::Rc;
+use tch::Tensor;
 
 /// A remembered slice. Entries are shared between banks and never change.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub slice: SliceIndex,
     pub memory: Rc<Memory>,
+    /// The mask it was made of, as the next slice's prior: logits [1, 1, S / 4, S / 4].
+    pub logits: Rc<Tensor>,
 }
 
 /// The prompt's entry first, then the path in walking order.
@@ -25,6 +28,11 @@ impl Bank {
 
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The slice that was walked last.
+    pub fn newest(&self) -> &Entry {
+        self.entries.last().unwrap_or(&self.entries[0])
     }
 
     /// Slice numbers, as the search wants them.

@@ -72,7 +72,8 @@ pub struct SearchOptions {
     pub pointers: Pointers,
     /// Whether a run ends where the object is absent.
     pub stop_when_absent: bool,
-    pub prior: Prior,
+    /// `None`: what the network was trained with.
+    pub prior: Option<Prior>,
 }
 
 impl SearchOptions {
@@ -84,7 +85,7 @@ impl SearchOptions {
             prompt: PromptMemory::InWindow,
             pointers: Pointers::Window,
             stop_when_absent: true,
-            prior: Prior::None,
+            prior: None,
         }
     }
 
@@ -96,7 +97,7 @@ impl SearchOptions {
             prompt: PromptMemory::Pinned,
             pointers: Pointers::Sam2,
             stop_when_absent: false,
-            prior: Prior::None,
+            prior: Some(Prior::None),
         }
     }
 

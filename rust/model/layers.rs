@@ -72,7 +72,14 @@ impl Conv2d {
     /// [B, in, H, W] -> [B, out, H', W']
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let ConvShape { stride, padding, groups, .. } = self.shape;
-        x.conv2d(&like(&self.weight, x), Some(&like(&self.bias, x)), [stride, stride], [padding, padding], [1, 1], groups)
+        x.conv2d(
+            &like(&self.weight, x),
+            Some(&like(&self.bias, x)),
+            [stride, stride],
+            [padding, padding],
+            [1, 1],
+            groups,
+        )
     }
 }
 
@@ -114,7 +121,8 @@ impl LayerNorm {
 
     /// [..., C] -> [..., C]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let norm = |x: &Tensor| x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, false);
+        let norm =
+            |x: &Tensor| x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, false);
         match x.kind() == self.weight.kind() {
             true => norm(x),
             false => norm(&x.to_kind(self.weight.kind())).to_kind(x.kind()),

@@ -1,6 +1,7 @@
 //! One model, many users: a lock around computing, and tch's panics turned into errors.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::Prior;
 use crate::model::Sam2;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
@@ -11,17 +12,29 @@ use std::sync::Arc;
 
 /// A model that several sessions and threads may hold; they compute one at a time.
 #[derive(Debug, Clone)]
-pub struct SharedModel(Arc<Mutex<Sam2>>);
+pub struct SharedModel {
+    network: Arc<Mutex<Sam2>>,
+    prior: Prior,
+}
 
 impl SharedModel {
     pub fn new(model: Sam2) -> Self {
-        Self(Arc::new(Mutex::new(model)))
+        Self { network: Arc::new(Mutex::new(model)), prior: Prior::None }
+    }
+
+    /// The model with the prior that it was trained with.
+    pub fn with_prior(self, prior: Prior) -> Self {
+        Self { prior, ..self }
+    }
+
+    pub fn prior(&self) -> Prior {
+        self.prior
     }
 
     /// Runs `work` on the model, without gradients. A panic of the computing library (out of memory, a refused
     /// operation) becomes an error of kind `Compute`; the model stays usable.
     pub fn compute<R>(&self, work: impl FnOnce(&Sam2) -> R) -> Result<R> {
-        let model = self.0.lock();
+        let model = self.network.lock();
         guarded(|| tch::no_grad(|| work(&model)))
     }
 }

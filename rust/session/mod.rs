@@ -5,6 +5,7 @@
 mod assemble;
 mod cuda;
 mod device;
+mod displacements;
 mod embeddings;
 mod guard;
 mod propagate;
@@ -16,5 +17,5 @@ pub use device::{choose_device, choose_precision, set_threads, DeviceChoice, Pre
 pub use embeddings::EmbeddingCache;
 pub use guard::{guarded, SharedModel};
 pub use propagate::{Direction, Outcome, PropagateOptions, Session, Trace};
-pub use run::{Best, Run, Step};
+pub use run::{Best, Hint, Prompted, Run, Step};
 pub use trace::{CandidateTrace, Flow, Progress, SliceReport, SliceSink, SliceTrace};

@@ -2,11 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, Geometry, SliceIndex};
-use crate::memory::SearchOptions;
+use crate::memory::{Prior, SearchOptions};
 use crate::model::config::{PIXEL_MEAN, PIXEL_STD};
 use crate::model::ImageEmbedding;
 use crate::prompt::{ObjectId, Prompts};
-use crate::session::run::{prompt, Run, Step};
+use crate::session::displacements::Displacements;
+use crate::session::run::{prompt, Hint, Prompted, Run, Step};
 use crate::session::trace::{Flow, Progress, SliceReport, SliceSink, SliceTrace};
 use crate::session::{Assembly, CroppedMask, EmbeddingCache, SharedModel};
 use crate::slices::intensity::IntensityRange;
@@ -65,6 +66,7 @@ pub struct Session {
     frame: Frame,
     side: i64,
     cache: EmbeddingCache,
+    displacements: Displacements,
     prompts: Prompts,
 }
 
@@ -81,7 +83,16 @@ impl Session {
         let geometry = image.geometry();
         let frame = slices::frame(geometry, axis, side as usize);
         let prompts = Prompts::new(geometry.dims, axis);
-        Ok(Self { model, image, range, frame, side, cache: EmbeddingCache::new(cache_bytes), prompts })
+        Ok(Self {
+            model,
+            image,
+            range,
+            frame,
+            side,
+            cache: EmbeddingCache::new(cache_bytes),
+            displacements: Displacements::default(),
+            prompts,
+        })
     }
 
     pub fn prompts(&self) -> &Prompts {
@@ -123,13 +134,12 @@ impl Session {
             progress: Progress { done: 0, expected },
             sink,
         };
-        let memories = self.start(&mut walk)?;
+        let started = self.start(&mut walk)?;
         for upwards in [true, false] {
             let mut active: Vec<(Leg, Run)> = (legs.iter().filter(|leg| leg.upwards == upwards).copied())
-                .zip(std::iter::repeat(&memories))
-                .filter_map(|(leg, memories)| {
-                    let memory = memories.iter().find(|(o, s, _)| (*o, *s) == (leg.object, leg.prompt_slice))?;
-                    Some((leg, Run::new(leg.prompt_slice, memory.2.clone())))
+                .filter_map(|leg| {
+                    let start = started.iter().find(|(o, s, _)| (*o, *s) == (leg.object, leg.prompt_slice))?;
+                    Some((leg, Run::new(leg.prompt_slice, start.2.memory.clone(), start.2.logits.clone())))
                 })
                 .collect();
             let mut order: Vec<usize> = (first.0..=last.0).collect();
@@ -219,7 +229,7 @@ impl Session {
                     log::warn!("object {object}, slice {slice}: the prompt selects nothing");
                 }
                 walk.report(object, slice, prompted.decoded.iou, mask)?;
-                memories.push((object, slice, prompted.memory));
+                memories.push((object, slice, prompted));
             }
         }
         Ok(memories)
@@ -244,7 +254,16 @@ impl Session {
             }
             let (image, encode_ms) = self.embedding(slice)?;
             let begin = Instant::now();
-            let step = self.model.compute(|network| run.step(network, &image, slice, count, options))?;
+            let moved = match options.prior.unwrap_or(self.model.prior()) {
+                Prior::Flow => Some(self.displacement(slice, leg.before(slice))?),
+                Prior::None | Prior::Mask => None,
+            };
+            let hint = match (options.prior.unwrap_or(self.model.prior()), &moved) {
+                (_, Some(displacement)) => Hint::Moved(displacement),
+                (Prior::Mask, None) => Hint::Mask,
+                _ => Hint::Nothing,
+            };
+            let step = self.model.compute(|network| run.step(network, &image, slice, count, options, hint))?;
             let search_ms = begin.elapsed().as_secs_f64() * 1e3;
             let ended = step.best.is_none();
             let mask = match &step.best {
@@ -280,6 +299,21 @@ impl Session {
         Ok((embedding, elapsed))
     }
 
+    /// Where each pixel of a slice was on the one before: [1, 2, S / 4, S / 4].
+    fn displacement(&mut self, slice: SliceIndex, before: SliceIndex) -> Result<Tensor> {
+        let (image, range, frame, side) = (&self.image, &self.range, &self.frame, self.side as usize);
+        let axis = self.prompts.axis();
+        let parts = self.displacements.get(slice, before, |slice| {
+            let pixels = slices::extract(image.voxels(), axis, slice).mapv(|v| range.apply(v));
+            frame.to_square(pixels.view())
+        });
+        let values: Vec<f32> = parts.iter().flatten().copied().collect();
+        let quarter = (side / 4) as i64;
+        self.model.compute(|network| {
+            Tensor::from_slice(&values).reshape([1, 2, quarter, quarter]).to_device(network.device())
+        })
+    }
+
     /// Logits [1, 1, S, S] -> mask on the slice's own pixels; `None` where it is empty.
     fn slice_mask(&self, logits: &Tensor) -> Result<Option<CroppedMask>> {
         let side = self.side as usize;
@@ -295,8 +329,8 @@ impl Session {
     }
 }
 
-/// A prompted slice's first memory.
-type Start = (ObjectId, SliceIndex, std::rc::Rc<crate::model::Memory>);
+/// What a prompt made of its slice.
+type Start = (ObjectId, SliceIndex, Prompted);
 
 /// Pixels of 0..1, [h, w] -> normalised image [1, 3, S, S], padded with zeros at the bottom and right.
 fn image_tensor(pixels: &Array2<f32>, side: i64) -> Tensor {
@@ -325,6 +359,11 @@ impl Leg {
 
     fn covers(&self, slice: SliceIndex) -> bool {
         (self.from..self.to).contains(&slice.0)
+    }
+
+    /// The slice that is walked before.
+    fn before(&self, slice: SliceIndex) -> SliceIndex {
+        SliceIndex(if self.upwards { slice.0 - 1 } else { slice.0 + 1 })
     }
 
     fn left_after(&self, slice: SliceIndex) -> usize {

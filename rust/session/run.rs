@@ -16,6 +16,8 @@ use tch::Tensor;
 pub struct Prompted {
     pub decoded: Decoded,
     pub memory: Rc<Memory>,
+    /// [1, 1, S / 4, S / 4]
+    pub logits: Rc<Tensor>,
 }
 
 /// Turns one slice's prompt into a mask and the first memory.
@@ -34,7 +36,11 @@ pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &Sl
         }
     };
     let memory = Rc::new(network.remember(image, &decoded));
-    Prompted { decoded, memory }
+    let logits = match decoded.logits.size()[3] == side {
+        true => decoded.logits.avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None::<i64>),
+        false => decoded.logits.shallow_clone(),
+    };
+    Prompted { decoded, memory, logits: Rc::new(logits) }
 }
 
 /// The box's corners first, then the points, as SAM 2's video predictor orders them.
@@ -65,6 +71,26 @@ fn mask_tensor(mask: &Array2<bool>, side: i64) -> Tensor {
     Tensor::from_slice(&values).reshape([1, 1, h, w]).constant_pad_nd([0, side - w, 0, side - h])
 }
 
+/// What the decoder is told of the slice before.
+#[derive(Debug, Clone, Copy)]
+pub enum Hint<'a> {
+    Nothing,
+    Mask,
+    /// The mask moved by a displacement, [1, 2, S / 4, S / 4].
+    Moved(&'a Tensor),
+}
+
+impl Hint<'_> {
+    /// The dense prompt: logits [1, 1, S / 4, S / 4].
+    fn prompt(self, before: &Tensor) -> Option<Tensor> {
+        match self {
+            Hint::Nothing => None,
+            Hint::Mask => Some(Sam2::prior(before)),
+            Hint::Moved(displacement) => Some(Sam2::warped(&Sam2::prior(before), displacement)),
+        }
+    }
+}
+
 /// A beam of banks walking away from its prompt.
 #[derive(Debug)]
 pub struct Run {
@@ -92,8 +118,9 @@ pub struct Best {
 }
 
 impl Run {
-    pub fn new(slice: SliceIndex, memory: Rc<Memory>) -> Self {
-        Self { banks: vec![Bank::new(Entry { slice, memory })] }
+    /// `logits` [1, 1, S / 4, S / 4] of the prompt slice's mask, for a prior.
+    pub fn new(slice: SliceIndex, memory: Rc<Memory>, logits: Rc<Tensor>) -> Self {
+        Self { banks: vec![Bank::new(Entry { slice, memory, logits })] }
     }
 
     /// Tries all candidates on `slice`, keeps the best `beams` as the banks of the next.
@@ -104,6 +131,7 @@ impl Run {
         slice: SliceIndex,
         slices_in_volume: usize,
         options: &SearchOptions,
+        hint: Hint,
     ) -> Step {
         let known: Vec<Vec<SliceIndex>> = self.banks.iter().map(Bank::slices).collect();
         let plan = search::candidates(&known, slice, options);
@@ -120,7 +148,8 @@ impl Run {
                 let pointers: Vec<(&Memory, usize)> =
                     entries.iter().map(|&e| (&*bank[e].memory, slices[e].distance(slice))).collect();
                 let features = network.with_memory(image, &attended, &pointers, span);
-                network.decode(image, &features, &[], None, MaskChoice::BestOfThree)
+                let prior = hint.prompt(&self.banks[candidate.bank].newest().logits);
+                network.decode(image, &features, &[], prior.as_ref(), MaskChoice::BestOfThree)
             })
             .collect();
 
@@ -137,7 +166,8 @@ impl Run {
         self.banks = (order.iter().take(options.beams))
             .map(|&c| {
                 let memory = Rc::new(network.remember(image, &decoded[c]));
-                self.banks[plan[c].bank].extended(Entry { slice, memory }, options.reach())
+                let logits = Rc::new(decoded[c].logits.shallow_clone());
+                self.banks[plan[c].bank].extended(Entry { slice, memory, logits }, options.reach())
             })
             .collect();
         let best = Best { logits: best.logits.shallow_clone(), full_resolution, iou: best.iou };

@@ -37,6 +37,11 @@ pub fn displacement(fixed: ArrayView2<f32>, moving: ArrayView2<f32>) -> [Array2<
     field
 }
 
+/// The displacement between two frames that were halved once, in pixels of a quarter of the frame's side, at that resolution.
+pub fn quarter_displacement(fixed: &Array2<f32>, moving: &Array2<f32>) -> [Array2<f32>; 2] {
+    displacement(fixed.view(), moving.view()).map(|part| halve(&part) * 0.5)
+}
+
 fn step(fixed: &Array2<f32>, moving: &Array2<f32>, field: &mut [Array2<f32>; 2]) {
     let warped = warp(moving.view(), field);
     let (rows, columns) = gradients(&warped);
@@ -128,7 +133,10 @@ fn mean(image: &Array2<f32>, reach: usize) -> Array2<f32> {
 pub fn halve(image: &Array2<f32>) -> Array2<f32> {
     let (rows, columns) = (image.nrows() / 2, image.ncols() / 2);
     Array2::from_shape_fn((rows, columns), |(r, c)| {
-        0.25 * (image[(2 * r, 2 * c)] + image[(2 * r + 1, 2 * c)] + image[(2 * r, 2 * c + 1)] + image[(2 * r + 1, 2 * c + 1)])
+        0.25 * (image[(2 * r, 2 * c)]
+            + image[(2 * r + 1, 2 * c)]
+            + image[(2 * r, 2 * c + 1)]
+            + image[(2 * r + 1, 2 * c + 1)])
     })
 }
 

@@ -40,6 +40,13 @@ impl Frame {
         resize(slice, self.valid)
     }
 
+    /// A slice [rows, columns] -> the whole square, padded with zeros.
+    pub fn to_square(&self, slice: ArrayView2<f32>) -> Array2<f32> {
+        let mut square = Array2::zeros((self.size, self.size));
+        square.slice_mut(ndarray::s![..self.valid[0], ..self.valid[1]]).assign(&self.to_network(slice));
+        square
+    }
+
     /// A mask [rows, columns] -> the valid part of the square. A mask that holds a pixel never becomes empty.
     pub fn mask_to_network(&self, mask: ArrayView2<bool>) -> Array2<bool> {
         let soft = self.to_network(mask.mapv(f32::from).view());

@@ -33,18 +33,12 @@ impl Clip {
     }
 }
 
-/// The displacement between two frames of S x S, in pixels of a quarter of the side, [rows or columns][S / 4, S / 4].
-pub fn quarter_displacement(fixed: &ndarray::Array2<f32>, moving: &ndarray::Array2<f32>) -> [ndarray::Array2<f32>; 2] {
-    let half = registration::displacement(fixed.view(), moving.view());
-    half.map(|part| registration::halve(&part) * 0.5)
-}
-
 fn displacements(images: &Array3<f32>) -> Array4<f32> {
     let (count, side, _) = images.dim();
     let halves: Vec<_> = images.outer_iter().map(|image| registration::halve(&image.to_owned())).collect();
     let mut all = Array4::zeros((count, 2, side / 4, side / 4));
     for t in 1..count {
-        let parts = quarter_displacement(&halves[t], &halves[t - 1]);
+        let parts = registration::quarter_displacement(&halves[t], &halves[t - 1]);
         for (part, mut out) in parts.iter().zip(all.index_axis_mut(Axis(0), t).outer_iter_mut()) {
             out.assign(part);
         }

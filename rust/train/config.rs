@@ -307,7 +307,9 @@ impl TrainConfig {
         }
         let [low, high] = self.memory.windows;
         if low < 1 || low > high || high > MAX_WINDOW {
-            return wrong(format!("memory.windows [{low}, {high}]: expected two rising numbers from 1 to {MAX_WINDOW}"));
+            return wrong(format!(
+                "memory.windows [{low}, {high}]: expected two rising numbers from 1 to {MAX_WINDOW}"
+            ));
         }
         for (key, shares) in [
             ("prompt", vec![self.prompt.mask, self.prompt.bounds, self.prompt.point]),

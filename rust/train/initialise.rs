@@ -61,9 +61,7 @@ enum Start {
 
 impl Start {
     fn of(key: &str, size: &[i64]) -> Self {
-        let is_norm = |key: &str| {
-            key.contains("norm") || key.contains("output_upscaling.1.") || is_sequence_norm(key)
-        };
+        let is_norm = |key: &str| key.contains("norm") || key.contains("output_upscaling.1.") || is_sequence_norm(key);
         if key.ends_with("gamma") {
             return Self::Constant(LAYER_SCALE);
         }

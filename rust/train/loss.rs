@@ -32,13 +32,12 @@ pub struct Losses {
 /// Binary cross entropy that looks away from what is easy, mean over pixels: [B, M, P] -> [B, M] (`sigmoid_focal_loss`).
 pub fn focal(logits: &Tensor, truth: &Tensor, alpha: f64, gamma: f64) -> Tensor {
     let probability = logits.sigmoid();
-    let cross_entropy =
-        logits.binary_cross_entropy_with_logits::<Tensor>(truth, None, None, Reduction::None);
+    let cross_entropy = logits.binary_cross_entropy_with_logits::<Tensor>(truth, None, None, Reduction::None);
     let right = &probability * truth + (1.0 - &probability) * (1.0 - truth);
     let missing: Tensor = 1.0 - right;
     let mut loss = cross_entropy * missing.pow_tensor_scalar(gamma);
     if alpha >= 0.0 {
-        loss = loss * (truth * alpha + (1.0 - truth) * (1.0 - alpha));
+        loss *= truth * alpha + (1.0 - truth) * (1.0 - alpha);
     }
     loss.mean_dim([-1i64].as_slice(), false, Kind::Float)
 }

@@ -62,7 +62,7 @@ impl Pipeline {
     }
 
     /// The next clip, in order.
-    pub fn next(&mut self) -> Result<Clip> {
+    pub fn take(&mut self) -> Result<Clip> {
         let begin = Instant::now();
         let mut state = self.shared.state.lock();
         let number = state.consumed;
@@ -167,7 +167,7 @@ mod tests {
         for workers in [1, 3] {
             let mut pipeline = Pipeline::start(Arc::new(Numbers), Box::new(plan), 2, workers, 4);
             for number in 2..20 {
-                let clip = pipeline.next().unwrap();
+                let clip = pipeline.take().unwrap();
                 assert_eq!((clip.images[[0, 0, 0]], clip.images.dim().0), (number as f32, 1 + number % 2));
             }
             assert_eq!(pipeline.skipped(), 1);

@@ -33,8 +33,11 @@ pub fn plot(lines: &[Line], folder: &Path) -> Result<Vec<PathBuf>> {
     ];
     let mut written = Vec::new();
     for (name, title, set) in [("loss.png", "Loss", &losses[..]), ("quality.png", "Quality", &quality[..])] {
-        let shown: Vec<Curve> =
-            set.iter().filter(|c| !c.points.is_empty()).map(|c| Curve { name: c.name.clone(), points: c.points.clone() }).collect();
+        let shown: Vec<Curve> = set
+            .iter()
+            .filter(|c| !c.points.is_empty())
+            .map(|c| Curve { name: c.name.clone(), points: c.points.clone() })
+            .collect();
         let path = folder.join(name);
         curves(title, ["step", ""], &shown)?.write(&path, Overwrite::Replace)?;
         written.push(path);

@@ -162,17 +162,22 @@ impl<'a> Trainer<'a> {
         let share = stage.batch / config.replicas;
         let mut sums = Sums::default();
         for part in 0..stage.accumulate {
-            let clips = (0..stage.batch).map(|_| clips.next()).collect::<Result<Vec<_>>>()?;
+            let clips = (0..stage.batch).map(|_| clips.take()).collect::<Result<Vec<_>>>()?;
             let first = config.first_clip(step) + (part * stage.batch) as u64;
-            let work = self.replicas.iter_mut().zip(clips.chunks(share)).enumerate().map(|(n, (replica, clips))| Share {
-                replica,
-                clips: clips.to_vec(),
-                forcing,
-                draws: rng(config.seed, Purpose::Step, (step * stage.accumulate as u64 + part as u64) * MOST_REPLICAS + n as u64),
-                first: first + (n * share) as u64,
-                fresh: part == 0,
-                scale: 1.0 / (stage.accumulate * config.replicas) as f64,
-            });
+            let work =
+                self.replicas.iter_mut().zip(clips.chunks(share)).enumerate().map(|(n, (replica, clips))| Share {
+                    replica,
+                    clips: clips.to_vec(),
+                    forcing,
+                    draws: rng(
+                        config.seed,
+                        Purpose::Step,
+                        (step * stage.accumulate as u64 + part as u64) * MOST_REPLICAS + n as u64,
+                    ),
+                    first: first + (n * share) as u64,
+                    fresh: part == 0,
+                    scale: 1.0 / (stage.accumulate * config.replicas) as f64,
+                });
             for of_share in together(config, step, stage.length, work.collect())? {
                 sums.merge(&of_share);
             }
@@ -270,7 +275,9 @@ fn one_share(config: &TrainConfig, step: u64, length: usize, mut share: Share) -
     let loss = sums.add(&predicted, &batch, config);
     if !loss.double_value(&[]).is_finite() {
         let (first, last) = (share.first, share.first + count as u64 - 1);
-        let what = format!("step {step}: the loss is not a finite number, on clips {first} to {last}; the last checkpoint is kept");
+        let what = format!(
+            "step {step}: the loss is not a finite number, on clips {first} to {last}; the last checkpoint is kept"
+        );
         return Err(Error::new(ErrorKind::Compute, what));
     }
     (loss * share.scale).backward();
@@ -485,7 +492,10 @@ fn about(config: &TrainConfig, step: u64, seconds: f64) -> BTreeMap<String, Stri
     let data = if config.data.scans.is_empty() { "generated anatomy".into() } else { config.data.scans.join(", ") };
     let prior = if config.prior.flow > 0.0 { "flow" } else { "none" };
     BTreeMap::from([
-        ("promem.made_by".into(), format!("promem-train, step {step} of {}, {:.1} h", config.steps(), seconds / 3600.0)),
+        (
+            "promem.made_by".into(),
+            format!("promem-train, step {step} of {}, {:.1} h", config.steps(), seconds / 3600.0),
+        ),
         ("promem.data".into(), data),
         ("promem.prior".into(), prior.into()),
         ("promem.training".into(), config.text()),

@@ -42,7 +42,8 @@ pub struct Scans {
 
 impl Scans {
     pub fn new(seed: u64, datasets: Vec<Box<dyn Dataset>>) -> Self {
-        let cases = (datasets.iter().enumerate()).flat_map(|(n, d)| (0..d.cases().len()).map(move |c| (n, c))).collect();
+        let cases =
+            (datasets.iter().enumerate()).flat_map(|(n, d)| (0..d.cases().len()).map(move |c| (n, c))).collect();
         Self { seed, datasets: datasets.into_iter().map(Mutex::new).collect(), cases, kept: Mutex::new(Vec::new()) }
     }
 
@@ -127,7 +128,8 @@ fn coherent(
 ) -> Option<(usize, Array3<bool>)> {
     let all: Vec<Array2<bool>> = slices.iter().map(|&z| mask.slice(axis, SliceIndex(z))).collect();
     let stack = |from: usize| -> Option<Array3<bool>> {
-        let views: Vec<ArrayView2<bool>> = all.get(from..from + options.length)?.iter().map(|mask| mask.view()).collect();
+        let views: Vec<ArrayView2<bool>> =
+            all.get(from..from + options.length)?.iter().map(|mask| mask.view()).collect();
         ndarray::stack(Axis(0), &views).ok()
     };
     let masks = stack(0)?;

@@ -172,8 +172,7 @@ mod tests {
 
     #[test]
     fn every_piece_is_kept_in_some_draw_and_begins_where_it_appears() {
-        let starts: BTreeSet<usize> =
-            (0..20).map(|n| retain(&stomach(), &mut rng(0, Purpose::Clip, n)).0).collect();
+        let starts: BTreeSet<usize> = (0..20).map(|n| retain(&stomach(), &mut rng(0, Purpose::Clip, n)).0).collect();
         assert_eq!(starts, BTreeSet::from([0, 2]));
         for n in 0..20 {
             let (first, kept) = retain(&stomach(), &mut rng(0, Purpose::Clip, n));

@@ -123,13 +123,13 @@ impl Plan {
             MemoryAugmentation::Off => true,
             _ => rng.random_bool(config.memory.pinned),
         };
-        let priors = [(Prior::None, config.prior.none), (Prior::Mask, config.prior.mask), (Prior::Flow, config.prior.flow)];
+        let priors =
+            [(Prior::None, config.prior.none), (Prior::Mask, config.prior.mask), (Prior::Flow, config.prior.flow)];
         let prior = priors.choose_weighted(rng, |p| p.1).map_or(Prior::None, |p| p.0);
         // A second prompted slice: its memory is made of what the user gave.
         let second = (rng.random_bool(config.prompt.second_slice) && length > 2).then(|| rng.random_range(1..length));
-        let told = (0..length)
-            .map(|t| (0..batch).map(|_| second == Some(t) || rng.random_bool(forcing)).collect())
-            .collect();
+        let told =
+            (0..length).map(|t| (0..batch).map(|_| second == Some(t) || rng.random_bool(forcing)).collect()).collect();
         Self {
             prompt,
             corrections,

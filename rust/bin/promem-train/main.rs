@@ -34,7 +34,10 @@ fn main() -> ExitCode {
 
 fn command() -> Command {
     let configuration = || {
-        Arg::new("config").required(true).value_name("CONFIG").help("A TOML file, or the name of a preset: paper, compact, toy")
+        Arg::new("config")
+            .required(true)
+            .value_name("CONFIG")
+            .help("A TOML file, or the name of a preset: paper, compact, toy")
     };
     let file = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name("PATH").value_parser(value_parser!(PathBuf)).help(help)
@@ -45,30 +48,46 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands([
-            Command::new("run")
-                .about("Train; a run that was stopped goes on when the command is given again")
-                .args([
-                    configuration(),
-                    file("output", "Folder of the run: checkpoint, log, model.safetensors").short('o').required(true),
-                    file("init", "Begin with this model's weights: .pt or .safetensors"),
-                    Arg::new("seed").long("seed").value_name("N").value_parser(value_parser!(u64)).help("Another seed"),
-                    Arg::new("minutes")
-                        .long("minutes")
-                        .value_name("N")
-                        .value_parser(value_parser!(f64))
-                        .help("Stop after so many minutes, with a checkpoint"),
-                    Arg::new("device").long("device").value_name("DEVICE").default_value("auto").help("auto, cpu or cuda:N"),
-                    Arg::new("threads").long("threads").value_name("N").value_parser(value_parser!(u16)).help("Threads of an operation"),
-                    Arg::new("quiet").long("quiet").action(ArgAction::SetTrue).help("Print nothing"),
-                ]),
+            Command::new("run").about("Train; a run that was stopped goes on when the command is given again").args([
+                configuration(),
+                file("output", "Folder of the run: checkpoint, log, model.safetensors").short('o').required(true),
+                file("init", "Begin with this model's weights: .pt or .safetensors"),
+                Arg::new("seed").long("seed").value_name("N").value_parser(value_parser!(u64)).help("Another seed"),
+                Arg::new("minutes")
+                    .long("minutes")
+                    .value_name("N")
+                    .value_parser(value_parser!(f64))
+                    .help("Stop after so many minutes, with a checkpoint"),
+                Arg::new("device")
+                    .long("device")
+                    .value_name("DEVICE")
+                    .default_value("auto")
+                    .help("auto, cpu or cuda:N"),
+                Arg::new("threads")
+                    .long("threads")
+                    .value_name("N")
+                    .value_parser(value_parser!(u16))
+                    .help("Threads of an operation"),
+                Arg::new("quiet").long("quiet").action(ArgAction::SetTrue).help("Print nothing"),
+            ]),
             Command::new("plot")
                 .about("Draw the curves of a run")
                 .arg(Arg::new("run").required(true).value_name("FOLDER").value_parser(value_parser!(PathBuf))),
             Command::new("clips").about("Draw clips as the network will see them").args([
                 configuration(),
                 file("output", "The picture, .png").short('o').required(true),
-                Arg::new("first").long("first").value_name("N").default_value("0").value_parser(value_parser!(u64)).help("Number of the first clip"),
-                Arg::new("count").long("count").value_name("N").default_value("12").value_parser(value_parser!(u64)).help("How many"),
+                Arg::new("first")
+                    .long("first")
+                    .value_name("N")
+                    .default_value("0")
+                    .value_parser(value_parser!(u64))
+                    .help("Number of the first clip"),
+                Arg::new("count")
+                    .long("count")
+                    .value_name("N")
+                    .default_value("12")
+                    .value_parser(value_parser!(u64))
+                    .help("How many"),
                 Arg::new("force").long("force").action(ArgAction::SetTrue).help("Overwrite"),
             ]),
             Command::new("preset").about("Print a preset's configuration").arg(Arg::new("name").required(true)),
@@ -114,7 +133,10 @@ fn run(m: &ArgMatches) -> Result<()> {
     }
     let ended = train(&config, &options, &mut |line: &Line| {
         bar.set_position(line.step);
-        bar.set_message(format!("loss {:.3}, IoU {:.3}, {:.1} slices/s", line.loss, line.found, line.slices_per_second));
+        bar.set_message(format!(
+            "loss {:.3}, IoU {:.3}, {:.1} slices/s",
+            line.loss, line.found, line.slices_per_second
+        ));
         if !line.validation.is_empty() && !quiet {
             let shown: Vec<String> = line.validation.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
             bar.println(format!("step {}: {}", line.step, shown.join(", ")));

@@ -1,5 +1,6 @@
 //! Model files, loaded for computing.
 
+use promem::memory::Prior;
 use promem::model::{checkpoint, Sam2};
 use promem::session::{self, DeviceChoice, PrecisionChoice, SharedModel};
 use promem::Result;
@@ -26,6 +27,8 @@ pub fn load(
         None => file.config,
     };
     log::info!("{} at {} px on {device:?} in {precision:?}", config.name, config.image_size);
+    // What our own files say of their training; others were trained as published.
+    let prior = file.metadata.get("promem.prior").map_or(Ok(Prior::None), |name| name.parse())?;
     let network = session::guarded(|| Sam2::load(&config, file.state, device, precision))?
         .map_err(|e| e.context(format!("model `{}`", path.display())))?;
     let loaded = Loaded {
@@ -33,5 +36,5 @@ pub fn load(
         image_size: config.image_size,
         computing: format!("{device:?}, {precision:?}"),
     };
-    Ok((SharedModel::new(network), loaded))
+    Ok((SharedModel::new(network).with_prior(prior), loaded))
 }

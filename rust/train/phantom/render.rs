@@ -97,7 +97,8 @@ impl Sequence {
 /// Stochastic propagation over a sequence that may be extended: where it begins, and T masks.
 fn coherent(all: &[Array2<bool>], options: &ClipOptions, rng: &mut Rng) -> Option<(usize, Array3<bool>)> {
     let stack = |from: usize| -> Option<Array3<bool>> {
-        let views: Vec<ArrayView2<bool>> = all.get(from..from + options.length)?.iter().map(|mask| mask.view()).collect();
+        let views: Vec<ArrayView2<bool>> =
+            all.get(from..from + options.length)?.iter().map(|mask| mask.view()).collect();
         ndarray::stack(Axis(0), &views).ok()
     };
     let masks = stack(0)?;
@@ -160,7 +161,8 @@ impl View {
             drawn.clamp(plane / 2.0 - bound, plane / 2.0 + bound).clamp(own - spread, own + spread)
         });
         let scale = side as f32 / covered;
-        let angle = if rng.random_bool(0.75) { normal(rng) * 0.25 } else { rng.random_range(0.0..6.28) };
+        let angle =
+            if rng.random_bool(0.75) { normal(rng) * 0.25 } else { rng.random_range(0.0..std::f32::consts::TAU) };
         let (mirror, swap) = (if rng.random_bool(0.5) { -1.0 } else { 1.0 }, rng.random_bool(0.25));
         let aspect = (normal(rng) * 0.1).exp();
         let jitter = if rng.random_bool(0.3) { rng.random_range(0.0..2.0) } else { 0.0 };

@@ -20,6 +20,11 @@ pub(super) fn memory_args() -> Vec<Arg> {
         option("memory", "MODE", "promem (memory window search) or sam2 (plain propagation)").default_value("promem"),
         option("windows", "N,N...", "Memory windows to try on each slice, 1 to 6 [default: 1,6; sam2: 6]"),
         option("beams", "K", "Banks kept from slice to slice [default: 2; sam2: 1]").value_parser(value_parser!(usize)),
+        option(
+            "prior",
+            "PRIOR",
+            "What the decoder is told of the slice before: none, mask or flow [default: the model's own]",
+        ),
         flag("include-prompt", "Let every candidate attend to the prompt slice"),
         option(
             "pointers",
@@ -84,6 +89,9 @@ pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
         Some("window") => search.pointers = Pointers::Window,
         Some("sam2") => search.pointers = Pointers::Sam2,
         Some(other) => return Err(Error::invalid(format!("--pointers `{other}`: expected window or sam2"))),
+    }
+    if let Some(name) = text(m, "prior") {
+        search.prior = Some(name.parse()?);
     }
     if m.get_flag("no-stop") {
         search.stop_when_absent = false;
