@@ -77,6 +77,9 @@ pub struct Config {
     /// `mlp_dim` of the mask decoder's transformer.
     pub decoder_mlp_dim: i64,
     pub iou_head_hidden_dim: i64,
+    /// The decoder corrects the prior instead of drawing the mask anew. Beyond SAM 2: no published network has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prior_residual: bool,
 }
 
 /// The published sizes.
@@ -137,6 +140,7 @@ impl Config {
             memory_attention_feedforward: 2048,
             decoder_mlp_dim: 2048,
             iou_head_hidden_dim: 256,
+            prior_residual: false,
         }
     }
 
@@ -160,6 +164,7 @@ impl Config {
             memory_attention_feedforward: 64,
             decoder_mlp_dim: 128,
             iou_head_hidden_dim: 32,
+            prior_residual: false,
         }
     }
 
@@ -183,6 +188,7 @@ impl Config {
             memory_attention_feedforward: 512,
             decoder_mlp_dim: 512,
             iou_head_hidden_dim: 128,
+            prior_residual: true,
         }
     }
 

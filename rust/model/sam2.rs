@@ -17,6 +17,8 @@ use crate::error::Result;
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
+/// How much of a prior's logits a network with `prior_residual` begins with.
+const PRIOR_SHARE: f64 = 0.4;
 /// Logits of a mask that a user gave: +10 inside, -10 outside (`_use_mask_as_output`).
 const GIVEN_MASK_SCALE: f64 = 20.0;
 const GIVEN_MASK_BIAS: f64 = -10.0;
@@ -318,6 +320,25 @@ impl Sam2 {
             sparse,
             &self.prompt_encoder.dense(mask),
         )
+    }
+
+    /// [`Sam2::decode_all`] of a slice without a prompt of its own. `prior`: the mask of the slice before as logits [B, 1, S / 4, S / 4].
+    pub fn decode_propagated(
+        &self,
+        image: &ImageEmbedding,
+        features: &Tensor,
+        prior: Option<&Tensor>,
+    ) -> DecoderOutput {
+        let mut output = self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), prior);
+        if let Some(prior) = prior.filter(|_| self.config.prior_residual) {
+            output.masks = output.masks + prior * PRIOR_SHARE;
+        }
+        output
+    }
+
+    /// The best of three masks of [`Sam2::decode_propagated`], for one slice.
+    pub fn propagate(&self, image: &ImageEmbedding, features: &Tensor, prior: Option<&Tensor>) -> Decoded {
+        self.choose(&self.decode_propagated(image, features, prior), MaskChoice::BestOfThree)
     }
 
     /// Object pointers of a batch: decoder tokens [B, hidden], `present` [B, 1] of 0 and 1 -> [B, hidden].

@@ -149,7 +149,7 @@ impl Run {
                     entries.iter().map(|&e| (&*bank[e].memory, slices[e].distance(slice))).collect();
                 let features = network.with_memory(image, &attended, &pointers, span);
                 let prior = hint.prompt(&self.banks[candidate.bank].newest().logits);
-                network.decode(image, &features, &[], prior.as_ref(), MaskChoice::BestOfThree)
+                network.propagate(image, &features, prior.as_ref())
             })
             .collect();
 

@@ -208,8 +208,7 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
             (Prior::Mask, _) => Some(Sam2::prior(&previous)),
             (Prior::Flow, Some(flow)) => Some(Sam2::warped(&Sam2::prior(&previous), &flow.select(1, t as i64))),
         };
-        let none = network.prompt_encoder().sparse(&[]);
-        let output = network.decode_all(image, &features, &none, prior.as_ref());
+        let output = network.decode_propagated(image, &features, prior.as_ref());
         let told = plan.told[t].iter().any(|&told| told).then(|| {
             let told: Vec<f32> = plan.told[t].iter().map(|&told| f32::from(told)).collect();
             Tensor::from_slice(&told).to_device(device).reshape([-1, 1])
