@@ -3,14 +3,35 @@
 use promem::memory::Prior;
 use promem::model::{checkpoint, Sam2};
 use promem::session::{self, DeviceChoice, PrecisionChoice, SharedModel};
-use promem::Result;
-use std::path::Path;
+use promem::{Error, Result};
+use std::path::{Path, PathBuf};
 
 /// What was loaded, in words: network, image size, device, precision.
 pub struct Loaded {
     pub network: String,
     pub image_size: i64,
     pub computing: String,
+}
+
+/// Where the default model lies below an installation's or the repository's root.
+const DEFAULT: [&str; 2] = ["share/promem/promem-compact.safetensors", "models/promem-compact.safetensors"];
+
+/// The model that is used where none is named: `PROMEM_MODEL`, else the one beside the program.
+pub fn default_path() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("PROMEM_MODEL") {
+        return Ok(path.into());
+    }
+    let program = std::env::current_exe().map_err(|e| Error::io("cannot tell where the program lies", e))?;
+    // bin/promem of an installation, target/release/promem of the repository.
+    (program.ancestors().skip(1).take(4))
+        .flat_map(|root| DEFAULT.map(|file| root.join(file)))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            Error::invalid(
+                "no model: the default `promem-compact.safetensors` is not beside the program; expected --model FILE (a SAM 2, SAM 2.1 \
+                 or MedSAM2 .pt, or a .safetensors) or PROMEM_MODEL",
+            )
+        })
 }
 
 pub fn load(

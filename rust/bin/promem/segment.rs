@@ -22,12 +22,11 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     let image = volume::read_image(&arguments.image)?;
     let axis = arguments.axis.unwrap_or_else(|| image.geometry().slice_axis());
     let range = arguments.window.resolve(image.voxels());
-    let Some(path) = &arguments.model else {
-        return Err(Error::invalid(
-            "no model: expected --model FILE (a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors); this version ships none",
-        ));
+    let path = match &arguments.model {
+        Some(path) => path.clone(),
+        None => models::default_path()?,
     };
-    let (model, _) = models::load(path, arguments.image_size, arguments.device, arguments.precision)?;
+    let (model, _) = models::load(&path, arguments.image_size, arguments.device, arguments.precision)?;
     let mut session = Session::new(model, image, axis, range, arguments.cache_mb << 20)?;
     prompts::add(&mut session, arguments)?;
 

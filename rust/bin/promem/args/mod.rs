@@ -175,7 +175,7 @@ fn segment_command() -> ClapCommand {
         .after_help("Indices are voxels, counted from 0. Prompts apply to the object named before them (default 1).")
         .args([
             file("image", "FILE", "The scan").required(true),
-            file("model", "FILE", "Model: SAM 2 / SAM 2.1 / MedSAM2 .pt, or .safetensors"),
+            file("model", "FILE", "Model: SAM 2 / SAM 2.1 / MedSAM2 .pt, or .safetensors [default: PROMEM_MODEL, else the one that comes with the program]"),
         ])
         .next_help_heading("Prompts")
         .args([
