@@ -21,6 +21,17 @@ pub struct AdamW {
     groups: BTreeMap<String, Group>,
 }
 
+/// Gradients by name. A weight that nothing reached has one of zero, whether an earlier step gave it one or not: a resumed run has no earlier
+/// step.
+pub fn gradients(variables: &VarStore) -> Named {
+    (variables.variables().into_iter())
+        .map(|(key, variable)| {
+            let gradient = variable.grad();
+            (key, if gradient.defined() { gradient.copy() } else { variable.zeros_like().detach() })
+        })
+        .collect()
+}
+
 /// How one weight learns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Group {
@@ -58,14 +69,17 @@ impl AdamW {
 
     /// One step at the schedule's `rate`; `number` counts from 1. Returns the gradient's norm before clipping, which is not finite where
     /// the step was not made.
-    pub fn step(&mut self, variables: &VarStore, rate: f64, number: u64, config: &OptimizerConfig) -> f64 {
+    pub fn step(
+        &mut self,
+        variables: &VarStore,
+        gradients: Named,
+        rate: f64,
+        number: u64,
+        config: &OptimizerConfig,
+    ) -> f64 {
         let _guard = tch::no_grad_guard();
         let variables: Named = variables.variables().into_iter().collect();
-        let gradients: Vec<(&String, &Tensor, Tensor)> = (variables.iter())
-            .map(|(key, variable)| (key, variable, variable.grad()))
-            .filter(|(_, _, gradient)| gradient.defined())
-            .collect();
-        let squares: Vec<Tensor> = gradients.iter().map(|(_, _, g)| g.square().sum(Kind::Float)).collect();
+        let squares: Vec<Tensor> = gradients.values().map(|g| g.square().sum(Kind::Float)).collect();
         if squares.is_empty() {
             return 0.0;
         }
@@ -76,9 +90,9 @@ impl AdamW {
         let scale = if norm > config.clip { config.clip / (norm + 1e-6) } else { 1.0 };
         let [beta1, beta2] = config.betas;
         let correction = [1.0 - beta1.powi(number as i32), 1.0 - beta2.powi(number as i32)];
-        for (key, variable, mut gradient) in gradients {
-            let (Some(first), Some(second)) = (self.first.get_mut(key), self.second.get_mut(key)) else { continue };
-            let group = self.groups[key];
+        for (key, mut gradient) in gradients {
+            let (Some(first), Some(second)) = (self.first.get_mut(&key), self.second.get_mut(&key)) else { continue };
+            let (group, variable) = (self.groups[&key], &variables[&key]);
             let rate = rate * group.rate;
             let _ = gradient.g_mul_scalar_(scale);
             let _ = first.lerp_(&gradient, 1.0 - beta1);
@@ -142,7 +156,7 @@ mod tests {
                 x.zero_grad();
             }
             x.square().sum(Kind::Float).backward();
-            optimizer.step(&variables, 0.1, number, &config);
+            optimizer.step(&variables, gradients(&variables), 0.1, number, &config);
             for c in 0..2 {
                 let found = x.double_value(&[0, c]);
                 let wanted = expected[(number as usize - 1) * 2 + c as usize];

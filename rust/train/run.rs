@@ -11,7 +11,7 @@ use crate::train::clip::{Clip, ClipOptions, ClipSource};
 use crate::train::config::{Reduction, TrainConfig};
 use crate::train::initialise::initialise;
 use crate::train::loss::{slice_loss, Losses};
-use crate::train::optimizer::{AdamW, Named};
+use crate::train::optimizer::{gradients, AdamW, Named};
 use crate::train::phantom::Phantoms;
 use crate::train::pipeline::Pipeline;
 use crate::train::scans::Scans;
@@ -182,9 +182,9 @@ impl<'a> Trainer<'a> {
                 sums.merge(&of_share);
             }
         }
-        self.gather_gradients();
         let rate = config.optimizer.rate_at((step + 1) as f64 / config.steps() as f64);
-        let norm = self.optimizer.step(&self.replicas[0].variables, rate, step + 1, &config.optimizer);
+        let sum = self.gradients();
+        let norm = self.optimizer.step(&self.replicas[0].variables, sum, rate, step + 1, &config.optimizer);
         if !norm.is_finite() {
             let first = config.first_clip(step);
             return Err(Error::new(
@@ -196,19 +196,18 @@ impl<'a> Trainer<'a> {
         Ok((sums, norm))
     }
 
-    /// Adds the other replicas' gradients to the first one's.
-    fn gather_gradients(&self) {
+    /// The sum of all replicas' gradients.
+    fn gradients(&self) -> Named {
+        let mut sum = gradients(&self.replicas[0].variables);
         let _guard = tch::no_grad_guard();
-        let first = self.replicas[0].variables.variables();
         for other in &self.replicas[1..] {
-            let other = other.variables.variables();
-            for (key, variable) in &first {
-                let (mut own, theirs) = (variable.grad(), other[key].grad());
-                if own.defined() && theirs.defined() {
-                    own += theirs;
+            for (key, gradient) in gradients(&other.variables) {
+                if let Some(total) = sum.get_mut(&key) {
+                    *total += gradient;
                 }
             }
         }
+        sum
     }
 
     fn spread_weights(&self) {
