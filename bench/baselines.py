@@ -60,7 +60,9 @@ class Slices:
 
     def picture(self, index: int) -> np.ndarray:
         shrink = self.shape[0] > self.size[1]
-        return cv2.resize(self.values[index], self.size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR).astype(np.uint8)
+        return cv2.resize(
+            self.values[index], self.size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+        ).astype(np.uint8)
 
     def mask_in(self, mask: np.ndarray) -> np.ndarray:
         return cv2.resize(mask.astype(np.float32), self.size, interpolation=cv2.INTER_LINEAR)
@@ -142,14 +144,18 @@ def ended(appearance: Appearance, picture: np.ndarray, warped: np.ndarray, curre
     return appearance.fitting(picture, covered) < LEAST_FIT * appearance.typical
 
 
-def copied(slices: Slices, prompt: int, mask: np.ndarray, spacing: np.ndarray, axis: int, ends: tuple[int, int] | None) -> dict:
+def copied(
+    slices: Slices, prompt: int, mask: np.ndarray, spacing: np.ndarray, axis: int, ends: tuple[int, int] | None
+) -> dict:
     area = mask.sum() * np.delete(spacing, axis).prod()
     reach = int(np.sqrt(area / np.pi) / spacing[axis] + 0.5)
     first, last = ends or (max(0, prompt - reach), min(slices.count - 1, prompt + reach))
-    return {index: mask for index in range(first, last + 1)}
+    return dict.fromkeys(range(first, last + 1), mask)
 
 
-def segment(method: str, image: nib.Nifti1Image, prompt: np.ndarray, axis: int, target: dict, given: bool) -> np.ndarray:
+def segment(
+    method: str, image: nib.Nifti1Image, prompt: np.ndarray, axis: int, target: dict, given: bool
+) -> np.ndarray:
     """A target's mask on the scan's grid."""
     index, spacing = target["prompt_slice"], np.array(image.header.get_zooms()[:3], dtype=float)
     mask = np.moveaxis(prompt, axis, 0)[index]

@@ -76,7 +76,9 @@ def ensure_tools():
         subprocess.run(["apt-get", "update", "-qq"], check=False)
         if subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0:
             return
-    raise Failure(f"missing: {', '.join(missing)}; install with `sudo {' '.join(command)}`, then run `make setup` again")
+    raise Failure(
+        f"missing: {', '.join(missing)}; install with `sudo {' '.join(command)}`, then run `make setup` again"
+    )
 
 
 def index_address():
@@ -89,7 +91,9 @@ def index_address():
         address = found.stdout.strip() if found.returncode == 0 else ""
     if not address:
         code = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-        address = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        address = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
     return address.rstrip("/") + "/"
 
 
@@ -192,7 +196,7 @@ def download(address, target, expected):
 
 def is_kept(name):
     if name.startswith("torch/lib/"):
-        return name[len("torch/lib/"):].startswith(KEPT_LIBRARIES)
+        return name[len("torch/lib/") :].startswith(KEPT_LIBRARIES)
     return name.startswith(KEPT)
 
 

@@ -176,7 +176,7 @@ def stopping(g, r, images, first):
 def track_step(m, images, prompt, last):
     """SAM 2's own step, with the outputs kept as its video predictor keeps them. `prompt`: mask or points."""
     step = 1 if last >= PROMPT else -1
-    outputs = dict(cond_frame_outputs={}, non_cond_frame_outputs={})
+    outputs = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
     logits = {}
     with torch.inference_mode():
         for z in [PROMPT, *range(PROMPT + step, last + step, step)]:
@@ -201,8 +201,8 @@ def track_step(m, images, prompt, last):
 
 def plain(g, r, images, masks, first):
     coords, labels = points("point")
-    given = {"mask": dict(mask=masks[PROMPT][None, None]),
-             "point": dict(points=dict(point_coords=coords, point_labels=labels))}  # fmt: skip
+    given = {"mask": {"mask": masks[PROMPT][None, None]},
+             "point": {"points": {"point_coords": coords, "point_labels": labels}}}  # fmt: skip
     for name, prompt in given.items():
         runs(g, f"sam2_{name}", r, images, first[name], SAM2)
         for way, last in (("up", DEPTH - 1), ("down", 0)):

@@ -31,7 +31,10 @@ def paint(balls):
 def masks(random):
     """A handful of balls, and the same balls moved a little; some touch the volume's edge."""
     truth = [[int(random.integers(0, n)) for n in SHAPE] + [float(random.integers(2, 7))] for _ in range(3)]
-    moved = [[c + int(random.integers(-2, 3)) for c in ball[:3]] + [ball[3] + float(random.integers(-1, 2))] for ball in truth]
+    moved = [
+        [c + int(random.integers(-2, 3)) for c in ball[:3]] + [ball[3] + float(random.integers(-1, 2))]
+        for ball in truth
+    ]
     return truth, moved
 
 
@@ -39,17 +42,25 @@ def case(random):
     truth, prediction = masks(random)
     spacing = [round(float(random.uniform(0.5, 4.0)), 2) for _ in range(3)]
     a, b = (torch.from_numpy(paint(balls))[None, None].float() for balls in (truth, prediction))
-    number = lambda x: float(torch.as_tensor(x).reshape(-1)[0])
+
+    def number(x):
+        return float(torch.as_tensor(x).reshape(-1)[0])
+
     one_way = [
-        number(compute_average_surface_distance(x, y, include_background=True, spacing=spacing)) for x, y in ((a, b), (b, a))
+        number(compute_average_surface_distance(x, y, include_background=True, spacing=spacing))
+        for x, y in ((a, b), (b, a))
     ]
     return {
         "truth": truth,
         "prediction": prediction,
         "spacing_kji": spacing,
         "dice": number(DiceMetric(include_background=True)(b, a)),
-        "hausdorff_95": number(compute_hausdorff_distance(b, a, include_background=True, percentile=95, spacing=spacing)),
-        "surface_dice": [number(compute_surface_dice(b, a, [t], include_background=True, spacing=spacing)) for t in TOLERANCES],
+        "hausdorff_95": number(
+            compute_hausdorff_distance(b, a, include_background=True, percentile=95, spacing=spacing)
+        ),
+        "surface_dice": [
+            number(compute_surface_dice(b, a, [t], include_background=True, spacing=spacing)) for t in TOLERANCES
+        ],
         "mean_truth_to_prediction": one_way[0],
         "mean_prediction_to_truth": one_way[1],
     }
@@ -77,7 +88,10 @@ def main():
         "tolerances": TOLERANCES,
         "cases": [case(random) for _ in range(12)],
         "wilcoxon": tests(random),
-        "quantiles": {"values": values, "at": [[p, float(np.quantile(values, p))] for p in (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)]},
+        "quantiles": {
+            "values": values,
+            "at": [[p, float(np.quantile(values, p))] for p in (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)],
+        },
     }
     path = pathlib.Path(__file__).with_suffix(".json")
     path.write_text(json.dumps(golden, indent=1) + "\n")

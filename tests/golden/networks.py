@@ -12,11 +12,11 @@ from sam2.modeling.sam.transformer import TwoWayTransformer
 
 FILES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 # build_sam2's own post-processing.
-STABILITY = dict(
-    dynamic_multimask_via_stability=True,
-    dynamic_multimask_stability_delta=0.05,
-    dynamic_multimask_stability_thresh=0.98,
-)
+STABILITY = {
+    "dynamic_multimask_via_stability": True,
+    "dynamic_multimask_stability_delta": 0.05,
+    "dynamic_multimask_stability_thresh": 0.98,
+}
 
 TOY_MLP, TOY_IOU = 128, 32
 

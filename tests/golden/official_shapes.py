@@ -5,6 +5,7 @@ A 2.0 network is stored as its 2.1 sibling without the keys that 2.1 added (asse
 
     python tests/golden/official_shapes.py        # needs torch and sam2==1.1.0; no weights are downloaded
 """
+
 import json
 import pathlib
 

@@ -6,6 +6,7 @@ computing the same thing twice. Each case holds the first values and the sum of 
 
     python tests/golden/pseudo_random.py        # needs numpy only
 """
+
 import hashlib
 import json
 import pathlib
@@ -57,8 +58,14 @@ def main():
     out = []
     for key, shape in CASES:
         value = pseudo_random(key, shape)
-        out.append({"key": key, "shape": shape, "first": [float(v) for v in value[:8]],
-                    "sum": float(value.astype(np.float64).sum())})
+        out.append(
+            {
+                "key": key,
+                "shape": shape,
+                "first": [float(v) for v in value[:8]],
+                "sum": float(value.astype(np.float64).sum()),
+            }
+        )
     text = "[\n" + ",\n".join(json.dumps(case) for case in out) + "\n]\n"
     (pathlib.Path(__file__).parent / "pseudo_random.json").write_text(text)
 

@@ -89,7 +89,7 @@ class Reference:
         out = self.m.forward_image(image)
         _, feats, pos, sizes = self.m._prepare_backbone_features(out)
         high_res = [f.permute(1, 2, 0).reshape(1, f.size(2), *s) for f, s in zip(feats[:-1], sizes[:-1])]
-        return dict(feats=feats, pos=pos, sizes=sizes, high_res=high_res)
+        return {"feats": feats, "pos": pos, "sizes": sizes, "high_res": high_res}
 
     def grid(self, tokens, enc):
         return tokens.permute(1, 2, 0).reshape(1, self.hidden, *enc["sizes"][-1])
@@ -111,12 +111,18 @@ class Reference:
         out = self.m._use_mask_as_output(self.grid(enc["feats"][-1], enc), enc["high_res"], mask)
         _, _, ious, low, high, pointer, object_logit = out
         memory = self.remember(enc, slice_index, high, object_logit, pointer)
-        return memory, dict(iou=float(ious.max()), low=low, high=high, pointer=pointer, object_logit=object_logit)
+        return memory, {
+            "iou": float(ious.max()),
+            "low": low,
+            "high": high,
+            "pointer": pointer,
+            "object_logit": object_logit,
+        }
 
     @torch.inference_mode()
     def prompt_points(self, enc, slice_index, coords, labels, mask_logits=None):
         """coords [1, P, 2] in pixels (x, y), labels [1, P]: 0, 1, or 2 and 3 for a box's corners."""
-        points = dict(point_coords=coords, point_labels=labels)
+        points = {"point_coords": coords, "point_labels": labels}
         fused = self.grid(enc["feats"][-1] + self.m.no_mem_embed, enc)
         _, _, ious, low, high, pointer, object_logit = self.m._forward_sam_heads(
             backbone_features=fused,
@@ -126,7 +132,13 @@ class Reference:
             multimask_output=self.m._use_multimask(True, points),
         )
         memory = self.remember(enc, slice_index, high, object_logit, pointer, from_points=True)
-        return memory, dict(iou=float(ious.max()), low=low, high=high, pointer=pointer, object_logit=object_logit)
+        return memory, {
+            "iou": float(ious.max()),
+            "low": low,
+            "high": high,
+            "pointer": pointer,
+            "object_logit": object_logit,
+        }
 
     @torch.inference_mode()
     def condition(self, enc, slice_index, chosen, bank, options, reverse, num_slices):
@@ -170,7 +182,7 @@ class Reference:
         _, _, ious, low, high, pointer, object_logit = self.m._forward_sam_heads(
             backbone_features=fused, high_res_features=enc["high_res"], multimask_output=True
         )
-        return dict(iou=float(ious.max()), low=low, high=high, pointer=pointer, object_logit=object_logit)
+        return {"iou": float(ious.max()), "low": low, "high": high, "pointer": pointer, "object_logit": object_logit}
 
     @torch.inference_mode()
     def propagate(self, images, prompt_index, first, options=PROMEM, last=None):
@@ -195,9 +207,10 @@ class Reference:
             order = sorted(range(len(candidates)), key=lambda i: -candidates[i][2]["iou"])  # stable
             best = candidates[order[0]][2]
             scores = [
-                dict(bank=b, window=w, iou=c["iou"], object_logit=float(c["object_logit"])) for b, w, c in candidates
+                {"bank": b, "window": w, "iou": c["iou"], "object_logit": float(c["object_logit"])}
+                for b, w, c in candidates
             ]
-            trace.append(dict(slice=z, candidates=scores, order=order))
+            trace.append({"slice": z, "candidates": scores, "order": order})
             absent = float(best["object_logit"]) <= 0 or not bool((best["high"] > 0).any())
             if options.stop_when_absent and absent:
                 break
