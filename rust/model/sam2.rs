@@ -331,7 +331,7 @@ impl Sam2 {
     ) -> DecoderOutput {
         let mut output = self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), prior);
         if let Some(prior) = prior.filter(|_| self.config.prior_residual) {
-            output.masks = output.masks + prior * PRIOR_SHARE;
+            output.masks += prior * PRIOR_SHARE;
         }
         output
     }
