@@ -156,7 +156,9 @@ fn read<T>(path: &Path, decode: Decode<T>, channel: Option<usize>) -> Result<Vol
 }
 
 fn named<T>(path: &Path, outcome: Result<T>) -> Result<T> {
-    outcome.map_err(|e| e.context(format!("`{}`", path.display())))
+    let name = format!("`{}`", path.display());
+    // A file of a series may have been named already.
+    outcome.map_err(|e| if e.to_string().starts_with(&name) { e } else { e.context(name) })
 }
 
 enum FileFormat {
