@@ -2,8 +2,9 @@
 
 use ndarray::Array3;
 use promem::train::config::TrainConfig;
+use promem::train::log::read_log;
 use promem::train::loss::{slice_loss, Prediction};
-use promem::train::run::{read_log, train, RunOptions};
+use promem::train::run::{train, RunOptions};
 use promem::train::stochastic_propagation::tracks;
 use promem::ErrorKind;
 use serde::Deserialize;

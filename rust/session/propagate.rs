@@ -254,14 +254,14 @@ impl Session {
             }
             let (image, encode_ms) = self.embedding(slice)?;
             let begin = Instant::now();
-            let moved = match options.prior.unwrap_or(self.model.prior()) {
-                Prior::Flow => Some(self.displacement(slice, leg.before(slice))?),
-                Prior::None | Prior::Mask => None,
-            };
-            let hint = match (options.prior.unwrap_or(self.model.prior()), &moved) {
-                (_, Some(displacement)) => Hint::Moved(displacement),
-                (Prior::Mask, None) => Hint::Mask,
-                _ => Hint::Nothing,
+            let displacement;
+            let hint = match options.prior.unwrap_or(self.model.prior()) {
+                Prior::None => Hint::Nothing,
+                Prior::Mask => Hint::Mask,
+                Prior::Flow => {
+                    displacement = self.displacement(slice, leg.before(slice))?;
+                    Hint::Moved(&displacement)
+                }
             };
             let step = self.model.compute(|network| run.step(network, &image, slice, count, options, hint))?;
             let search_ms = begin.elapsed().as_secs_f64() * 1e3;

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod clip;
 pub mod config;
 pub mod initialise;
+pub mod log;
 pub mod loss;
 pub mod optimizer;
 pub mod phantom;
@@ -15,6 +16,7 @@ pub mod plot;
 pub mod run;
 pub mod scans;
 pub mod stochastic_propagation;
+pub mod trainer;
 pub mod unroll;
 pub mod validate;
 

@@ -5,7 +5,7 @@ use crate::output::Overwrite;
 use crate::picture::plot::{curves, Curve};
 use crate::picture::Picture;
 use crate::train::clip::Clip;
-use crate::train::run::Line;
+use crate::train::log::Line;
 use ndarray::Axis;
 use std::path::{Path, PathBuf};
 

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::geometry::{Axis as ScanAxis, SliceIndex};
 use crate::slices::{self, intensity::Window};
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
-use crate::train::stochastic_propagation::{follow, retain, retain_from_start};
+use crate::train::stochastic_propagation::{coherent, stack};
 use crate::train::{rng, Purpose, Rng};
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use parking_lot::Mutex;
@@ -98,7 +98,11 @@ fn cut(case: &Case, mask: &BinaryMask, axis: ScanAxis, options: &ClipOptions, rn
     if slices.len() < length {
         return None;
     }
-    let (begin, masks) = coherent(mask, axis, &slices, options, rng)?;
+    let all: Vec<Array2<bool>> = slices.iter().map(|&z| mask.slice(axis, SliceIndex(z))).collect();
+    let (begin, masks) = match options.stochastic_propagation {
+        true => coherent(&all, length, 0.0, rng)?,
+        false => (0, stack(&all, 0, length)?),
+    };
     let slices = &slices[begin..begin + length];
     let frame = slices::frame(case.image.geometry(), axis, options.side);
     let range = Window::Auto.resolve(case.image.voxels());
@@ -116,34 +120,6 @@ fn cut(case: &Case, mask: &BinaryMask, axis: ScanAxis, options: &ClipOptions, rn
     }
     let first = shown.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count();
     (first >= LEAST_SHOWN).then(|| Clip::new(images, shown, options.flow))
-}
-
-/// Step 3 on a scan's own pixels.
-fn coherent(
-    mask: &BinaryMask,
-    axis: ScanAxis,
-    slices: &[usize],
-    options: &ClipOptions,
-    rng: &mut Rng,
-) -> Option<(usize, Array3<bool>)> {
-    let all: Vec<Array2<bool>> = slices.iter().map(|&z| mask.slice(axis, SliceIndex(z))).collect();
-    let stack = |from: usize| -> Option<Array3<bool>> {
-        let views: Vec<ArrayView2<bool>> =
-            all.get(from..from + options.length)?.iter().map(|mask| mask.view()).collect();
-        ndarray::stack(Axis(0), &views).ok()
-    };
-    let masks = stack(0)?;
-    if !options.stochastic_propagation {
-        return Some((0, masks));
-    }
-    let (first, kept) = retain(&masks, rng);
-    if first == 0 {
-        return Some((0, kept));
-    }
-    match stack(first) {
-        Some(extended) => Some((first, follow(kept.index_axis(Axis(0), 0), &extended))),
-        None => Some((0, retain_from_start(&masks, rng))),
-    }
 }
 
 /// One clip's augmentation.

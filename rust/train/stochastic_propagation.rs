@@ -96,7 +96,7 @@ pub fn is_discontinuous(masks: ArrayView3<bool>) -> bool {
 /// Step 3: the first slice and the masks from there on, [T - first, H, W]. Without a discontinuity the masks come back as they are.
 ///
 /// A sequence that begins later than its first slice is to be extended with the slices that follow it, and judged anew.
-pub fn retain(masks: &Array3<bool>, rng: &mut Rng) -> (usize, Array3<bool>) {
+fn retain(masks: &Array3<bool>, rng: &mut Rng) -> (usize, Array3<bool>) {
     if masks.is_empty() {
         return (0, masks.clone());
     }
@@ -110,7 +110,7 @@ pub fn retain(masks: &Array3<bool>, rng: &mut Rng) -> (usize, Array3<bool>) {
 }
 
 /// One of the tracks that begin on slice 0, for a sequence that cannot be extended.
-pub fn retain_from_start(masks: &Array3<bool>, rng: &mut Rng) -> Array3<bool> {
+fn retain_from_start(masks: &Array3<bool>, rng: &mut Rng) -> Array3<bool> {
     let pieces = Pieces::of(masks.view());
     match pieces.0[0].1 {
         0 => masks.clone(),
@@ -119,7 +119,7 @@ pub fn retain_from_start(masks: &Array3<bool>, rng: &mut Rng) -> Array3<bool> {
 }
 
 /// The track of a piece of slice 0 through a sequence [T, H, W] whose masks hold it.
-pub fn follow(piece: ArrayView2<bool>, masks: &Array3<bool>) -> Array3<bool> {
+fn follow(piece: ArrayView2<bool>, masks: &Array3<bool>) -> Array3<bool> {
     let pieces = Pieces::of(masks.view());
     let mut track = Array3::from_elem(masks.dim(), false);
     let mut previous = piece.to_owned();
@@ -129,6 +129,36 @@ pub fn follow(piece: ArrayView2<bool>, masks: &Array3<bool>) -> Array3<bool> {
         track.index_axis_mut(ndarray::Axis(0), t).assign(&previous);
     }
     track
+}
+
+/// The masks from slice `from` on, [length, H, W]; `None` where there are fewer.
+pub fn stack(masks: &[Array2<bool>], from: usize, length: usize) -> Option<Array3<bool>> {
+    let views: Vec<ArrayView2<bool>> = masks.get(from..from + length)?.iter().map(|mask| mask.view()).collect();
+    ndarray::stack(ndarray::Axis(0), &views).ok()
+}
+
+/// Step 3 over a sequence that goes on beyond `length` slices: where the kept piece begins, and its masks.
+///
+/// `one_of_several`: how often one of several pieces on the first slice is taken although nothing is discontinuous; 0 in the paper.
+pub fn coherent(
+    masks: &[Array2<bool>],
+    length: usize,
+    one_of_several: f64,
+    rng: &mut Rng,
+) -> Option<(usize, Array3<bool>)> {
+    let sequence = stack(masks, 0, length)?;
+    if rng.random_bool(one_of_several) && components(sequence.index_axis(ndarray::Axis(0), 0)).1 > 1 {
+        return Some((0, retain_from_start(&sequence, rng)));
+    }
+    let (first, kept) = retain(&sequence, rng);
+    if first == 0 {
+        return Some((0, kept));
+    }
+    // The sequence begins where the piece does, and goes on with the slices behind it.
+    match stack(masks, first, length) {
+        Some(extended) => Some((first, follow(kept.index_axis(ndarray::Axis(0), 0), &extended))),
+        None => Some((0, retain_from_start(&sequence, rng))),
+    }
 }
 
 /// All tracks as (first slice, masks padded to T slices), for tests against the reference.

@@ -5,7 +5,7 @@ use super::field::blur;
 use super::label_map::{LabelVolume, Object};
 use super::shapes::{log_uniform, normal};
 use crate::train::clip::{Clip, ClipOptions};
-use crate::train::stochastic_propagation::{components, follow, retain, retain_from_start};
+use crate::train::stochastic_propagation::{coherent, stack};
 use crate::train::Rng;
 use ndarray::{s, Array2, Array3, ArrayView2, Axis};
 use rand::seq::IndexedRandom;
@@ -20,6 +20,8 @@ const LEAST_SHOWN: usize = 40;
 const ENDING: f64 = 0.25;
 /// Objects on fewer slices than this are drawn less often.
 const SHORT: usize = 5;
+/// How often one of several pieces on the prompt slice is marked: users do so.
+const ONE_OF_SEVERAL: f64 = 0.3;
 /// Longer side of the object's box on the prompt slice, as a share of the frame's side.
 const SHOWN: (f32, f32) = (0.07, 0.70);
 
@@ -87,36 +89,13 @@ impl Sequence {
         }
         let mask = |&z: &usize| volume.labels.index_axis(Axis(0), z).mapv(|label| inside[usize::from(label)]);
         let all: Vec<Array2<bool>> = slices.iter().map(mask).collect();
-        let (begin, masks) = coherent(&all, options, rng)?;
+        let (begin, masks) = match options.stochastic_propagation {
+            true => coherent(&all, options.length, ONE_OF_SEVERAL, rng)?,
+            false => (0, stack(&all, 0, options.length)?),
+        };
         let slices = slices[begin..begin + options.length].to_vec();
         let shown = masks.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count();
         (shown >= LEAST_PROMPT_AREA).then_some(Self { slices, thickness, masks })
-    }
-}
-
-/// Stochastic propagation over a sequence that may be extended: where it begins, and T masks.
-fn coherent(all: &[Array2<bool>], options: &ClipOptions, rng: &mut Rng) -> Option<(usize, Array3<bool>)> {
-    let stack = |from: usize| -> Option<Array3<bool>> {
-        let views: Vec<ArrayView2<bool>> =
-            all.get(from..from + options.length)?.iter().map(|mask| mask.view()).collect();
-        ndarray::stack(Axis(0), &views).ok()
-    };
-    let masks = stack(0)?;
-    if !options.stochastic_propagation {
-        return Some((0, masks));
-    }
-    // One of several pieces on the prompt slice may be what a user marks.
-    if rng.random_bool(0.3) && components(masks.index_axis(Axis(0), 0)).1 > 1 {
-        return Some((0, retain_from_start(&masks, rng)));
-    }
-    let (first, kept) = retain(&masks, rng);
-    if first == 0 {
-        return Some((0, kept));
-    }
-    // The sequence begins where the piece does, and goes on with the slices behind it.
-    match stack(first) {
-        Some(extended) => Some((first, follow(kept.index_axis(Axis(0), 0), &extended))),
-        None => Some((0, retain_from_start(&masks, rng))),
     }
 }
 

@@ -171,7 +171,7 @@ fn command() -> ClapCommand {
 fn segment_command() -> ClapCommand {
     let several = |arg: Arg| arg.action(ArgAction::Append).allow_hyphen_values(true);
     ClapCommand::new("segment")
-        .about("Segment a scan (NIfTI or NRRD) from prompts on one or more slices")
+        .about("Segment a scan (NIfTI, NRRD or a DICOM series) from prompts on one or more slices")
         .after_help("Indices are voxels, counted from 0. Prompts apply to the object named before them (default 1).")
         .args([
             file("image", "FILE", "The scan").required(true),
