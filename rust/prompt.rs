@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, Dims, SliceIndex, VoxelIndex};
+use crate::slices::region::Region;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,6 +64,20 @@ pub struct SlicePrompt {
 }
 
 impl SlicePrompt {
+    /// What mask, box and points span on a slice of `size` rows and columns; `None` without a mask or a box, which alone tell an extent.
+    pub fn bounds_on(&self, size: [usize; 2]) -> Option<Region> {
+        let pixel = |at: [f64; 2]| [0, 1].map(|axis| (at[axis].round().max(0.0) as usize).min(size[axis] - 1));
+        let region = |first: [f64; 2], last: [f64; 2]| {
+            let (first, last) = (pixel(first), pixel(last));
+            Region { first, size: [0, 1].map(|axis| last[axis].saturating_sub(first[axis]) + 1) }
+        };
+        let mask = self.mask.as_ref().and_then(|mask| Region::of_mask(mask.view()));
+        let bounds = self.bounds.map(|bounds| region(bounds.first, bounds.last));
+        let extent = [mask, bounds].into_iter().flatten().reduce(|a, b| a.joined(&b))?;
+        let points = self.points.iter().filter(|point| point.label == PointLabel::Foreground);
+        Some(points.fold(extent, |all, point| all.joined(&region([point.row, point.column], [point.row, point.column]))))
+    }
+
     /// Whether it says where the object is, not only where it is not.
     fn is_positive(&self) -> bool {
         self.bounds.is_some() || self.mask.is_some() || self.points.iter().any(|p| p.label == PointLabel::Foreground)

@@ -15,8 +15,8 @@ const STRANGERS: [(&str, &[&str]); 3] = [
     ("memory/search", &["tch::", "crate::model"]),
     ("slices", &["tch::", "std::fs"]),
 ];
-/// Where `unsafe` may stand: the C boundary, a caller's buffer, and loading libtorch's CUDA half.
-const UNSAFE: [&str; 3] = ["capi/", "volume/raw.rs", "session/cuda.rs"];
+/// Where `unsafe` may stand: the C boundary, a caller's buffer, loading libtorch's CUDA half, and the allocator's settings.
+const UNSAFE: [&str; 4] = ["capi/", "volume/raw.rs", "session/cuda.rs", "session/allocator.rs"];
 
 fn rank(module: &str) -> Option<usize> {
     if TOP.contains(&module) {

@@ -191,7 +191,7 @@ fn position_encodings_equal_the_public_ones() {
             world.check("position.image", &position::sine_2d(64, 8, 8, Device::Cpu));
             let places = Tensor::from_slice(&[0f32, 0.2, 1.0, -0.4]);
             world.check("position.sine_1d", &position::sine_1d(&places, 64));
-            world.check("position.rotation", &position::axial_rotation(64, 8, Device::Cpu).view_as_real());
+            world.check("position.rotation", &position::axial_rotation(64, 8, Device::Cpu).permute([1, 2, 0]));
             world.check("prompt.dense_position", &world.network.prompt_encoder().dense_position());
         }
     });

@@ -232,7 +232,7 @@ fn gradients_reach_every_weight_that_inference_reads() {
     let network = promem::model::Sam2::for_training(&variables, &network_config, promem::model::Precision::Fp32);
     promem::train::initialise::initialise(&mut variables, 1);
     let source = Phantoms::new(1, Vec::new(), Vec::new());
-    let options = ClipOptions { length: 4, side: 64, stochastic_propagation: true, flow: true };
+    let options = ClipOptions { length: 4, side: 64, stochastic_propagation: true, flow: Some(4) };
     let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();
     let batch = Batch::new(clips, Device::Cpu);
     let mut total = Tensor::from(0f32);

@@ -10,7 +10,7 @@ use tch::Tensor;
 pub struct Entry {
     pub slice: SliceIndex,
     pub memory: Rc<Memory>,
-    /// The mask it was made of, as the next slice's prior: logits [1, 1, S / 4, S / 4].
+    /// The mask it was made of, as the next slice's prior: logits [1, 1, m, m].
     pub logits: Rc<Tensor>,
 }
 
@@ -28,6 +28,11 @@ impl Bank {
 
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The same path with other entries.
+    pub fn map(&self, change: &mut impl FnMut(&Entry) -> Entry) -> Self {
+        Self { entries: self.entries.iter().map(change).collect() }
     }
 
     /// The slice that was walked last.

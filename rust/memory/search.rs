@@ -61,6 +61,28 @@ impl std::str::FromStr for Prior {
     }
 }
 
+/// What of a slice the network is shown. Beyond the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldOfView {
+    /// All of it: objects share what was computed of it.
+    Slice,
+    /// The object and its surroundings, each object its own.
+    Object,
+}
+
+impl std::str::FromStr for FieldOfView {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "slice" => Ok(Self::Slice),
+            "object" => Ok(Self::Object),
+            _ => Err(Error::invalid(format!("field of view `{text}`: expected slice or object"))),
+        }
+    }
+}
+
 /// How the search goes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SearchOptions {
@@ -74,6 +96,8 @@ pub struct SearchOptions {
     pub stop_when_absent: bool,
     /// `None`: what the network was trained with.
     pub prior: Option<Prior>,
+    /// `None`: what the network was trained with.
+    pub field_of_view: Option<FieldOfView>,
 }
 
 impl SearchOptions {
@@ -86,6 +110,7 @@ impl SearchOptions {
             pointers: Pointers::Window,
             stop_when_absent: true,
             prior: None,
+            field_of_view: None,
         }
     }
 
@@ -98,6 +123,7 @@ impl SearchOptions {
             pointers: Pointers::Sam2,
             stop_when_absent: false,
             prior: Some(Prior::None),
+            field_of_view: None,
         }
     }
 

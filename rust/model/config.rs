@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 pub const NUM_MASKMEM: i64 = 7;
 /// `max_obj_ptrs_in_encoder`.
 pub const MAX_OBJ_PTRS: i64 = 16;
-/// `backbone_stride`: pixels per cell of the finest features that memory works on.
-pub const BACKBONE_STRIDE: i64 = 16;
-/// Pixels per cell of the mask decoder's logits.
+/// Pixels per cell of the mask decoder's logits, in every published network.
 pub const MASK_STRIDE: i64 = 4;
+/// `backbone_stride` is so many times that: the decoder doubles twice.
+const DECODER_UPSCALING: i64 = 4;
 /// Every image size must be a multiple of the trunk's coarsest stride.
 pub const SIZE_MULTIPLE: i64 = 32;
 /// The paper works at 512 (section 3.2); the official files carry no size of their own.
@@ -21,6 +21,9 @@ pub const DEFAULT_IMAGE_SIZE: i64 = 512;
 /// `sigmoid_scale_for_mem_enc`, `sigmoid_bias_for_mem_enc`.
 pub const MEMORY_MASK_SCALE: f64 = 20.0;
 pub const MEMORY_MASK_BIAS: f64 = -10.0;
+/// Logits of a mask that a user gave: +10 inside, -10 outside (`_use_mask_as_output`).
+pub const GIVEN_MASK_SCALE: f64 = 20.0;
+pub const GIVEN_MASK_BIAS: f64 = -10.0;
 /// `NO_OBJ_SCORE` in `sam2_base.py`: the logits of a mask whose object is absent.
 pub const NO_OBJ_SCORE: f64 = -1024.0;
 /// ImageNet mean and deviation, as `sam2_video_predictor.py` normalises.
@@ -36,10 +39,49 @@ pub enum Version {
     V2_1,
 }
 
+/// What turns an image into features of four strides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TrunkConfig {
+    Hiera(HieraConfig),
+    Convolutional(ConvolutionalConfig),
+}
+
+impl TrunkConfig {
+    /// Channels at the end of each stage, finest first.
+    pub fn channels(&self) -> [i64; 4] {
+        match self {
+            Self::Hiera(hiera) => [1, 2, 4, 8].map(|factor| hiera.embed_dim * factor),
+            Self::Convolutional(convolutional) => convolutional.channels,
+        }
+    }
+
+    /// Pixels per cell of the finest stage; each later one doubles it.
+    pub fn stride(&self) -> i64 {
+        match self {
+            Self::Hiera(_) => MASK_STRIDE,
+            Self::Convolutional(_) => CONVOLUTIONAL_STRIDE,
+        }
+    }
+}
+
+/// Residual convolutions, for networks that learn from scratch: they need no pretraining to see edges and textures. Not in SAM 2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvolutionalConfig {
+    /// Of each stage, finest first.
+    pub channels: [i64; 4],
+    /// Residual blocks of each stage.
+    pub residual_blocks: [i64; 4],
+}
+
+/// Pixels per cell of a convolutional trunk's finest stage.
+pub const CONVOLUTIONAL_STRIDE: i64 = 2;
+
 /// The Hiera trunk; names as in `hieradet.py`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TrunkConfig {
+pub struct HieraConfig {
     pub embed_dim: i64,
     pub num_heads: i64,
     /// Blocks per stage.
@@ -49,13 +91,6 @@ pub struct TrunkConfig {
     pub window_pos_embed_bkg_spatial_size: [i64; 2],
     /// Window size per stage.
     pub window_spec: [i64; 4],
-}
-
-impl TrunkConfig {
-    /// Channels at the end of each stage, finest first.
-    pub fn channels(&self) -> [i64; 4] {
-        [1, 2, 4, 8].map(|factor| self.embed_dim * factor)
-    }
 }
 
 /// One network. Serialised into the metadata of our own checkpoints.
@@ -77,9 +112,10 @@ pub struct Config {
     /// `mlp_dim` of the mask decoder's transformer.
     pub decoder_mlp_dim: i64,
     pub iou_head_hidden_dim: i64,
-    /// The decoder corrects the prior instead of drawing the mask anew. Beyond SAM 2: no published network has it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub prior_residual: bool,
+    /// Channels of residual convolutions in the mask decoder's upscaling, at twice and four times the features' resolution, which see a dense
+    /// prompt at full detail. Beyond SAM 2: no published network has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refinement: Option<[i64; 2]>,
 }
 
 /// The published sizes.
@@ -104,14 +140,14 @@ impl Size {
         }
     }
 
-    pub fn trunk(self) -> TrunkConfig {
+    pub fn trunk(self) -> HieraConfig {
         let (embed_dim, num_heads, stages, global_att_blocks, bkg, window_spec) = match self {
             Size::Tiny => (96, 1, [1, 2, 7, 2], vec![5, 7, 9], 7, [8, 4, 14, 7]),
             Size::Small => (96, 1, [1, 2, 11, 2], vec![7, 10, 13], 7, [8, 4, 14, 7]),
             Size::BasePlus => (112, 2, [2, 3, 16, 3], vec![12, 16, 20], 14, [8, 4, 14, 7]),
             Size::Large => (144, 2, [2, 6, 36, 4], vec![23, 33, 43], 7, [8, 4, 16, 8]),
         };
-        TrunkConfig {
+        HieraConfig {
             embed_dim,
             num_heads,
             stages,
@@ -133,14 +169,14 @@ impl Config {
             name: format!("{generation}_hiera_{}", size.name()),
             version,
             image_size: DEFAULT_IMAGE_SIZE,
-            trunk: size.trunk(),
+            trunk: TrunkConfig::Hiera(size.trunk()),
             hidden_dim: 256,
             mem_dim: 64,
             memory_attention_layers: 4,
             memory_attention_feedforward: 2048,
             decoder_mlp_dim: 2048,
             iou_head_hidden_dim: 256,
-            prior_residual: false,
+            refinement: None,
         }
     }
 
@@ -150,21 +186,21 @@ impl Config {
             name: "toy".into(),
             version,
             image_size: 128,
-            trunk: TrunkConfig {
+            trunk: TrunkConfig::Hiera(HieraConfig {
                 embed_dim: 16,
                 num_heads: 1,
                 stages: [1, 2, 2, 1],
                 global_att_blocks: vec![4],
                 window_pos_embed_bkg_spatial_size: [7, 7],
                 window_spec: [8, 4, 14, 7],
-            },
+            }),
             hidden_dim: 64,
             mem_dim: 16,
             memory_attention_layers: 2,
             memory_attention_feedforward: 64,
             decoder_mlp_dim: 128,
             iou_head_hidden_dim: 32,
-            prior_residual: false,
+            refinement: None,
         }
     }
 
@@ -173,22 +209,18 @@ impl Config {
         Self {
             name: "promem-compact".into(),
             version: Version::V2_1,
-            image_size: 256,
-            trunk: TrunkConfig {
-                embed_dim: 48,
-                num_heads: 1,
-                stages: [1, 2, 5, 1],
-                global_att_blocks: vec![5, 7],
-                window_pos_embed_bkg_spatial_size: [7, 7],
-                window_spec: [8, 4, 14, 7],
-            },
+            image_size: 128,
+            trunk: TrunkConfig::Convolutional(ConvolutionalConfig {
+                channels: [32, 64, 128, 256],
+                residual_blocks: [1, 2, 2, 2],
+            }),
             hidden_dim: 128,
             mem_dim: 64,
             memory_attention_layers: 2,
             memory_attention_feedforward: 512,
             decoder_mlp_dim: 512,
             iou_head_hidden_dim: 128,
-            prior_residual: true,
+            refinement: Some([64, 32]),
         }
     }
 
@@ -205,11 +237,26 @@ impl Config {
 
     /// Side of the feature map that memory works on.
     pub fn feature_size(&self) -> i64 {
-        self.image_size / BACKBONE_STRIDE
+        self.image_size / self.feature_stride()
     }
 
     /// Side of the decoder's mask logits.
     pub fn mask_size(&self) -> i64 {
-        self.image_size / MASK_STRIDE
+        self.image_size / self.mask_stride()
+    }
+
+    /// Pixels per cell of the mask decoder's logits.
+    pub fn mask_stride(&self) -> i64 {
+        self.trunk.stride()
+    }
+
+    /// Pixels per cell of the features that memory works on (`backbone_stride`).
+    pub fn feature_stride(&self) -> i64 {
+        self.mask_stride() * DECODER_UPSCALING
+    }
+
+    /// Channels of the mask decoder's features at twice and four times the resolution of the memory features.
+    pub fn upscaling_channels(&self) -> [i64; 2] {
+        self.refinement.unwrap_or([self.hidden_dim / 4, self.hidden_dim / 8])
     }
 }

@@ -30,6 +30,11 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&like(&self.weight, x), Some(&like(&self.bias, x)))
     }
+
+    /// The same with outputs in another order, [out] indices.
+    pub fn forward_ordered(&self, x: &Tensor, order: &Tensor) -> Tensor {
+        x.linear(&like(&self.weight.index_select(0, order), x), Some(&like(&self.bias.index_select(0, order), x)))
+    }
 }
 
 /// A convolution's geometry.
@@ -96,8 +101,15 @@ impl ConvTranspose2d {
     }
 
     /// [B, in, H, W] -> [B, out, 2 H, 2 W]
+    ///
+    /// As a product at each pixel, whose four outputs become its square: on CPUs several times as fast as a transposed convolution.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.conv_transpose2d(&like(&self.weight, x), Some(&like(&self.bias, x)), [2, 2], [0, 0], [0, 0], 1, [1, 1])
+        let (b, inputs, h, w) = x.size4().expect("convolutions work on [B, C, H, W]");
+        let outputs = self.weight.size()[1];
+        let weight = like(&self.weight, x).permute([2, 3, 1, 0]).reshape([4 * outputs, inputs]); // rows: place, then channel
+        let squares = x.permute([0, 2, 3, 1]).linear(&weight, None::<&Tensor>).reshape([b, h, w, 2, 2, outputs]);
+        let pixels = squares.permute([0, 1, 3, 2, 4, 5]).reshape([b, 2 * h, 2 * w, outputs]) + like(&self.bias, x);
+        pixels.permute([0, 3, 1, 2])
     }
 }
 
@@ -119,11 +131,11 @@ impl LayerNorm {
         Self { weight: parameter(p, "weight", &[channels]), bias: parameter(p, "bias", &[channels]), epsilon }
     }
 
-    /// [..., C] -> [..., C]
+    /// [..., C] -> [..., C]. Sums are in fp32 whatever the input is; on CPUs fp32 weights may meet bf16 values.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let norm =
             |x: &Tensor| x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.epsilon, false);
-        match x.kind() == self.weight.kind() {
+        match x.kind() == self.weight.kind() || !x.device().is_cuda() {
             true => norm(x),
             false => norm(&x.to_kind(self.weight.kind())).to_kind(x.kind()),
         }
@@ -141,6 +153,33 @@ impl LayerNorm2d {
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.0.forward(&x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2])
+    }
+}
+
+/// [B, C, H, W] with its channels beside each other in memory, which convolutions on CPUs prefer and keep.
+pub fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// Two convolutions beside a shortcut. Keys: `norm.*`, `conv1.*`, `conv2.*`.
+#[derive(Debug)]
+pub struct ResidualBlock {
+    norm: LayerNorm2d,
+    conv1: Conv2d,
+    conv2: Conv2d,
+}
+
+impl ResidualBlock {
+    const SHAPE: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 };
+
+    pub fn new(p: &Path, channels: i64) -> Self {
+        let conv = |name: &str| Conv2d::new(&(p / name), channels, channels, Self::SHAPE);
+        Self { norm: LayerNorm2d::new(&(p / "norm"), channels), conv1: conv("conv1"), conv2: conv("conv2") }
+    }
+
+    /// [B, C, H, W] -> [B, C, H, W]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x + self.conv2.forward(&self.conv1.forward(&self.norm.forward(x)).relu())
     }
 }
 
@@ -193,8 +232,19 @@ impl Mlp {
     }
 }
 
+/// Scores that [`attention`] may hold at once, in bf16 on CPUs.
+const MOST_SCORES: i64 = 1 << 26;
+
 /// softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
+///
+/// libtorch's fused kernel multiplies bf16 matrices on CPUs with a library that widens them first where there is no AMX; written out, the
+/// products are oneDNN's: three times as fast on AVX-512 BF16. Scores are rounded to bf16, sums of the softmax are fp32.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    let scores: i64 = q.size()[..3].iter().product::<i64>() * k.size()[2];
+    if q.kind() == Kind::BFloat16 && !q.device().is_cuda() && scores <= MOST_SCORES {
+        let scale = (q.size()[3] as f64).sqrt().recip();
+        return (q * scale).matmul(&k.transpose(-2, -1)).softmax(-1, None::<Kind>).matmul(v);
+    }
     Tensor::scaled_dot_product_attention(q, k, v, None::<Tensor>, 0.0, false, None, false)
 }
 
@@ -213,4 +263,12 @@ pub fn recombine_heads(x: &Tensor) -> Tensor {
 /// Bilinear, half-pixel centres, no antialiasing, in fp32: [B, C, h, w] -> [B, C, size, size].
 pub fn upsample_bilinear(x: &Tensor, size: i64) -> Tensor {
     x.to_kind(Kind::Float).upsample_bilinear2d([size, size], false, None, None)
+}
+
+/// Means of squares of `stride` pixels: [B, C, H, W] -> [B, C, H / stride, W / stride].
+pub fn average_pool(x: &Tensor, stride: i64) -> Tensor {
+    match stride {
+        1 => x.shallow_clone(),
+        n => x.avg_pool2d([n, n], [n, n], [0, 0], false, true, None::<i64>),
+    }
 }

@@ -1,8 +1,9 @@
 //! `sam_mask_decoder`: features and prompt tokens become masks, scores and an object token. Source:
-//! `sam/mask_decoder.py`.
+//! `sam/mask_decoder.py`. m: the side of its masks, `Config::mask_size`.
 
 use super::config::Config;
-use super::layers::{gelu, parameter, Activation, Conv2d, ConvShape, ConvTranspose2d, LayerNorm2d, Mlp};
+use super::layers::{channels_last, gelu, parameter, Activation, Conv2d, ConvShape, ConvTranspose2d, LayerNorm2d, Mlp};
+use super::refinement::Refinement;
 use super::two_way::TwoWayTransformer;
 use tch::nn::Path;
 use tch::{Kind, Tensor};
@@ -16,7 +17,7 @@ const STABILITY_THRESHOLD: f64 = 0.98;
 /// All that the decoder says of one prompt; M = 4 masks.
 #[derive(Debug)]
 pub struct DecoderOutput {
-    /// [B, M, S / 4, S / 4]
+    /// [B, M, m, m]
     pub masks: Tensor,
     /// Predicted IoU, [B, M]
     pub ious: Tensor,
@@ -27,7 +28,7 @@ pub struct DecoderOutput {
 }
 
 /// Keys: `transformer.*`, `{iou,mask,obj_score}_token*.weight`, `output_upscaling.*`, `conv_s{0,1}.*`,
-/// `output_hypernetworks_mlps.{i}.*`, `iou_prediction_head.*`, `pred_obj_score_head.*`.
+/// `output_hypernetworks_mlps.{i}.*`, `iou_prediction_head.*`, `pred_obj_score_head.*`; of networks with one, `refinement.*`.
 #[derive(Debug)]
 pub struct MaskDecoder {
     transformer: TwoWayTransformer,
@@ -42,11 +43,13 @@ pub struct MaskDecoder {
     output_hypernetworks_mlps: Vec<Mlp>,
     iou_prediction_head: Mlp,
     pred_obj_score_head: Mlp,
+    refinement: Option<Refinement>,
 }
 
 impl MaskDecoder {
     pub fn new(p: &Path, config: &Config) -> Self {
         let d = config.hidden_dim;
+        let [twice, four_times] = config.upscaling_channels();
         let token = |name: &str, n: i64| parameter(&(p / name), "weight", &[n, d]);
         let upscaling = p / "output_upscaling";
         let hyper = p / "output_hypernetworks_mlps";
@@ -55,13 +58,13 @@ impl MaskDecoder {
             iou_token: token("iou_token", 1),
             mask_tokens: token("mask_tokens", MASK_TOKENS),
             obj_score_token: token("obj_score_token", 1),
-            upscale0: ConvTranspose2d::new(&(&upscaling / 0), d, d / 4),
-            upscale1: LayerNorm2d::new(&(&upscaling / 1), d / 4),
-            upscale3: ConvTranspose2d::new(&(&upscaling / 3), d / 4, d / 8),
-            conv_s0: Conv2d::new(&(p / "conv_s0"), d, d / 8, ConvShape::POINT),
-            conv_s1: Conv2d::new(&(p / "conv_s1"), d, d / 4, ConvShape::POINT),
+            upscale0: ConvTranspose2d::new(&(&upscaling / 0), d, twice),
+            upscale1: LayerNorm2d::new(&(&upscaling / 1), twice),
+            upscale3: ConvTranspose2d::new(&(&upscaling / 3), twice, four_times),
+            conv_s0: Conv2d::new(&(p / "conv_s0"), d, four_times, ConvShape::POINT),
+            conv_s1: Conv2d::new(&(p / "conv_s1"), d, twice, ConvShape::POINT),
             output_hypernetworks_mlps: (0..MASK_TOKENS)
-                .map(|i| Mlp::new(&(&hyper / i), &[d, d, d, d / 8], Activation::Relu))
+                .map(|i| Mlp::new(&(&hyper / i), &[d, d, d, four_times], Activation::Relu))
                 .collect(),
             iou_prediction_head: Mlp::new(
                 &(p / "iou_prediction_head"),
@@ -69,17 +72,19 @@ impl MaskDecoder {
                 Activation::Relu,
             ),
             pred_obj_score_head: Mlp::new(&(p / "pred_obj_score_head"), &[d, d, d, 1], Activation::Relu),
+            refinement: config.refinement.map(|channels| Refinement::new(&(p / "refinement"), channels)),
         }
     }
 
-    /// Features of strides 4 and 8 as the decoder wants them, computed once per image: [B, hidden / 8, ...] and
-    /// [B, hidden / 4, ...].
-    pub fn high_resolution(&self, stride4: &Tensor, stride8: &Tensor) -> [Tensor; 2] {
-        [self.conv_s0.forward(stride4), self.conv_s1.forward(stride8)]
+    /// Features of the two finer strides as the decoder wants them, computed once per image: [B, channels, m, m] and
+    /// [B, channels, m / 2, m / 2].
+    pub fn high_resolution(&self, finest: &Tensor, finer: &Tensor) -> [Tensor; 2] {
+        [self.conv_s0.forward(finest), self.conv_s1.forward(finer)]
     }
 
     /// `features` [B, hidden, h, w] and their `position` [1, hidden, h, w], `high_resolution` [Bh, ...] with Bh = B or 1,
-    /// `sparse` [Bs, T, hidden] with Bs = B or 1, `dense` [B or 1, hidden, h or 1, w or 1].
+    /// `sparse` [Bs, T, hidden] with Bs = B or 1, `dense` [B or 1, hidden, h or 1, w or 1]; `prompt`: the logits [B, 1, m, m] that `dense` was made
+    /// of, for networks that refine, which compute all but the tokens' heads in the number format of `high_resolution`.
     pub fn forward(
         &self,
         features: &Tensor,
@@ -87,17 +92,18 @@ impl MaskDecoder {
         high_resolution: &[Tensor; 2],
         sparse: &Tensor,
         dense: &Tensor,
+        prompt: Option<&Tensor>,
     ) -> DecoderOutput {
         let (b, c, h, w) = features.size4().expect("decoder features are [B, C, h, w]");
         let own = Tensor::cat(&[&self.obj_score_token, &self.iou_token, &self.mask_tokens], 0);
         let tokens = Tensor::cat(&[own.unsqueeze(0).expand([b, -1, -1], false), sparse.expand([b, -1, -1], false)], 1);
         let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2); // [B, C, h, w] -> [B, h*w, C]
-        let (tokens, image) = self.transformer.forward(&flat(&(features + dense)), &flat(position), &tokens);
-        let image = image.transpose(1, 2).reshape([b, c, h, w]);
+        let kind = if self.refinement.is_some() { high_resolution[0].kind() } else { Kind::Float };
+        let [image, position, tokens] = [&flat(&(features + dense)), &flat(position), &tokens].map(|x| x.to_kind(kind));
+        let (tokens, image) = self.transformer.forward(&image, &position, &tokens);
+        let (tokens, image) = (tokens.to_kind(Kind::Float), image.transpose(1, 2).reshape([b, c, h, w]));
 
-        let [s0, s1] = high_resolution;
-        let x = gelu(&self.upscale1.forward(&(self.upscale0.forward(&image) + s1)));
-        let x = gelu(&(self.upscale3.forward(&x) + s0)); // [B, C / 8, 4 h, 4 w]
+        let upscaled = self.upscale(&image, high_resolution, prompt);
         let mask_tokens = tokens.narrow(1, 2, MASK_TOKENS);
         let filters: Vec<Tensor> = self
             .output_hypernetworks_mlps
@@ -105,12 +111,35 @@ impl MaskDecoder {
             .enumerate()
             .map(|(i, mlp)| mlp.forward(&mask_tokens.select(1, i as i64)))
             .collect();
-        let masks = Tensor::stack(&filters, 1).matmul(&x.flatten(2, 3)).reshape([b, -1, 4 * h, 4 * w]);
-        DecoderOutput {
+        let filters = Tensor::stack(&filters, 2).to_kind(upscaled.kind()); // [B, channels, M]
+        let masks = upscaled.permute([0, 2, 3, 1]).flatten(1, 2).matmul(&filters); // [B, 4 h * 4 w, M]
+        let masks = masks.to_kind(Kind::Float).transpose(1, 2).reshape([b, -1, 4 * h, 4 * w]);
+        let output = DecoderOutput {
             masks,
             ious: self.iou_prediction_head.forward(&tokens.select(1, 1)).sigmoid(),
             tokens: mask_tokens,
             object_logit: self.pred_obj_score_head.forward(&tokens.select(1, 0)),
+        };
+        match &self.refinement {
+            Some(refinement) => refinement.judge(output),
+            None => output,
+        }
+    }
+
+    /// Features [B, hidden, h, w] -> [B, channels, 4 h, 4 w].
+    fn upscale(&self, image: &Tensor, [s0, s1]: &[Tensor; 2], prompt: Option<&Tensor>) -> Tensor {
+        let image = image.to_kind(s0.kind());
+        match &self.refinement {
+            None => {
+                let x = gelu(&self.upscale1.forward(&(self.upscale0.forward(&image) + s1)));
+                gelu(&(self.upscale3.forward(&x) + s0))
+            }
+            Some(refinement) => {
+                let [p0, p1] = refinement.prompt(prompt, [s0, s1]);
+                let x = gelu(&self.upscale1.forward(&(self.upscale0.forward(&channels_last(&image)) + p1)));
+                let x = gelu(&(self.upscale3.forward(&refinement.twice(&x)) + p0));
+                refinement.four_times(&x)
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::layers::{attention, LayerNorm, Linear};
-use super::position::{axial_rotation, rotate};
+use super::position::{axial_rotation, real_parts_first, rotate};
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -21,8 +21,10 @@ pub struct MemoryTokens {
 pub struct MemoryAttention {
     layers: Vec<MemoryAttentionLayer>,
     norm: LayerNorm,
-    /// Complex [N, d / 2]; not in the checkpoint.
+    /// Cosines and sines [2, N, d / 2]; not in the checkpoint.
     rotation: Tensor,
+    /// Queries and keys are projected to channels in this order.
+    order: Tensor,
 }
 
 /// `pos_enc_at_input`: weight of the position encoding in the input (`MemoryAttention.forward`).
@@ -37,12 +39,14 @@ impl MemoryAttention {
             layers,
             norm: LayerNorm::new(&(p / "norm"), config.hidden_dim, LayerNorm::EPSILON),
             rotation: axial_rotation(config.hidden_dim, config.feature_size(), Device::Cpu),
+            order: real_parts_first(config.hidden_dim, Device::Cpu),
         }
     }
 
     /// Follows the weights to `device`.
     pub fn to_device(&mut self, device: Device) {
         self.rotation = self.rotation.to_device(device);
+        self.order = self.order.to_device(device);
     }
 
     /// `features` and their position `encoding`, both [B, N, hidden] -> [B, N, hidden], computed in `kind`.
@@ -51,7 +55,7 @@ impl MemoryAttention {
         let values = memory.tokens.to_kind(kind);
         let keys = (&memory.tokens + &memory.encoding).to_kind(kind);
         for layer in &self.layers {
-            x = layer.forward(&x, &keys, &values, memory.pointer_tokens, &self.rotation);
+            x = layer.forward(&x, &keys, &values, memory.pointer_tokens, [&self.rotation, &self.order]);
         }
         self.norm.forward(&x)
     }
@@ -84,10 +88,10 @@ impl MemoryAttentionLayer {
         }
     }
 
-    fn forward(&self, x: &Tensor, keys: &Tensor, values: &Tensor, pointer_tokens: i64, rotation: &Tensor) -> Tensor {
+    fn forward(&self, x: &Tensor, keys: &Tensor, values: &Tensor, pointer_tokens: i64, rotary: [&Tensor; 2]) -> Tensor {
         let normed = self.norm1.forward(x);
-        let x = x + self.self_attn.forward(&normed, &normed, &normed, 0, rotation);
-        let x = &x + self.cross_attn_image.forward(&self.norm2.forward(&x), keys, values, pointer_tokens, rotation);
+        let x = x + self.self_attn.forward(&normed, &normed, &normed, 0, rotary);
+        let x = &x + self.cross_attn_image.forward(&self.norm2.forward(&x), keys, values, pointer_tokens, rotary);
         let hidden = self.linear1.forward(&self.norm3.forward(&x)).relu();
         x + self.linear2.forward(&hidden)
     }
@@ -113,10 +117,11 @@ impl RotaryAttention {
     }
 
     /// `q` [B, N, C], `k` and `v` [B, M, C'] -> [B, N, C]; the last `unrotated` keys have no place in the image.
-    fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor, unrotated: i64, rotation: &Tensor) -> Tensor {
+    fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor, unrotated: i64, [rotation, order]: [&Tensor; 2]) -> Tensor {
         let heads = |x: Tensor| x.unsqueeze(1); // [B, N, C] -> [B, 1, N, C]
-        let q = rotate(&heads(self.q_proj.forward(q)), rotation);
-        let k = heads(self.k_proj.forward(k));
+        // Products of queries and keys do not depend on the order of their channels.
+        let q = rotate(&heads(self.q_proj.forward_ordered(q, order)), rotation);
+        let k = heads(self.k_proj.forward_ordered(k, order));
         let spatial = k.size()[2] - unrotated;
         let k = match unrotated {
             0 => rotate(&k, rotation),

@@ -5,8 +5,6 @@ use super::layers::{gelu, parameter, Conv2d, ConvShape, LayerNorm2d, Linear};
 use tch::nn::Path;
 use tch::Tensor;
 
-/// Each halves the mask: 16 = 2^4.
-const DOWNSAMPLING_STEPS: i64 = 4;
 /// `fuser.num_layers`.
 const FUSER_LAYERS: i64 = 2;
 const HALVE: ConvShape = ConvShape { kernel: 3, stride: 2, padding: 1, groups: 1 };
@@ -24,14 +22,14 @@ impl MemoryEncoder {
     pub fn new(p: &Path, config: &Config) -> Self {
         let d = config.hidden_dim;
         Self {
-            mask_downsampler: MaskDownSampler::new(&(p / "mask_downsampler" / "encoder"), d),
+            mask_downsampler: MaskDownSampler::new(&(p / "mask_downsampler" / "encoder"), config.feature_stride(), d),
             pix_feat_proj: Conv2d::new(&(p / "pix_feat_proj"), d, d, ConvShape::POINT),
             fuser: (0..FUSER_LAYERS).map(|i| CxBlock::new(&(p / "fuser" / "layers" / i), d)).collect(),
             out_proj: Conv2d::new(&(p / "out_proj"), d, config.mem_dim, ConvShape::POINT),
         }
     }
 
-    /// Features [B, hidden, h, w] and scaled mask [B, 1, 16 h, 16 w] -> [B, mem_dim, h, w].
+    /// Features [B, hidden, h, w] and scaled mask [B, 1, S, S] -> [B, mem_dim, h, w].
     pub fn forward(&self, features: &Tensor, mask: &Tensor) -> Tensor {
         let mut x = self.pix_feat_proj.forward(features) + self.mask_downsampler.forward(mask);
         for block in &self.fuser {
@@ -41,7 +39,7 @@ impl MemoryEncoder {
     }
 }
 
-/// Keys: `{3 i}.*` convolutions and `{3 i + 1}.*` norms of step i, `{12}.*` the last projection.
+/// Keys: `{3 i}.*` convolutions and `{3 i + 1}.*` norms of step i, the number after them (`12`) the last projection.
 #[derive(Debug)]
 struct MaskDownSampler {
     steps: Vec<(Conv2d, LayerNorm2d)>,
@@ -49,16 +47,17 @@ struct MaskDownSampler {
 }
 
 impl MaskDownSampler {
-    fn new(p: &Path, hidden_dim: i64) -> Self {
+    /// `stride`: pixels of the mask per cell of the features; each step halves.
+    fn new(p: &Path, stride: i64, hidden_dim: i64) -> Self {
         let channels = |step: i64| 4i64.pow(step as u32); // each step quarters the pixels and takes four times the channels
-        let steps = (0..DOWNSAMPLING_STEPS)
+        let count = i64::from(stride.ilog2());
+        let steps = (0..count)
             .map(|i| {
                 let conv = Conv2d::new(&(p / (3 * i)), channels(i), channels(i + 1), HALVE);
                 (conv, LayerNorm2d::new(&(p / (3 * i + 1)), channels(i + 1)))
             })
             .collect();
-        let last = channels(DOWNSAMPLING_STEPS);
-        Self { steps, projection: Conv2d::new(&(p / (3 * DOWNSAMPLING_STEPS)), last, hidden_dim, ConvShape::POINT) }
+        Self { steps, projection: Conv2d::new(&(p / (3 * count)), channels(count), hidden_dim, ConvShape::POINT) }
     }
 
     fn forward(&self, mask: &Tensor) -> Tensor {

@@ -15,9 +15,11 @@ pub mod memory_attention;
 pub mod memory_encoder;
 pub mod position;
 pub mod prompt_encoder;
+mod refinement;
 mod sam2;
 mod two_way;
 pub mod weights;
 
 pub use config::Config;
+pub use layers::average_pool;
 pub use sam2::{Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};

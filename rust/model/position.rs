@@ -66,7 +66,7 @@ impl RandomFrequencies {
     }
 }
 
-/// Rotation angles of axial rotary encoding on a square grid (`compute_axial_cis`): complex [side * side, dim / 2].
+/// Rotation angles of axial rotary encoding on a square grid (`compute_axial_cis`): cosines and sines, [2, side * side, dim / 2].
 pub fn axial_rotation(dim: i64, side: i64, device: Device) -> Tensor {
     let exponent = Tensor::arange_start_step(0, dim, 4, float(device)).slice(0, 0, dim / 4, 1) / dim as f64;
     let frequencies = Tensor::full([1], TEMPERATURE, float(device)).pow(&exponent).reciprocal();
@@ -74,13 +74,23 @@ pub fn axial_rotation(dim: i64, side: i64, device: Device) -> Tensor {
     let x = cells.remainder(side).to_kind(Kind::Float);
     let y = cells.floor_divide_scalar(side).to_kind(Kind::Float);
     let angles = Tensor::cat(&[x.outer(&frequencies), y.outer(&frequencies)], 1);
-    Tensor::polar(&angles.ones_like(), &angles)
+    Tensor::stack(&[angles.cos(), angles.sin()], 0)
 }
 
-/// Rotates tokens [B, heads, N, d] by `rotation` [n, d / 2]; N may be a multiple of n (one block per memory).
+/// The order of channels that [`rotate`] works on: real parts first, then imaginary ones. SAM 2 keeps them side by side.
+pub fn real_parts_first(dim: i64, device: Device) -> Tensor {
+    let options = (Kind::Int64, device);
+    Tensor::cat(&[Tensor::arange_start_step(0, dim, 2, options), Tensor::arange_start_step(1, dim, 2, options)], 0)
+}
+
+/// Rotates tokens [B, heads, N, d], their channels in the order of [`real_parts_first`], by `rotation` [2, n, d / 2]; N may be a multiple of
+/// n (one block per memory).
 pub fn rotate(x: &Tensor, rotation: &Tensor) -> Tensor {
     let (b, heads, tokens, d) = x.size4().expect("rotary attention works on [B, heads, N, d]");
-    let n = rotation.size()[0];
-    let pairs = x.to_kind(Kind::Float).reshape([b, heads, tokens / n, n, d / 2, 2]).view_as_complex();
-    (pairs * rotation).view_as_real().reshape([b, heads, tokens, d]).to_kind(x.kind())
+    let n = rotation.size()[1];
+    let parts = x.reshape([b, heads, tokens / n, n, d]).chunk(2, -1);
+    let rotation = rotation.to_kind(x.kind());
+    let (cos, sin) = (rotation.get(0), rotation.get(1)); // [n, d / 2]
+    let (real, imaginary) = (&parts[0], &parts[1]);
+    Tensor::cat(&[real * &cos - imaginary * &sin, real * &sin + imaginary * &cos], -1).reshape([b, heads, tokens, d])
 }

@@ -85,7 +85,7 @@ impl PromptEncoder {
         Tensor::cat(&[place + kinds, empty], 1)
     }
 
-    /// Mask logits [B, 1, S / 4, S / 4] -> [B, hidden, h, w]; without a mask [1, hidden, 1, 1], to be broadcast.
+    /// Mask logits [B, 1, m, m] -> [B, hidden, h, w]; without a mask [1, hidden, 1, 1], to be broadcast.
     pub fn dense(&self, mask: Option<&Tensor>) -> Tensor {
         match mask {
             Some(mask) => self.mask_downscaling.forward(&mask.to_kind(Kind::Float)),

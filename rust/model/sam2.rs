@@ -2,9 +2,10 @@
 //!
 //! Top-level keys: `image_encoder`, `memory_attention`, `memory_encoder`, `sam_prompt_encoder`, `sam_mask_decoder`,
 //! `maskmem_tpos_enc`, `no_mem_embed`, `no_mem_pos_enc`, `no_obj_ptr`, `no_obj_embed_spatial`, `mask_downsample`,
-//! `obj_ptr_proj`, `obj_ptr_tpos_proj`.
+//! `obj_ptr_proj`, `obj_ptr_tpos_proj`. m: the side of mask logits, `Config::mask_size`.
 
-use super::config::{Config, Version, MAX_OBJ_PTRS, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, NO_OBJ_SCORE, NUM_MASKMEM};
+use super::config::{
+    Config, Version, GIVEN_MASK_BIAS, GIVEN_MASK_SCALE, MAX_OBJ_PTRS, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, NO_OBJ_SCORE, NUM_MASKMEM};
 use super::image_encoder::ImageEncoder;
 use super::layers::{parameter, upsample_bilinear, Activation, Conv2d, ConvShape, Linear, Mlp};
 use super::mask_decoder::{DecoderOutput, MaskDecoder};
@@ -17,18 +18,12 @@ use crate::error::Result;
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
-/// How much of a prior's logits a network with `prior_residual` begins with.
-const PRIOR_SHARE: f64 = 0.4;
-/// Logits of a mask that a user gave: +10 inside, -10 outside (`_use_mask_as_output`).
-const GIVEN_MASK_SCALE: f64 = 20.0;
-const GIVEN_MASK_BIAS: f64 = -10.0;
-
 /// What images leave for prompts and memories to work on; B is 1 but in training.
 #[derive(Debug)]
 pub struct ImageEmbedding {
-    /// Stride 16, [B, hidden, h, w], without memory.
+    /// At the stride that memory works on, [B, hidden, h, w], without memory, in fp32.
     pub features: Tensor,
-    /// Strides 4 and 8, already reduced for the mask decoder.
+    /// At the two finer strides, already reduced for the mask decoder; networks that refine keep them as the encoder computed them.
     pub high_resolution: [Tensor; 2],
 }
 
@@ -89,7 +84,7 @@ impl MaskChoice {
 /// One decoded mask.
 #[derive(Debug)]
 pub struct Decoded {
-    /// Mask logits in fp32, [1, 1, S / 4, S / 4].
+    /// Mask logits in fp32, [1, 1, m, m].
     pub logits: Tensor,
     /// Predicted IoU.
     pub iou: f64,
@@ -99,7 +94,8 @@ pub struct Decoded {
     pub pointer: Tensor,
 }
 
-/// Arithmetic of the two heavy parts (image encoder, memory attention); the rest is always fp32.
+/// Arithmetic of the two heavy parts (image encoder, memory attention), and of all convolutions of networks that refine; the rest is always
+/// fp32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     Fp32,
@@ -150,7 +146,7 @@ impl Sam2 {
             no_mem_embed: parameter(p, "no_mem_embed", &[1, 1, d]),
             no_obj_ptr: parameter(p, "no_obj_ptr", &[1, d]),
             no_obj_embed_spatial: newer.then(|| parameter(p, "no_obj_embed_spatial", &[1, m])),
-            mask_downsample: Conv2d::new(&(p / "mask_downsample"), 1, 1, ConvShape::patch(4)),
+            mask_downsample: Conv2d::new(&(p / "mask_downsample"), 1, 1, ConvShape::patch(config.mask_stride())),
             obj_ptr_proj: Mlp::new(&(p / "obj_ptr_proj"), &[d, d, d, d], Activation::Relu),
             obj_ptr_tpos_proj: newer.then(|| Linear::new(&(p / "obj_ptr_tpos_proj"), d, m)),
             position: sine_2d(d, side, side, p.device()),
@@ -229,13 +225,14 @@ impl Sam2 {
         &self.mask_decoder
     }
 
-    /// Normalised images [1, 3, S, S] -> embedding (`forward_image`), in fp32.
+    /// Normalised images [1, 3, S, S] -> embedding (`forward_image`).
     pub fn encode_image(&self, image: &Tensor) -> ImageEmbedding {
         let image = image.to_device(self.device).to_kind(self.kind);
-        let [stride4, stride8, stride16] = self.image_encoder.forward(&image).map(|x| x.to_kind(Kind::Float));
+        let [finest, finer, features] = self.image_encoder.forward(&image);
+        let fine = |x: &Tensor| if self.config.refinement.is_some() { x.shallow_clone() } else { x.to_kind(Kind::Float) };
         ImageEmbedding {
-            features: stride16.contiguous(),
-            high_resolution: self.mask_decoder.high_resolution(&stride4, &stride8),
+            features: features.to_kind(Kind::Float).contiguous(),
+            high_resolution: self.mask_decoder.high_resolution(&fine(&finest), &fine(&finer)),
         }
     }
 
@@ -291,7 +288,7 @@ impl Sam2 {
         projection.forward(&sine_1d(&Tensor::from_slice(&away).to_device(self.device), self.config.hidden_dim))
     }
 
-    /// Prompts and features to a mask (`_forward_sam_heads`). `mask`: logits [1, 1, S / 4, S / 4] as a dense prompt.
+    /// Prompts and features to a mask (`_forward_sam_heads`). `mask`: logits [1, 1, m, m] as a dense prompt.
     pub fn decode(
         &self,
         image: &ImageEmbedding,
@@ -305,7 +302,7 @@ impl Sam2 {
     }
 
     /// All that the decoder says, for a batch: `features` [B, hidden, h, w], `sparse` tokens [B or 1, T, hidden], `mask` logits
-    /// [B, 1, S / 4, S / 4].
+    /// [B, 1, m, m].
     pub fn decode_all(
         &self,
         image: &ImageEmbedding,
@@ -319,21 +316,18 @@ impl Sam2 {
             &image.high_resolution,
             sparse,
             &self.prompt_encoder.dense(mask),
+            mask,
         )
     }
 
-    /// [`Sam2::decode_all`] of a slice without a prompt of its own. `prior`: the mask of the slice before as logits [B, 1, S / 4, S / 4].
+    /// [`Sam2::decode_all`] of a slice without a prompt of its own. `prior`: the mask of the slice before as logits [B, 1, m, m].
     pub fn decode_propagated(
         &self,
         image: &ImageEmbedding,
         features: &Tensor,
         prior: Option<&Tensor>,
     ) -> DecoderOutput {
-        let mut output = self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), prior);
-        if let Some(prior) = prior.filter(|_| self.config.prior_residual) {
-            output.masks += prior * PRIOR_SHARE;
-        }
-        output
+        self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), prior)
     }
 
     /// The best of three masks of [`Sam2::decode_propagated`], for one slice.
@@ -354,7 +348,8 @@ impl Sam2 {
     /// Memory features of a batch: mask logits [B, 1, S, S], `present` [B, 1] of 0 and 1 -> [B, mem_dim, h, w].
     pub fn memory_features(&self, image: &ImageEmbedding, logits: &Tensor, present: &Tensor) -> Tensor {
         let mask = logits.sigmoid() * MEMORY_MASK_SCALE + MEMORY_MASK_BIAS;
-        let features = self.memory_encoder.forward(&image.features, &mask);
+        let kind = if self.config.refinement.is_some() { self.kind } else { Kind::Float };
+        let features = self.memory_encoder.forward(&image.features.to_kind(kind), &mask.to_kind(kind)).to_kind(Kind::Float);
         match &self.no_obj_embed_spatial {
             Some(absent) => {
                 let missing = (present.ones_like() - present).reshape([-1, 1, 1, 1]);
@@ -376,7 +371,7 @@ impl Sam2 {
         Decoded { logits, iou: iou.double_value(&[0, 0]), object_logit, pointer }
     }
 
-    /// Logits at the network's full resolution: [1, 1, S / 4, S / 4] -> [1, 1, S, S].
+    /// Logits at the network's full resolution: [1, 1, m, m] -> [1, 1, S, S].
     pub fn full_resolution(&self, logits: &Tensor) -> Tensor {
         upsample_bilinear(logits, self.config.image_size)
     }
@@ -395,14 +390,14 @@ impl Sam2 {
         Decoded { logits, iou: 1.0, object_logit, pointer }
     }
 
-    /// A mask given by the user as a dense prompt for [`Sam2::decode`]: [1, 1, S, S] -> logits [1, 1, S / 4, S / 4].
+    /// A mask given by the user as a dense prompt for [`Sam2::decode`]: [1, 1, S, S] -> logits [1, 1, m, m].
     pub fn mask_prompt(&self, mask: &Tensor) -> Tensor {
         let logits = mask.to_device(self.device).to_kind(Kind::Float) * GIVEN_MASK_SCALE + GIVEN_MASK_BIAS;
         let side = self.config.mask_size();
         logits.internal_upsample_bilinear2d_aa([side, side], false, None, None)
     }
 
-    /// A mask of the slice before as a dense prompt for [`Sam2::decode`]: logits [B, 1, S / 4, S / 4], bounded as a given mask's are.
+    /// A mask of the slice before as a dense prompt for [`Sam2::decode`]: logits [B, 1, m, m], bounded as a given mask's are.
     pub fn prior(logits: &Tensor) -> Tensor {
         logits.clamp(GIVEN_MASK_BIAS, GIVEN_MASK_SCALE + GIVEN_MASK_BIAS)
     }

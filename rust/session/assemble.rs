@@ -5,6 +5,7 @@
 use crate::geometry::{Axis, SliceIndex};
 use crate::prompt::ObjectId;
 use crate::slices;
+use crate::slices::region::Region;
 use ndarray::{s, Array2, ArrayView2, ArrayViewMut3};
 use std::collections::BTreeMap;
 
@@ -19,13 +20,19 @@ pub struct CroppedMask {
 impl CroppedMask {
     /// `None` for an empty mask.
     pub fn new(mask: ArrayView2<bool>) -> Option<Self> {
-        let (mut low, mut high) = ([usize::MAX; 2], [0; 2]);
-        for ((row, column), _) in mask.indexed_iter().filter(|(_, &inside)| inside) {
-            low = [low[0].min(row), low[1].min(column)];
-            high = [high[0].max(row), high[1].max(column)];
-        }
-        (low[0] <= high[0])
-            .then(|| Self { origin: low, inside: mask.slice(s![low[0]..=high[0], low[1]..=high[1]]).to_owned() })
+        Self::placed(mask, [0, 0])
+    }
+
+    /// A mask of a part of the slice that begins at `origin`.
+    pub fn placed(mask: ArrayView2<bool>, origin: [usize; 2]) -> Option<Self> {
+        let bounds = Region::of_mask(mask)?;
+        let inside = mask.slice(s![bounds.first[0]..bounds.end(0), bounds.first[1]..bounds.end(1)]).to_owned();
+        Some(Self { origin: [0, 1].map(|axis| origin[axis] + bounds.first[axis]), inside })
+    }
+
+    /// The smallest region that holds it.
+    pub fn bounds(&self) -> Region {
+        Region { first: self.origin, size: [self.inside.nrows(), self.inside.ncols()] }
     }
 
     /// Pixels inside.

@@ -1,35 +1,39 @@
 //! How slices move against each other, for the flow prior. Objects of one walk share it.
 
 use crate::geometry::SliceIndex;
-use crate::slices::registration::{halve, quarter_displacement};
+use crate::session::embeddings::View;
+use crate::slices::region::Region;
+use crate::slices::registration::{halve, mask_displacement};
 use ndarray::Array2;
 
 /// The last displacement and the last slices' pictures: a walk asks for neighbours.
 #[derive(Debug, Default)]
 pub struct Displacements {
-    last: Option<([SliceIndex; 2], [Array2<f32>; 2])>,
-    pictures: Vec<(SliceIndex, Array2<f32>)>,
+    last: Option<([View; 2], [Array2<f32>; 2])>,
+    pictures: Vec<(View, Array2<f32>)>,
 }
 
 impl Displacements {
-    /// Rows and columns of the displacement from `slice` to `before`, at a quarter of the frame; `square` gives a slice's frame.
+    /// Rows and columns of the displacement from `slice` to `before` within `region`, for masks of `stride` pixels per cell; `square` gives a slice's frame of it.
     pub fn get(
         &mut self,
         slice: SliceIndex,
         before: SliceIndex,
+        region: Region,
+        stride: usize,
         square: impl Fn(SliceIndex) -> Array2<f32>,
     ) -> &[Array2<f32>; 2] {
-        let key = [slice, before];
+        let key = [(slice, region), (before, region)];
         if self.last.as_ref().is_none_or(|(known, _)| *known != key) {
             for wanted in key {
                 if !self.pictures.iter().any(|(known, _)| *known == wanted) {
                     self.pictures.retain(|(known, _)| key.contains(known));
-                    self.pictures.push((wanted, halve(&square(wanted))));
+                    self.pictures.push((wanted, halve(&square(wanted.0))));
                 }
             }
             let picture = |wanted| self.pictures.iter().find(|(known, _)| *known == wanted).map(|(_, picture)| picture);
-            let parts = match (picture(slice), picture(before)) {
-                (Some(fixed), Some(moving)) => quarter_displacement(fixed, moving),
+            let parts = match (picture(key[0]), picture(key[1])) {
+                (Some(fixed), Some(moving)) => mask_displacement(fixed, moving, stride),
                 _ => [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
             };
             self.last = Some((key, parts));

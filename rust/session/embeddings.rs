@@ -1,9 +1,13 @@
-//! Image embeddings of slices, each computed once, as many kept as fit a bound in bytes.
+//! Image embeddings of slices, or of regions of them, each computed once, as many kept as fit a bound in bytes.
 
 use crate::error::Result;
 use crate::geometry::SliceIndex;
 use crate::model::ImageEmbedding;
+use crate::slices::region::Region;
 use std::collections::HashMap;
+
+/// What was encoded: a region of a slice.
+pub type View = (SliceIndex, Region);
 
 /// Least recently used embeddings are dropped first.
 #[derive(Debug)]
@@ -12,7 +16,7 @@ pub struct EmbeddingCache {
     used: usize,
     clock: u64,
     encoded: usize,
-    kept: HashMap<SliceIndex, (u64, ImageEmbedding)>,
+    kept: HashMap<View, (u64, ImageEmbedding)>,
 }
 
 impl EmbeddingCache {
@@ -31,14 +35,10 @@ impl EmbeddingCache {
         self.used
     }
 
-    /// The embedding of `slice`, computed by `encode` if it is not there.
-    pub fn get(
-        &mut self,
-        slice: SliceIndex,
-        encode: impl FnOnce() -> Result<ImageEmbedding>,
-    ) -> Result<ImageEmbedding> {
+    /// The embedding of `view`, computed by `encode` if it is not there.
+    pub fn get(&mut self, view: View, encode: impl FnOnce() -> Result<ImageEmbedding>) -> Result<ImageEmbedding> {
         self.clock += 1;
-        if let Some((last_used, embedding)) = self.kept.get_mut(&slice) {
+        if let Some((last_used, embedding)) = self.kept.get_mut(&view) {
             *last_used = self.clock;
             return Ok(embedding.shallow_clone());
         }
@@ -46,7 +46,7 @@ impl EmbeddingCache {
         self.encoded += 1;
         self.make_room(embedding.bytes());
         self.used += embedding.bytes();
-        self.kept.insert(slice, (self.clock, embedding.shallow_clone()));
+        self.kept.insert(view, (self.clock, embedding.shallow_clone()));
         Ok(embedding)
     }
 
@@ -58,7 +58,7 @@ impl EmbeddingCache {
 
     fn make_room(&mut self, bytes: usize) {
         while self.used + bytes > self.limit {
-            let Some(oldest) = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(&slice, _)| slice) else {
+            let Some(oldest) = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(&view, _)| view) else {
                 return;
             };
             if let Some((_, dropped)) = self.kept.remove(&oldest) {
@@ -73,6 +73,10 @@ mod tests {
     use super::*;
     use tch::{Device, Kind, Tensor};
 
+    fn view(slice: usize) -> View {
+        (SliceIndex(slice), Region { first: [0, 0], size: [9, 9] })
+    }
+
     /// 48 bytes.
     fn embedding() -> ImageEmbedding {
         let four = || Tensor::zeros([4], (Kind::Float, Device::Cpu));
@@ -83,7 +87,7 @@ mod tests {
     fn each_slice_is_encoded_once_while_it_fits() {
         let mut cache = EmbeddingCache::new(100);
         for slice in [1, 2, 1, 2, 1] {
-            cache.get(SliceIndex(slice), || Ok(embedding())).unwrap();
+            cache.get(view(slice), || Ok(embedding())).unwrap();
         }
         assert_eq!((cache.encoded(), cache.bytes()), (2, 96));
     }
@@ -92,7 +96,7 @@ mod tests {
     fn the_least_recently_used_goes_first_and_the_bound_holds() {
         let mut cache = EmbeddingCache::new(100);
         for slice in [1, 2, 1, 3, 1, 2] {
-            cache.get(SliceIndex(slice), || Ok(embedding())).unwrap();
+            cache.get(view(slice), || Ok(embedding())).unwrap();
             assert!(cache.bytes() <= 100);
         }
         assert_eq!(cache.encoded(), 4); // 1, 2, 3 and 2 again
@@ -101,8 +105,8 @@ mod tests {
     #[test]
     fn an_embedding_larger_than_the_bound_is_still_served() {
         let mut cache = EmbeddingCache::new(10);
-        cache.get(SliceIndex(1), || Ok(embedding())).unwrap();
-        cache.get(SliceIndex(2), || Ok(embedding())).unwrap();
+        cache.get(view(1), || Ok(embedding())).unwrap();
+        cache.get(view(2), || Ok(embedding())).unwrap();
         assert_eq!(cache.bytes(), 48);
     }
 }

@@ -1,12 +1,13 @@
 //! One model, many users: a lock around computing, and tch's panics turned into errors.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Prior;
+use crate::memory::{FieldOfView, Prior};
 use crate::model::Sam2;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
@@ -14,21 +15,45 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct SharedModel {
     network: Arc<Mutex<Sam2>>,
-    prior: Prior,
+    trained: Trained,
+}
+
+/// What a network was trained for beyond SAM 2; published ones for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trained {
+    pub prior: Prior,
+    pub field_of_view: FieldOfView,
+}
+
+impl Trained {
+    /// As SAM 2.
+    pub const PUBLISHED: Self = Self { prior: Prior::None, field_of_view: FieldOfView::Slice };
+
+    /// What the metadata of a model file say.
+    pub fn of(metadata: &BTreeMap<String, String>) -> Result<Self> {
+        let mut trained = Self::PUBLISHED;
+        if let Some(name) = metadata.get("promem.prior") {
+            trained.prior = name.parse()?;
+        }
+        if let Some(name) = metadata.get("promem.field_of_view") {
+            trained.field_of_view = name.parse()?;
+        }
+        Ok(trained)
+    }
 }
 
 impl SharedModel {
     pub fn new(model: Sam2) -> Self {
-        Self { network: Arc::new(Mutex::new(model)), prior: Prior::None }
+        Self { network: Arc::new(Mutex::new(model)), trained: Trained::PUBLISHED }
     }
 
-    /// The model with the prior that it was trained with.
-    pub fn with_prior(self, prior: Prior) -> Self {
-        Self { prior, ..self }
+    /// The model with what it was trained for.
+    pub fn trained_for(self, trained: Trained) -> Self {
+        Self { trained, ..self }
     }
 
-    pub fn prior(&self) -> Prior {
-        self.prior
+    pub fn trained(&self) -> Trained {
+        self.trained
     }
 
     /// Runs `work` on the model, without gradients. A panic of the computing library (out of memory, a refused

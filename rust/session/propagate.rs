@@ -2,22 +2,21 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, Geometry, SliceIndex};
-use crate::memory::{Prior, SearchOptions};
-use crate::model::config::{PIXEL_MEAN, PIXEL_STD};
+use crate::memory::{FieldOfView, Prior, SearchOptions};
 use crate::model::ImageEmbedding;
-use crate::prompt::{ObjectId, Prompts};
+use crate::prompt::{ObjectId, Prompts, SlicePrompt};
 use crate::session::displacements::Displacements;
 use crate::session::run::{prompt, Hint, Prompted, Run, Step};
 use crate::session::trace::{Flow, Progress, SliceReport, SliceSink, SliceTrace};
-use crate::session::{Assembly, CroppedMask, EmbeddingCache, SharedModel};
+use crate::session::{tensors, Assembly, CroppedMask, EmbeddingCache, SharedModel};
 use crate::slices::intensity::IntensityRange;
+use crate::slices::region::{Plane, Region};
 use crate::slices::{self, resize::Frame};
 use crate::volume::{LabelMap, Volume};
-use ndarray::Array2;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Which way a run walks from its prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -63,8 +62,9 @@ pub struct Session {
     model: SharedModel,
     image: Volume<f32>,
     range: IntensityRange,
-    frame: Frame,
+    plane: Plane,
     side: i64,
+    mask_stride: i64,
     cache: EmbeddingCache,
     displacements: Displacements,
     prompts: Prompts,
@@ -79,16 +79,18 @@ impl Session {
         range: IntensityRange,
         cache_bytes: usize,
     ) -> Result<Self> {
-        let side = model.compute(|network| network.config().image_size)?;
+        let (side, mask_stride) =
+            model.compute(|network| (network.config().image_size, network.config().mask_stride()))?;
         let geometry = image.geometry();
-        let frame = slices::frame(geometry, axis, side as usize);
+        let plane = slices::plane(geometry, axis);
         let prompts = Prompts::new(geometry.dims, axis);
         Ok(Self {
             model,
             image,
             range,
-            frame,
+            plane,
             side,
+            mask_stride,
             cache: EmbeddingCache::new(cache_bytes),
             displacements: Displacements::default(),
             prompts,
@@ -134,12 +136,13 @@ impl Session {
             progress: Progress { done: 0, expected },
             sink,
         };
-        let started = self.start(&mut walk)?;
+        let started = self.start(&options.search, &mut walk)?;
         for upwards in [true, false] {
             let mut active: Vec<(Leg, Run)> = (legs.iter().filter(|leg| leg.upwards == upwards).copied())
                 .filter_map(|leg| {
-                    let start = started.iter().find(|(o, s, _)| (*o, *s) == (leg.object, leg.prompt_slice))?;
-                    Some((leg, Run::new(leg.prompt_slice, start.2.memory.clone(), start.2.logits.clone())))
+                    let start = started.iter().find(|s| (s.object, s.slice) == (leg.object, leg.prompt_slice))?;
+                    let Prompted { memory, logits, .. } = &start.prompted;
+                    Some((leg, Run::new(start.region, leg.prompt_slice, memory.clone(), logits.clone())))
                 })
                 .collect();
             let mut order: Vec<usize> = (first.0..=last.0).collect();
@@ -206,33 +209,63 @@ impl Session {
     }
 
     /// Turns every prompt into a mask and a memory.
-    fn start(&mut self, walk: &mut Walk) -> Result<Vec<Start>> {
+    fn start(&mut self, options: &SearchOptions, walk: &mut Walk) -> Result<Vec<Start>> {
         let prompts = self.prompts.objects().clone();
-        let mut memories = Vec::new();
+        let mut started = Vec::new();
         for (&object, slices) in &prompts {
             for (&slice, given) in slices {
-                let (image, _) = self.embedding(slice)?;
-                let frame = &self.frame;
-                let (prompted, logits) = self.model.compute(|network| {
-                    let prompted = prompt(network, &image, frame, given);
-                    let logits = match prompted.decoded.logits.size()[3] {
-                        n if n == network.config().image_size => prompted.decoded.logits.shallow_clone(),
-                        _ => network.full_resolution(&prompted.decoded.logits),
-                    };
-                    (prompted, logits)
-                })?;
-                let mask = match (&given.mask, given.points.is_empty() && given.bounds.is_none()) {
-                    (Some(mask), true) => CroppedMask::new(mask.view()),
-                    _ => self.slice_mask(&logits)?,
-                };
+                let region = self.region_of(slice, given, options)?;
+                let (prompted, mask) = self.prompted(slice, region, given)?;
                 if mask.is_none() {
                     log::warn!("object {object}, slice {slice}: the prompt selects nothing");
                 }
                 walk.report(object, slice, prompted.decoded.iou, mask)?;
-                memories.push((object, slice, prompted));
+                started.push(Start { object, slice, region, prompted });
             }
         }
-        Ok(memories)
+        Ok(started)
+    }
+
+    /// What of a prompted slice the network is shown.
+    fn region_of(&mut self, slice: SliceIndex, given: &SlicePrompt, options: &SearchOptions) -> Result<Region> {
+        let whole = self.plane.whole();
+        if self.field_of_view(options) == FieldOfView::Slice {
+            return Ok(whole);
+        }
+        let bounds = match given.bounds_on(self.plane.size) {
+            Some(bounds) => Some(bounds),
+            // Points tell no extent: what they select on the whole slice does.
+            None => self.prompted(slice, whole, given)?.1.map(|mask| mask.bounds()),
+        };
+        Ok(bounds.map_or(whole, |bounds| self.plane.around(&bounds)))
+    }
+
+    fn field_of_view(&self, options: &SearchOptions) -> FieldOfView {
+        options.field_of_view.unwrap_or(self.model.trained().field_of_view)
+    }
+
+    /// What a prompt makes of its slice: memory and mask.
+    fn prompted(
+        &mut self,
+        slice: SliceIndex,
+        region: Region,
+        given: &SlicePrompt,
+    ) -> Result<(Prompted, Option<CroppedMask>)> {
+        let (image, _) = self.embedding(slice, region)?;
+        let frame = self.frame(region);
+        let (prompted, logits) = self.model.compute(|network| {
+            let prompted = prompt(network, &image, &frame, given);
+            let logits = match prompted.decoded.logits.size()[3] {
+                n if n == network.config().image_size => prompted.decoded.logits.shallow_clone(),
+                _ => network.full_resolution(&prompted.decoded.logits),
+            };
+            (prompted, logits)
+        })?;
+        let mask = match (&given.mask, given.points.is_empty() && given.bounds.is_none()) {
+            (Some(mask), true) => CroppedMask::new(mask.view()),
+            _ => self.mask_on_slice(&logits, &frame)?,
+        };
+        Ok((prompted, mask))
     }
 
     /// One slice for all runs that reach it; ended runs leave `active`.
@@ -252,14 +285,15 @@ impl Session {
                 index += 1;
                 continue;
             }
-            let (image, encode_ms) = self.embedding(slice)?;
+            let region = run.region();
+            let (image, encode_ms) = self.embedding(slice, region)?;
             let begin = Instant::now();
             let displacement;
-            let hint = match options.prior.unwrap_or(self.model.prior()) {
+            let hint = match options.prior.unwrap_or(self.model.trained().prior) {
                 Prior::None => Hint::Nothing,
                 Prior::Mask => Hint::Mask,
                 Prior::Flow => {
-                    displacement = self.displacement(slice, leg.before(slice))?;
+                    displacement = self.displacement(slice, leg.before(slice), region)?;
                     Hint::Moved(&displacement)
                 }
             };
@@ -267,9 +301,15 @@ impl Session {
             let search_ms = begin.elapsed().as_secs_f64() * 1e3;
             let ended = step.best.is_none();
             let mask = match &step.best {
-                Some(best) => self.slice_mask(&best.full_resolution)?,
+                Some(best) => self.mask_on_slice(&best.full_resolution, &self.frame(region))?,
                 None => None,
             };
+            if let (Some(mask), FieldOfView::Object) = (&mask, self.field_of_view(options)) {
+                let next = self.plane.follow(region, &mask.bounds());
+                if next != region && leg.left_after(slice) > 0 {
+                    self.reframe(run, next)?;
+                }
+            }
             let score = step.best.as_ref().map_or(0.0, |best| best.iou);
             walk.record(leg, slice, step, [encode_ms, search_ms]);
             if ended {
@@ -283,62 +323,64 @@ impl Session {
         Ok(())
     }
 
+    /// Lets a run see another region, as if it had seen it from the start.
+    fn reframe(&mut self, run: &mut Run, region: Region) -> Result<()> {
+        let (from, to) = (self.frame(run.region()), self.frame(region));
+        let images = (run.remembered().into_iter())
+            .map(|slice| Ok((slice, self.embedding(slice, region)?.0)))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        self.model.compute(|network| run.reframe(network, &images, [&from, &to]))
+    }
+
+    fn frame(&self, region: Region) -> Frame {
+        Frame::new(region, self.plane.spacing, self.side as usize)
+    }
+
     /// A slice's embedding, and the milliseconds it took; 0 if it was there.
-    fn embedding(&mut self, slice: SliceIndex) -> Result<(ImageEmbedding, f64)> {
+    fn embedding(&mut self, slice: SliceIndex, region: Region) -> Result<(ImageEmbedding, f64)> {
         let mut elapsed = 0.0;
-        let (image, range, frame, model, side) = (&self.image, &self.range, &self.frame, &self.model, self.side);
+        let frame = self.frame(region);
+        let (image, range, model, side) = (&self.image, &self.range, &self.model, self.side);
         let axis = self.prompts.axis();
-        let embedding = self.cache.get(slice, || {
+        let embedding = self.cache.get((slice, region), || {
             let begin = Instant::now();
             let pixels = slices::extract(image.voxels(), axis, slice);
             let pixels = frame.to_network(pixels.mapv(|v| range.apply(v)).view());
-            let embedding = model.compute(|network| network.encode_image(&image_tensor(&pixels, side)));
+            let embedding = model.compute(|network| network.encode_image(&tensors::image(&pixels, side)));
             elapsed = begin.elapsed().as_secs_f64() * 1e3;
             embedding
         })?;
         Ok((embedding, elapsed))
     }
 
-    /// Where each pixel of a slice was on the one before: [1, 2, S / 4, S / 4].
-    fn displacement(&mut self, slice: SliceIndex, before: SliceIndex) -> Result<Tensor> {
-        let (image, range, frame, side) = (&self.image, &self.range, &self.frame, self.side as usize);
+    /// Where each pixel of a slice was on the one before: [1, 2, m, m].
+    fn displacement(&mut self, slice: SliceIndex, before: SliceIndex, region: Region) -> Result<Tensor> {
+        let frame = self.frame(region);
+        let (image, range) = (&self.image, &self.range);
         let axis = self.prompts.axis();
-        let parts = self.displacements.get(slice, before, |slice| {
+        let parts = self.displacements.get(slice, before, region, self.mask_stride as usize, |slice| {
             let pixels = slices::extract(image.voxels(), axis, slice).mapv(|v| range.apply(v));
             frame.to_square(pixels.view())
         });
         let values: Vec<f32> = parts.iter().flatten().copied().collect();
-        let quarter = (side / 4) as i64;
-        self.model.compute(|network| {
-            Tensor::from_slice(&values).reshape([1, 2, quarter, quarter]).to_device(network.device())
-        })
+        let m = self.side / self.mask_stride;
+        self.model.compute(|network| Tensor::from_slice(&values).reshape([1, 2, m, m]).to_device(network.device()))
     }
 
-    /// Logits [1, 1, S, S] -> mask on the slice's own pixels; `None` where it is empty.
-    fn slice_mask(&self, logits: &Tensor) -> Result<Option<CroppedMask>> {
-        let side = self.side as usize;
-        let logits = self.model.compute(|_| {
-            let flat = logits.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous().flatten(0, 3);
-            Vec::<f32>::try_from(&flat).map(|values| Array2::from_shape_vec((side, side), values))
-        })?;
-        let logits = logits
-            .map_err(|e| Error::new(crate::ErrorKind::Compute, "cannot read mask logits").with_source(e))?
-            .map_err(|e| Error::new(crate::ErrorKind::Compute, "mask logits have a wrong size").with_source(e))?;
-        let on_slice = self.frame.logits_to_slice(logits.view());
-        Ok(CroppedMask::new(on_slice.mapv(|logit| logit > 0.0).view()))
+    /// Logits [1, 1, S, S] of a frame -> mask on the slice's own pixels; `None` where it is empty.
+    fn mask_on_slice(&self, logits: &Tensor, frame: &Frame) -> Result<Option<CroppedMask>> {
+        let logits = self.model.compute(|_| tensors::array(logits))?;
+        let inside = frame.logits_to_region(logits.view()).mapv(|logit| logit > 0.0);
+        Ok(CroppedMask::placed(inside.view(), frame.region().first))
     }
 }
 
 /// What a prompt made of its slice.
-type Start = (ObjectId, SliceIndex, Prompted);
-
-/// Pixels of 0..1, [h, w] -> normalised image [1, 3, S, S], padded with zeros at the bottom and right.
-fn image_tensor(pixels: &Array2<f32>, side: i64) -> Tensor {
-    let (h, w) = (pixels.nrows() as i64, pixels.ncols() as i64);
-    let values: Vec<f32> = pixels.iter().copied().collect();
-    let grey = Tensor::from_slice(&values).reshape([1, 1, h, w]);
-    let per_channel = |values: &[f32; 3]| Tensor::from_slice(values).reshape([1, 3, 1, 1]);
-    ((grey - per_channel(&PIXEL_MEAN)) / per_channel(&PIXEL_STD)).constant_pad_nd([0, side - w, 0, side - h])
+struct Start {
+    object: ObjectId,
+    slice: SliceIndex,
+    region: Region,
+    prompted: Prompted,
 }
 
 /// The slices between one prompted slice and where its run must end.

@@ -2,12 +2,15 @@
 
 use crate::geometry::SliceIndex;
 use crate::memory::{search, Bank, Entry, SearchOptions};
+use crate::model::config::{GIVEN_MASK_BIAS, NO_OBJ_SCORE};
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Sam2};
+use crate::model::{average_pool, Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Sam2};
 use crate::prompt::{PointLabel, SlicePrompt};
+use crate::session::tensors;
 use crate::session::trace::CandidateTrace;
+use crate::slices::region::Region;
 use crate::slices::resize::Frame;
-use ndarray::Array2;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use tch::Tensor;
 
@@ -16,7 +19,7 @@ use tch::Tensor;
 pub struct Prompted {
     pub decoded: Decoded,
     pub memory: Rc<Memory>,
-    /// [1, 1, S / 4, S / 4]
+    /// [1, 1, m, m]
     pub logits: Rc<Tensor>,
 }
 
@@ -25,7 +28,7 @@ pub struct Prompted {
 /// A mask alone is taken as the output. Points and boxes are decoded; a mask beside them guides the decoder.
 pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &SlicePrompt) -> Prompted {
     let side = network.config().image_size;
-    let mask = prompt.mask.as_ref().map(|mask| mask_tensor(&frame.mask_to_network(mask.view()), side));
+    let mask = prompt.mask.as_ref().map(|mask| tensors::mask(&frame.mask_to_network(mask.view()), side));
     let points = network_points(frame, prompt);
     let decoded = match (&mask, points.as_slice()) {
         (Some(mask), []) => network.accept_mask(image, mask),
@@ -37,7 +40,7 @@ pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &Sl
     };
     let memory = Rc::new(network.remember(image, &decoded));
     let logits = match decoded.logits.size()[3] == side {
-        true => decoded.logits.avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None::<i64>),
+        true => average_pool(&decoded.logits, network.config().mask_stride()),
         false => decoded.logits.shallow_clone(),
     };
     Prompted { decoded, memory, logits: Rc::new(logits) }
@@ -63,25 +66,17 @@ fn network_points(frame: &Frame, prompt: &SlicePrompt) -> Vec<Point> {
     corners.chain(points).collect()
 }
 
-/// A mask of the valid part [h, w] -> [1, 1, S, S] of 0 and 1, padded at the bottom and right.
-fn mask_tensor(mask: &Array2<bool>, side: i64) -> Tensor {
-    let (h, w) = mask.dim();
-    let values: Vec<f32> = mask.iter().map(|&inside| f32::from(inside)).collect();
-    let (h, w) = (h as i64, w as i64);
-    Tensor::from_slice(&values).reshape([1, 1, h, w]).constant_pad_nd([0, side - w, 0, side - h])
-}
-
 /// What the decoder is told of the slice before.
 #[derive(Debug, Clone, Copy)]
 pub enum Hint<'a> {
     Nothing,
     Mask,
-    /// The mask moved by a displacement, [1, 2, S / 4, S / 4].
+    /// The mask moved by a displacement, [1, 2, m, m].
     Moved(&'a Tensor),
 }
 
 impl Hint<'_> {
-    /// The dense prompt: logits [1, 1, S / 4, S / 4].
+    /// The dense prompt: logits [1, 1, m, m].
     fn prompt(self, before: &Tensor) -> Option<Tensor> {
         match self {
             Hint::Nothing => None,
@@ -95,6 +90,8 @@ impl Hint<'_> {
 #[derive(Debug)]
 pub struct Run {
     banks: Vec<Bank>,
+    /// What of their slices the banks' entries are made of.
+    region: Region,
 }
 
 /// One slice of a run.
@@ -110,7 +107,7 @@ pub struct Step {
 /// A slice's mask and its score.
 #[derive(Debug)]
 pub struct Best {
-    /// [1, 1, S / 4, S / 4]
+    /// [1, 1, m, m]
     pub logits: Tensor,
     /// The same at [1, 1, S, S].
     pub full_resolution: Tensor,
@@ -118,9 +115,46 @@ pub struct Best {
 }
 
 impl Run {
-    /// `logits` [1, 1, S / 4, S / 4] of the prompt slice's mask, for a prior.
-    pub fn new(slice: SliceIndex, memory: Rc<Memory>, logits: Rc<Tensor>) -> Self {
-        Self { banks: vec![Bank::new(Entry { slice, memory, logits })] }
+    /// `logits` [1, 1, m, m] of the prompt slice's mask, for a prior.
+    pub fn new(region: Region, slice: SliceIndex, memory: Rc<Memory>, logits: Rc<Tensor>) -> Self {
+        Self { banks: vec![Bank::new(Entry { slice, memory, logits })], region }
+    }
+
+    pub fn region(&self) -> Region {
+        self.region
+    }
+
+    /// Slices that are remembered.
+    pub fn remembered(&self) -> BTreeSet<SliceIndex> {
+        self.banks.iter().flat_map(Bank::slices).collect()
+    }
+
+    /// Makes the memories anew from the masks that are known, as another frame shows them. `images`: embeddings of the remembered slices in
+    /// that frame. Object pointers stay.
+    pub fn reframe(
+        &mut self,
+        network: &Sam2,
+        images: &BTreeMap<SliceIndex, ImageEmbedding>,
+        [from, to]: [&Frame; 2],
+    ) {
+        let mut made: HashMap<*const Memory, Entry> = HashMap::new(); // banks share entries
+        let mut anew = |entry: &Entry| {
+            let make = || {
+                let before = tensors::array(&entry.logits);
+                let logits = from.logits_in(to, before.view(), GIVEN_MASK_BIAS as f32);
+                let logits = tensors::plane(&logits).to_device(network.device());
+                let present = entry.logits.max().double_value(&[]) > NO_OBJ_SCORE / 2.0;
+                let pointer = entry.memory.pointer.shallow_clone();
+                let object_logit = if present { 1.0 } else { -1.0 };
+                let decoded = Decoded { logits, iou: 0.0, object_logit, pointer };
+                let memory = Rc::new(network.remember(&images[&entry.slice], &decoded));
+                let logits = Rc::new(average_pool(&decoded.logits, network.config().mask_stride()));
+                Entry { slice: entry.slice, memory, logits }
+            };
+            made.entry(Rc::as_ptr(&entry.memory)).or_insert_with(make).clone()
+        };
+        self.banks = self.banks.iter().map(|bank| bank.map(&mut anew)).collect();
+        self.region = to.region();
     }
 
     /// Tries all candidates on `slice`, keeps the best `beams` as the banks of the next.

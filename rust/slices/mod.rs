@@ -5,11 +5,13 @@
 //! tensors.
 
 pub mod intensity;
+pub mod region;
 pub mod registration;
 pub mod resize;
 
 use crate::geometry::{Axis, Geometry, SliceIndex};
 use ndarray::{Array2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
+use region::Plane;
 use resize::Frame;
 
 /// The array axis of voxels [k, j, i] that belongs to an index axis.
@@ -33,12 +35,20 @@ pub fn plane_mut<'a, T>(voxels: &'a mut ArrayViewMut3<T>, axis: Axis, slice: Sli
     voxels.index_axis_mut(array_axis(axis), slice.0)
 }
 
-/// How a volume's slices across `axis` fit the network's square of `size` pixels.
-pub fn frame(geometry: &Geometry, axis: Axis, size: usize) -> Frame {
+/// The pixels of a volume's slices across `axis`.
+pub fn plane(geometry: &Geometry, axis: Axis) -> Plane {
     let (columns, rows) = axis.in_plane();
     let spacing = geometry.spacing().0;
-    let pixels = [geometry.dims.along(rows), geometry.dims.along(columns)];
-    Frame::new(pixels, [spacing[rows.index()], spacing[columns.index()]], size)
+    Plane {
+        size: [geometry.dims.along(rows), geometry.dims.along(columns)],
+        spacing: [spacing[rows.index()], spacing[columns.index()]],
+    }
+}
+
+/// How a volume's whole slices across `axis` fit the network's square of `size` pixels.
+pub fn frame(geometry: &Geometry, axis: Axis, size: usize) -> Frame {
+    let plane = plane(geometry, axis);
+    Frame::new(plane.whole(), plane.spacing, size)
 }
 
 #[cfg(test)]

@@ -37,9 +37,15 @@ pub fn displacement(fixed: ArrayView2<f32>, moving: ArrayView2<f32>) -> [Array2<
     field
 }
 
-/// The displacement between two frames that were halved once, in pixels of a quarter of the frame's side, at that resolution.
-pub fn quarter_displacement(fixed: &Array2<f32>, moving: &Array2<f32>) -> [Array2<f32>; 2] {
-    displacement(fixed.view(), moving.view()).map(|part| halve(&part) * 0.5)
+/// The displacement between two frames that were halved once, for masks of `stride` (2, 4, ...) frame pixels per cell, in cells.
+pub fn mask_displacement(fixed: &Array2<f32>, moving: &Array2<f32>, stride: usize) -> [Array2<f32>; 2] {
+    let mut field = displacement(fixed.view(), moving.view());
+    let mut reached = 2;
+    while reached < stride {
+        field = field.map(|part| halve(&part) * 0.5);
+        reached *= 2;
+    }
+    field
 }
 
 fn step(fixed: &Array2<f32>, moving: &Array2<f32>, field: &mut [Array2<f32>; 2]) {

@@ -5,51 +5,67 @@
 //! size, the padding is cut, and what is left is resampled to the slice. Pixel centres lie at half-integers of their own
 //! grid, as in PyTorch's `interpolate(align_corners=False, antialias=True)`.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
+use crate::slices::region::Region;
+use ndarray::{s, Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
 
 /// A mask pixel counts as inside from here on (SAM 2's `add_new_mask`).
 const INSIDE: f32 = 0.5;
 
-/// How a slice of a given size and spacing fits the square.
+/// How a region of slices fits the square.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
-    /// Rows and columns of the slice.
-    slice: [usize; 2],
-    /// Rows and columns of the square that the slice covers.
+    /// What is shown of a slice.
+    region: Region,
+    /// Rows and columns of the square that the region covers.
     valid: [usize; 2],
     /// Side of the square.
     size: usize,
 }
 
 impl Frame {
-    /// `slice`: rows and columns; `spacing`: millimetres between rows and between columns.
-    pub fn new(slice: [usize; 2], spacing: [f64; 2], size: usize) -> Self {
-        let extent = [slice[0] as f64 * spacing[0], slice[1] as f64 * spacing[1]];
+    /// `spacing`: millimetres between rows and between columns.
+    pub fn new(region: Region, spacing: [f64; 2], size: usize) -> Self {
+        let extent = [region.size[0] as f64 * spacing[0], region.size[1] as f64 * spacing[1]];
         let longer = extent[0].max(extent[1]);
         let valid = extent.map(|side| ((side / longer * size as f64).round() as usize).clamp(1, size));
-        Self { slice, valid, size }
+        Self { region, valid, size }
     }
 
-    /// Rows and columns that hold the slice; the rest is padding.
+    /// What is shown of a slice.
+    pub fn region(&self) -> Region {
+        self.region
+    }
+
+    /// Rows and columns that hold the region; the rest is padding.
     pub fn valid(&self) -> [usize; 2] {
         self.valid
     }
 
     /// A slice [rows, columns] -> the valid part of the square.
     pub fn to_network(&self, slice: ArrayView2<f32>) -> Array2<f32> {
-        resize(slice, self.valid)
+        resize(self.shown(slice), self.valid)
+    }
+
+    fn shown<'a, T>(&self, slice: ArrayView2<'a, T>) -> ArrayView2<'a, T> {
+        let Region { first: [row, column], .. } = self.region;
+        slice.slice_move(s![row..self.region.end(0), column..self.region.end(1)])
     }
 
     /// A slice [rows, columns] -> the whole square, padded with zeros.
     pub fn to_square(&self, slice: ArrayView2<f32>) -> Array2<f32> {
-        let mut square = Array2::zeros((self.size, self.size));
-        square.slice_mut(ndarray::s![..self.valid[0], ..self.valid[1]]).assign(&self.to_network(slice));
+        self.padded(&self.to_network(slice), 0.0)
+    }
+
+    /// The valid part -> the whole square.
+    fn padded(&self, valid: &Array2<f32>, padding: f32) -> Array2<f32> {
+        let mut square = Array2::from_elem((self.size, self.size), padding);
+        square.slice_mut(s![..self.valid[0], ..self.valid[1]]).assign(valid);
         square
     }
 
-    /// A mask [rows, columns] -> the valid part of the square. A mask that holds a pixel never becomes empty.
+    /// A mask [rows, columns] -> the valid part of the square. A mask that holds a pixel of the region never becomes empty.
     pub fn mask_to_network(&self, mask: ArrayView2<bool>) -> Array2<bool> {
-        let soft = self.to_network(mask.mapv(f32::from).view());
+        let soft = resize(self.shown(mask).mapv(f32::from).view(), self.valid);
         let inside = soft.mapv(|share| share >= INSIDE);
         let highest = soft.iter().copied().fold(0.0, f32::max);
         if highest > 0.0 && highest < INSIDE {
@@ -58,15 +74,27 @@ impl Frame {
         inside
     }
 
-    /// Logits of the square, of any side, -> logits of the slice [rows, columns].
-    pub fn logits_to_slice(&self, logits: ArrayView2<f32>) -> Array2<f32> {
+    /// Logits of the square, of any side, -> logits of the region's own pixels.
+    pub fn logits_to_region(&self, logits: ArrayView2<f32>) -> Array2<f32> {
         let square = resize(logits, [self.size, self.size]);
-        resize(square.slice(ndarray::s![..self.valid[0], ..self.valid[1]]), self.slice)
+        resize(square.slice(s![..self.valid[0], ..self.valid[1]]), self.region.size)
+    }
+
+    /// Logits of this frame's square, of any side, as they look in another frame's square; `outside` where this frame shows nothing.
+    pub fn logits_in(&self, other: &Frame, logits: ArrayView2<f32>, outside: f32) -> Array2<f32> {
+        let own = self.logits_to_region(logits);
+        let joined = self.region.joined(&other.region);
+        let mut slice = Array2::from_elem((joined.end(0), joined.end(1)), outside);
+        let [row, column] = self.region.first;
+        slice.slice_mut(s![row..self.region.end(0), column..self.region.end(1)]).assign(&own);
+        other.padded(&other.to_network(slice.view()), outside)
     }
 
     /// A point of the slice -> (x, y) in the square; whole numbers are pixel centres on both sides.
     pub fn point_to_network(&self, row: f64, column: f64) -> (f64, f64) {
-        let there = |at: f64, axis: usize| (at + 0.5) * self.valid[axis] as f64 / self.slice[axis] as f64 - 0.5;
+        let there = |at: f64, axis: usize| {
+            (at - self.region.first[axis] as f64 + 0.5) * self.valid[axis] as f64 / self.region.size[axis] as f64 - 0.5
+        };
         (there(column, 1), there(row, 0))
     }
 }
@@ -166,22 +194,50 @@ mod tests {
         }
     }
 
+    fn whole(size: [usize; 2], spacing: [f64; 2], side: usize) -> Frame {
+        Frame::new(Region { first: [0, 0], size }, spacing, side)
+    }
+
+    #[test]
+    fn a_mask_seen_in_one_region_is_the_same_in_another() {
+        let mask = Array2::from_shape_fn((120, 150), |(r, c)| (r as f64 - 60.0).hypot(c as f64 - 70.0) < 22.0);
+        let near = Frame::new(Region { first: [25, 30], size: [80, 80] }, [1.0, 1.0], 128);
+        let far = Frame::new(Region { first: [0, 10], size: [120, 120] }, [1.0, 1.0], 128);
+        for (from, to) in [(&near, &far), (&far, &near)] {
+            let logits = |inside: bool| if inside { 10f32 } else { -10.0 };
+            let there = from.logits_in(to, from.mask_to_network(mask.view()).mapv(logits).view(), -10.0);
+            let expected = to.mask_to_network(mask.view());
+            let found = dice(&there.mapv(|logit| logit > 0.0), &expected);
+            assert!(found > 0.97, "{found}");
+        }
+    }
+
+    #[test]
+    fn points_and_masks_of_a_region_meet() {
+        let frame = Frame::new(Region { first: [40, 60], size: [32, 32] }, [1.0, 1.0], 128);
+        let mut mask = Array2::from_elem((100, 100), false);
+        mask[(50, 70)] = true;
+        let there = frame.mask_to_network(mask.view());
+        let (x, y) = frame.point_to_network(50.0, 70.0);
+        assert!(there[(y.round() as usize, x.round() as usize)]);
+    }
+
     #[test]
     fn anisotropic_pixels_become_isotropic() {
         // 100 rows of 3 mm and 200 columns of 1 mm: 300 mm high, 200 mm wide.
-        assert_eq!(Frame::new([100, 200], [3.0, 1.0], 512).valid(), [512, 341]);
-        assert_eq!(Frame::new([512, 512], [0.8, 0.8], 512).valid(), [512, 512]);
-        assert_eq!(Frame::new([1, 1000], [0.1, 1.0], 64).valid(), [1, 64]);
+        assert_eq!(whole([100, 200], [3.0, 1.0], 512).valid(), [512, 341]);
+        assert_eq!(whole([512, 512], [0.8, 0.8], 512).valid(), [512, 512]);
+        assert_eq!(whole([1, 1000], [0.1, 1.0], 64).valid(), [1, 64]);
     }
 
     #[test]
     fn a_thin_mask_never_becomes_empty() {
         let mut mask = Array2::from_elem((900, 900), false);
         mask[(450, 450)] = true;
-        let there = Frame::new([900, 900], [1.0, 1.0], 64).mask_to_network(mask.view());
+        let there = whole([900, 900], [1.0, 1.0], 64).mask_to_network(mask.view());
         assert!(there.iter().any(|&inside| inside));
         mask[(450, 450)] = false;
-        assert!(!Frame::new([900, 900], [1.0, 1.0], 64).mask_to_network(mask.view()).iter().any(|&inside| inside));
+        assert!(!whole([900, 900], [1.0, 1.0], 64).mask_to_network(mask.view()).iter().any(|&inside| inside));
     }
 
     fn dice(a: &Array2<bool>, b: &Array2<bool>) -> f64 {
@@ -195,7 +251,7 @@ mod tests {
         fn a_disc_comes_back_from_the_square(
             rows in 40usize..150, columns in 40usize..150, row_mm in 0.5f64..2.0, column_mm in 0.5f64..2.0
         ) {
-            let frame = Frame::new([rows, columns], [row_mm, column_mm], 128);
+            let frame = whole([rows, columns], [row_mm, column_mm], 128);
             let radius = rows.min(columns) as f64 * 0.3;
             let mask = Array2::from_shape_fn((rows, columns), |(r, c)| {
                 (r as f64 - rows as f64 * 0.45).hypot(c as f64 - columns as f64 * 0.55) < radius
@@ -204,7 +260,7 @@ mod tests {
             let mut square = Array2::from_elem((128, 128), -10f32);
             let [h, w] = frame.valid();
             square.slice_mut(ndarray::s![..h, ..w]).assign(&there.mapv(|inside| if inside { 10. } else { -10. }));
-            let back = frame.logits_to_slice(square.view()).mapv(|logit| logit > 0.0);
+            let back = frame.logits_to_region(square.view()).mapv(|logit| logit > 0.0);
             prop_assert!(dice(&mask, &back) > 0.93, "{}", dice(&mask, &back));
         }
 
@@ -212,7 +268,7 @@ mod tests {
         fn points_keep_their_relative_place(
             rows in 1usize..600, columns in 1usize..600, r in 0.0f64..1.0, c in 0.0f64..1.0
         ) {
-            let frame = Frame::new([rows, columns], [1.3, 0.7], 256);
+            let frame = whole([rows, columns], [1.3, 0.7], 256);
             let [h, w] = frame.valid();
             let (x, y) = frame.point_to_network(r * rows as f64 - 0.5, c * columns as f64 - 0.5);
             prop_assert!(((x + 0.5) / w as f64 - c).abs() < 1e-9 && ((y + 0.5) / h as f64 - r).abs() < 1e-9);

@@ -13,8 +13,8 @@ pub struct ClipOptions {
     pub side: usize,
     /// Keep one coherent piece where the object is discontinuous.
     pub stochastic_propagation: bool,
-    /// Prepare the displacements that the flow prior warps by.
-    pub flow: bool,
+    /// Prepare the displacements that the flow prior warps by, for masks of so many pixels per cell.
+    pub flow: Option<usize>,
 }
 
 /// Slices [T, S, S] of grey 0..1 and masks [T, S, S].
@@ -22,23 +22,23 @@ pub struct ClipOptions {
 pub struct Clip {
     pub images: Array3<f32>,
     pub masks: Array3<bool>,
-    /// Where each pixel was on the slice before, in pixels of a quarter of the side: [T, 2, S / 4, S / 4]; the first is zero.
+    /// Where each cell of a mask of side m was on the slice before, in cells: [T, 2, m, m]; the first is zero.
     pub flow: Option<Array4<f32>>,
 }
 
 impl Clip {
-    pub fn new(images: Array3<f32>, masks: Array3<bool>, flow: bool) -> Self {
-        let flow = flow.then(|| displacements(&images));
+    pub fn new(images: Array3<f32>, masks: Array3<bool>, flow: Option<usize>) -> Self {
+        let flow = flow.map(|stride| displacements(&images, stride));
         Self { images, masks, flow }
     }
 }
 
-fn displacements(images: &Array3<f32>) -> Array4<f32> {
+fn displacements(images: &Array3<f32>, stride: usize) -> Array4<f32> {
     let (count, side, _) = images.dim();
     let halves: Vec<_> = images.outer_iter().map(|image| registration::halve(&image.to_owned())).collect();
-    let mut all = Array4::zeros((count, 2, side / 4, side / 4));
+    let mut all = Array4::zeros((count, 2, side / stride, side / stride));
     for t in 1..count {
-        let parts = registration::quarter_displacement(&halves[t], &halves[t - 1]);
+        let parts = registration::mask_displacement(&halves[t], &halves[t - 1], stride);
         for (part, mut out) in parts.iter().zip(all.index_axis_mut(Axis(0), t).outer_iter_mut()) {
             out.assign(part);
         }

@@ -62,6 +62,10 @@ enum Start {
 impl Start {
     fn of(key: &str, size: &[i64]) -> Self {
         let is_norm = |key: &str| key.contains("norm") || key.contains("output_upscaling.1.") || is_sequence_norm(key);
+        // Residual blocks begin as nothing, and the object score begins without the mask.
+        if key.ends_with(".conv2.weight") || key.ends_with("refinement.object.weight") {
+            return Self::Constant(0.0);
+        }
         if key.ends_with("gamma") {
             return Self::Constant(LAYER_SCALE);
         }

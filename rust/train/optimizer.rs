@@ -45,6 +45,9 @@ pub fn group(key: &str, dimensions: usize, blocks: i64, config: &OptimizerConfig
     let plain = dimensions <= 1 || key.ends_with(".bias") || key.contains("norm");
     let decay = if plain { 0.0 } else { config.weight_decay };
     let mut rate = 1.0;
+    if key.ends_with("positional_encoding_gaussian_matrix") {
+        return Group { rate: 0.0, decay: 0.0 }; // a buffer of SAM 2: drawn once, never learned
+    }
     if key.starts_with("image_encoder.") {
         rate = config.encoder_rate / config.rate;
     }

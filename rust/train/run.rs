@@ -59,13 +59,15 @@ pub fn source(config: &TrainConfig) -> Result<Arc<dyn ClipSource>> {
     Ok(Arc::new(Scans::new(config.seed, opened)))
 }
 
-fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
+/// The clips of a stage.
+pub fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
+    let mask_stride = config.network_at(stage).map_or(0, |network| network.mask_stride() as usize);
     let stage = &config.stages[stage];
     ClipOptions {
         length: stage.length,
         side: stage.image_size as usize,
         stochastic_propagation: config.data.stochastic_propagation,
-        flow: config.prior.flow > 0.0,
+        flow: (config.prior.flow > 0.0).then_some(mask_stride),
     }
 }
 
@@ -73,6 +75,10 @@ fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
 pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&Line)) -> Result<Ended> {
     std::fs::create_dir_all(&options.output)
         .map_err(|e| Error::io(format!("cannot make the folder `{}`", options.output.display()), e))?;
+    if config.replicas > 1 && !options.device.is_cuda() {
+        // Threads that wait for work of this one would take the replicas' cores.
+        tch::set_num_threads(1);
+    }
     let source = source(config)?;
     let restored = checkpoint::restore(&options.output)?;
     let (mut step, mut seconds) = (0, 0.0);
@@ -171,6 +177,7 @@ fn first_weights(config: &TrainConfig) -> Result<Named> {
 fn about(config: &TrainConfig, step: u64, seconds: f64) -> BTreeMap<String, String> {
     let data = if config.data.scans.is_empty() { "generated anatomy".into() } else { config.data.scans.join(", ") };
     let prior = if config.prior.flow > 0.0 { "flow" } else { "none" };
+    let field_of_view = if config.data.scans.is_empty() { "object" } else { "slice" };
     BTreeMap::from([
         (
             "promem.made_by".into(),
@@ -178,6 +185,7 @@ fn about(config: &TrainConfig, step: u64, seconds: f64) -> BTreeMap<String, Stri
         ),
         ("promem.data".into(), data),
         ("promem.prior".into(), prior.into()),
+        ("promem.field_of_view".into(), field_of_view.into()),
         ("promem.training".into(), config.text()),
     ])
 }

@@ -4,10 +4,10 @@
 
 use crate::geometry::SliceIndex;
 use crate::memory::search::{self, Pointers, Prior, PromptMemory};
-use crate::model::config::{MASK_STRIDE, PIXEL_MEAN, PIXEL_STD};
+use crate::model::config::{PIXEL_MEAN, PIXEL_STD};
 use crate::model::mask_decoder::DecoderOutput;
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{Attended, ImageEmbedding, Memory, Sam2};
+use crate::model::{average_pool, Attended, ImageEmbedding, Memory, Sam2};
 use crate::train::clip::Clip;
 use crate::train::config::{MemoryAugmentation, TrainConfig};
 use crate::train::loss::Prediction;
@@ -23,7 +23,7 @@ pub struct Batch {
     images: Tensor,
     /// 0 and 1, [B, T, S, S].
     masks: Tensor,
-    /// [B, T, 2, S / 4, S / 4]
+    /// [B, T, 2, m, m]
     flow: Option<Tensor>,
     clips: Vec<Clip>,
 }
@@ -67,10 +67,7 @@ impl Batch {
 
     /// Masks of slice `t` at 1 / `stride` of the resolution, as shares: [B, 1, S / stride, S / stride].
     pub fn truth(&self, t: i64, stride: i64) -> Tensor {
-        match stride {
-            1 => self.mask(t),
-            n => self.mask(t).avg_pool2d([n, n], [n, n], [0, 0], false, true, None::<i64>),
-        }
+        average_pool(&self.mask(t), stride)
     }
 }
 
@@ -173,7 +170,7 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
     let images = embed(network, batch);
     let slices: Vec<SliceIndex> = (0..length as usize).map(SliceIndex).collect();
     let mut predicted = Vec::new();
-    let quarter = |x: &Tensor| x.avg_pool2d([MASK_STRIDE; 2], [MASK_STRIDE; 2], [0, 0], false, true, None::<i64>);
+    let stride = network.config().mask_stride();
 
     let (start, first) = match plan.prompt {
         PromptKind::Mask => {
@@ -184,7 +181,7 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
             let present = Tensor::ones([b, 1], (Kind::Float, device));
             let pointer = network.pointers(&output.tokens.select(1, 0), &present);
             let features = network.memory_features(&images[0], &given(&mask), &present);
-            (Memory { features, pointer }, given(&quarter(&mask)))
+            (Memory { features, pointer }, given(&average_pool(&mask, stride)))
         }
         PromptKind::Box | PromptKind::Point => {
             let (steps, memory, logits) = interact(network, batch, &images[0], plan, rng);
@@ -249,7 +246,7 @@ fn embed(network: &Sam2, batch: &Batch) -> Vec<ImageEmbedding> {
         .collect()
 }
 
-/// The memory of a propagated slice, and the logits [B, 1, S / 4, S / 4] it was made of. Where `told` is 1 the truth stands for both.
+/// The memory of a propagated slice, and the logits [B, 1, m, m] it was made of. Where `told` is 1 the truth stands for both.
 fn remember(
     network: &Sam2,
     image: &ImageEmbedding,
@@ -268,8 +265,8 @@ fn remember(
         let there = truth.flatten(1, 3).amax([1i64].as_slice(), true);
         present = &told * there + (1.0 - &told) * present;
         full = at(&told) * given(&truth) + (1.0 - at(&told)) * full;
-        let quarter = truth.avg_pool2d([MASK_STRIDE; 2], [MASK_STRIDE; 2], [0, 0], false, true, None::<i64>);
-        logits = at(&told) * given(&quarter) + (1.0 - at(&told)) * logits;
+        let coarse = average_pool(&truth, network.config().mask_stride());
+        logits = at(&told) * given(&coarse) + (1.0 - at(&told)) * logits;
     }
     let pointer = network.pointers(&token, &present);
     let features = network.memory_features(image, &full, &present);

@@ -6,8 +6,8 @@ use promem::output::{self, Overwrite};
 use promem::session::{self, DeviceChoice};
 use promem::train::config::TrainConfig;
 use promem::train::log::{read_log, Line};
-use promem::train::run::{source, train, RunOptions};
-use promem::train::{clip, plot};
+use promem::train::run::{clip_options, source, train, RunOptions};
+use promem::train::plot;
 use promem::{Error, ErrorKind, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 fn main() -> ExitCode {
     let matches = command().get_matches();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).format_target(false).init();
+    session::keep_freed_memory();
     let outcome = match matches.subcommand() {
         Some(("run", m)) => run(m),
         Some(("plot", m)) => plots(m),
@@ -174,13 +175,7 @@ fn clips(m: &ArgMatches) -> Result<()> {
     let overwrite = if m.get_flag("force") { Overwrite::Replace } else { Overwrite::Refuse };
     output::check(&path, overwrite)?;
     let source = source(&config)?;
-    let stage = &config.stages[config.stages.len() - 1];
-    let options = clip::ClipOptions {
-        length: stage.length,
-        side: stage.image_size as usize,
-        stochastic_propagation: config.data.stochastic_propagation,
-        flow: false,
-    };
+    let options = clip_options(&config, config.stages.len() - 1);
     let number = |name: &str| m.get_one::<u64>(name).copied().unwrap_or(0);
     let first = number("first");
     let made = (first..first + number("count")).map(|n| source.clip(n, &options)).collect::<Result<Vec<_>>>()?;

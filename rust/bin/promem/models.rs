@@ -1,8 +1,7 @@
 //! Model files, loaded for computing.
 
-use promem::memory::Prior;
 use promem::model::{checkpoint, Sam2};
-use promem::session::{self, DeviceChoice, PrecisionChoice, SharedModel};
+use promem::session::{self, DeviceChoice, PrecisionChoice, SharedModel, Trained};
 use promem::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -49,7 +48,7 @@ pub fn load(
     };
     log::info!("{} at {} px on {device:?} in {precision:?}", config.name, config.image_size);
     // What our own files say of their training; others were trained as published.
-    let prior = file.metadata.get("promem.prior").map_or(Ok(Prior::None), |name| name.parse())?;
+    let trained = Trained::of(&file.metadata).map_err(|e| e.context(format!("model `{}`", path.display())))?;
     let network = session::guarded(|| Sam2::load(&config, file.state, device, precision))?
         .map_err(|e| e.context(format!("model `{}`", path.display())))?;
     let loaded = Loaded {
@@ -57,5 +56,5 @@ pub fn load(
         image_size: config.image_size,
         computing: format!("{device:?}, {precision:?}"),
     };
-    Ok((SharedModel::new(network).with_prior(prior), loaded))
+    Ok((SharedModel::new(network).trained_for(trained), loaded))
 }

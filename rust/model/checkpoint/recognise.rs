@@ -3,7 +3,7 @@
 //! In: names and shapes. Out: a [`Config`]. Knows nothing of files or values.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::config::{Config, Size, Version, SIZE_MULTIPLE};
+use crate::model::config::{Config, HieraConfig, Size, TrunkConfig, Version, SIZE_MULTIPLE};
 use crate::model::weights::is_printable;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,10 +37,7 @@ pub(super) fn check(config: &Config, shapes: &BTreeMap<String, Vec<i64>>) -> Res
     if !is_printable(&config.name) {
         return Err(unknown("configuration: its name is too long or holds control characters".into()));
     }
-    let trunk = &config.trunk;
     let numbers = [
-        ("embed_dim", trunk.embed_dim),
-        ("num_heads", trunk.num_heads),
         ("hidden_dim", config.hidden_dim),
         ("mem_dim", config.mem_dim),
         ("memory_attention_layers", config.memory_attention_layers),
@@ -49,13 +46,21 @@ pub(super) fn check(config: &Config, shapes: &BTreeMap<String, Vec<i64>>) -> Res
         ("iou_head_hidden_dim", config.iou_head_hidden_dim),
         ("image_size", config.image_size),
     ];
-    let lists = [
-        ("stages", &trunk.stages[..]),
-        ("window_spec", &trunk.window_spec[..]),
-        ("window_pos_embed_bkg_spatial_size", &trunk.window_pos_embed_bkg_spatial_size[..]),
-    ];
+    let lists = match &config.trunk {
+        TrunkConfig::Hiera(trunk) => vec![
+            ("embed_dim", vec![trunk.embed_dim]),
+            ("num_heads", vec![trunk.num_heads]),
+            ("stages", trunk.stages.to_vec()),
+            ("window_spec", trunk.window_spec.to_vec()),
+            ("window_pos_embed_bkg_spatial_size", trunk.window_pos_embed_bkg_spatial_size.to_vec()),
+        ],
+        TrunkConfig::Convolutional(trunk) => {
+            vec![("channels", trunk.channels.to_vec()), ("residual_blocks", trunk.residual_blocks.to_vec())]
+        }
+    };
+    let refinement = config.refinement.iter().flatten().map(|&value| ("refinement", value));
     let listed = lists.iter().flat_map(|(name, list)| list.iter().map(move |&value| (*name, value)));
-    for (name, value) in numbers.into_iter().chain(listed) {
+    for (name, value) in numbers.into_iter().chain(listed).chain(refinement) {
         if !(1..=LARGEST_NUMBER).contains(&value) {
             return Err(unknown(format!("configuration: {name} is {value}, expected 1 to {LARGEST_NUMBER}")));
         }
@@ -66,21 +71,17 @@ pub(super) fn check(config: &Config, shapes: &BTreeMap<String, Vec<i64>>) -> Res
             config.image_size
         )));
     }
-    for (name, whole, part_name, part) in [
-        ("hidden_dim", config.hidden_dim, "mem_dim", config.mem_dim),
-        ("embed_dim", trunk.embed_dim, "num_heads", trunk.num_heads),
-    ] {
-        if whole % part != 0 {
-            return Err(unknown(format!("configuration: {name} is {whole}, not a multiple of {part_name}, {part}")));
+    multiple(("hidden_dim", config.hidden_dim), ("mem_dim", config.mem_dim))?;
+    if let TrunkConfig::Hiera(trunk) = &config.trunk {
+        multiple(("embed_dim", trunk.embed_dim), ("num_heads", trunk.num_heads))?;
+        let blocks: i64 = trunk.stages.iter().sum();
+        if let Some(block) = trunk.global_att_blocks.iter().find(|block| !(0..blocks).contains(*block)) {
+            return Err(unknown(format!("configuration: global_att_blocks names block {block} of {blocks}")));
         }
-    }
-    let blocks: i64 = trunk.stages.iter().sum();
-    if let Some(block) = trunk.global_att_blocks.iter().find(|block| !(0..blocks).contains(*block)) {
-        return Err(unknown(format!("configuration: global_att_blocks names block {block} of {blocks}")));
-    }
-    let (found, expected) = (Trunk::of(shapes)?, Trunk::configured(config));
-    if found != expected {
-        return Err(unknown(format!("configuration `{}` has {expected}, the weights have {found}", config.name)));
+        let (found, expected) = (Trunk::of(shapes)?, Trunk::configured(trunk));
+        if found != expected {
+            return Err(unknown(format!("configuration `{}` has {expected}, the weights have {found}", config.name)));
+        }
     }
     let found = version(shapes)?;
     if found != config.version {
@@ -92,6 +93,13 @@ pub(super) fn check(config: &Config, shapes: &BTreeMap<String, Vec<i64>>) -> Res
         )));
     }
     Ok(())
+}
+
+fn multiple((name, whole): (&str, i64), (part_name, part): (&str, i64)) -> Result<()> {
+    if whole % part == 0 {
+        return Ok(());
+    }
+    Err(unknown(format!("configuration: {name} is {whole}, not a multiple of {part_name}, {part}")))
 }
 
 /// `2.0` or `2.1`.
@@ -132,14 +140,14 @@ impl std::fmt::Display for Trunk {
 
 impl Trunk {
     fn official(size: Size) -> Self {
-        Self::configured(&Config::official(Version::V2_1, size))
+        Self::configured(&size.trunk())
     }
 
-    fn configured(config: &Config) -> Self {
+    fn configured(trunk: &HieraConfig) -> Self {
         Self {
-            embed_dim: config.trunk.embed_dim,
-            blocks: config.trunk.stages.iter().sum(),
-            pos_embed: config.trunk.window_pos_embed_bkg_spatial_size,
+            embed_dim: trunk.embed_dim,
+            blocks: trunk.stages.iter().sum(),
+            pos_embed: trunk.window_pos_embed_bkg_spatial_size,
         }
     }
 

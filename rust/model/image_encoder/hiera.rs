@@ -2,7 +2,7 @@
 //!
 //! Tokens are kept as [B, H, W, C].
 
-use crate::model::config::TrunkConfig;
+use crate::model::config::HieraConfig;
 use crate::model::layers::parameter;
 use crate::model::layers::{attention, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
 use tch::nn::Path;
@@ -27,7 +27,7 @@ pub struct Hiera {
 }
 
 impl Hiera {
-    pub fn new(p: &Path, config: &TrunkConfig) -> Self {
+    pub fn new(p: &Path, config: &HieraConfig) -> Self {
         let mut stage_ends = [0; 4];
         let mut blocks = Vec::new();
         let (mut dim, mut heads) = (config.embed_dim, config.num_heads);

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// Label maps are dear: each feeds so many clips.
-const CLIPS_PER_MAP: u64 = 12;
+const CLIPS_PER_MAP: u64 = 18;
 /// Label maps that are kept; one for each thread that works ahead.
 const KEPT: usize = 6;
 /// How often a clip is drawn anew where the objects do not allow it.

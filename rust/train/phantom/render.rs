@@ -17,13 +17,13 @@ const LEAST_PROMPT_AREA: usize = 25;
 /// Pixels of the frame that the prompt must have.
 const LEAST_SHOWN: usize = 40;
 /// Share of clips whose object ends inside.
-const ENDING: f64 = 0.25;
+const ENDING: f64 = 0.35;
 /// Objects on fewer slices than this are drawn less often.
 const SHORT: usize = 5;
 /// How often one of several pieces on the prompt slice is marked: users do so.
 const ONE_OF_SEVERAL: f64 = 0.3;
 /// Longer side of the object's box on the prompt slice, as a share of the frame's side.
-const SHOWN: (f32, f32) = (0.07, 0.70);
+const SHOWN: (f32, f32) = (0.12, 0.75);
 
 /// One clip of one object, or `None` where the draw does not fit.
 pub fn render(volume: &LabelVolume, objects: &[&Object], options: &ClipOptions, rng: &mut Rng) -> Option<Clip> {

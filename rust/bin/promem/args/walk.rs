@@ -25,6 +25,11 @@ pub(super) fn memory_args() -> Vec<Arg> {
             "PRIOR",
             "What the decoder is told of the slice before: none, mask or flow [default: the model's own]",
         ),
+        option(
+            "field-of-view",
+            "PART",
+            "What of a slice the network is shown: slice (all of it) or object (and its surroundings) [default: the model's own]",
+        ),
         flag("include-prompt", "Let every candidate attend to the prompt slice"),
         option(
             "pointers",
@@ -92,6 +97,9 @@ pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
     }
     if let Some(name) = text(m, "prior") {
         search.prior = Some(name.parse()?);
+    }
+    if let Some(name) = text(m, "field-of-view") {
+        search.field_of_view = Some(name.parse()?);
     }
     if m.get_flag("no-stop") {
         search.stop_when_absent = false;

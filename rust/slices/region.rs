@@ -1,0 +1,164 @@
+//! Which part of a slice the network is shown: all of it, or an object and what is around it.
+//!
+//! Beyond the paper. A small network on an ordinary CPU sees an object better when it fills the frame, and needs fewer pixels for it.
+
+use ndarray::ArrayView2;
+
+/// Side of a region in longer sides of its object: half of the frame is the object, so it may grow and move for some slices.
+const SURROUNDINGS: f64 = 2.0;
+/// No side is shorter, in pixels of the coarser spacing: tiny objects keep their context.
+const LEAST_SIDE: f64 = 24.0;
+/// An object's longer side, as a share of the region's, outside of which another region is due.
+const FITTING: (f64, f64) = (0.22, 0.80);
+/// How near to a region's border an object may come, as a share of the region's side, where the slice goes on beyond.
+const MARGIN: f64 = 0.04;
+
+/// A rectangle of a slice, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Region {
+    /// First row and column.
+    pub first: [usize; 2],
+    /// Rows and columns.
+    pub size: [usize; 2],
+}
+
+impl Region {
+    /// The smallest region that holds what is inside; `None` for an empty mask.
+    pub fn of_mask(mask: ArrayView2<bool>) -> Option<Self> {
+        let (mut low, mut high) = ([usize::MAX; 2], [0; 2]);
+        for ((row, column), _) in mask.indexed_iter().filter(|(_, &inside)| inside) {
+            low = [low[0].min(row), low[1].min(column)];
+            high = [high[0].max(row + 1), high[1].max(column + 1)];
+        }
+        (low[0] < high[0]).then(|| Self { first: low, size: [high[0] - low[0], high[1] - low[1]] })
+    }
+
+    pub fn end(&self, axis: usize) -> usize {
+        self.first[axis] + self.size[axis]
+    }
+
+    /// The smallest region that holds both.
+    pub fn joined(&self, other: &Self) -> Self {
+        let first = [0, 1].map(|a| self.first[a].min(other.first[a]));
+        Self { first, size: [0, 1].map(|a| self.end(a).max(other.end(a)) - first[a]) }
+    }
+}
+
+/// A slice's pixels, and how regions of it are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plane {
+    /// Rows and columns.
+    pub size: [usize; 2],
+    /// Millimetres between rows and between columns.
+    pub spacing: [f64; 2],
+}
+
+impl Plane {
+    pub fn whole(&self) -> Region {
+        Region { first: [0, 0], size: self.size }
+    }
+
+    /// The square around an object's bounds, moved into the slice; a slice that is narrower is taken in its whole width.
+    pub fn around(&self, object: &Region) -> Region {
+        let coarser = self.spacing[0].max(self.spacing[1]);
+        let side = (self.longer_side(object) * SURROUNDINGS).max(LEAST_SIDE * coarser);
+        let mut region = self.whole();
+        for axis in [0, 1] {
+            let size = ((side / self.spacing[axis]).round() as usize).clamp(1, self.size[axis]);
+            let middle = object.first[axis] as f64 + object.size[axis] as f64 / 2.0;
+            let first = (middle - size as f64 / 2.0).round().max(0.0) as usize;
+            region.first[axis] = first.min(self.size[axis] - size);
+            region.size[axis] = size;
+        }
+        region
+    }
+
+    /// The region for the slices after one where an object was found: the same while the object fits it, else one around it.
+    pub fn follow(&self, region: Region, object: &Region) -> Region {
+        let share = self.longer_side(object) / self.longer_side(&region);
+        let margin = MARGIN * self.longer_side(&region);
+        let inside = [0, 1].iter().all(|&axis| {
+            let gap = |pixels: usize| pixels as f64 * self.spacing[axis];
+            let before = region.first[axis] == 0 || gap(object.first[axis] - region.first[axis]) > margin;
+            let after = region.end(axis) == self.size[axis] || gap(region.end(axis) - object.end(axis)) > margin;
+            before && after
+        });
+        match inside && (FITTING.0..FITTING.1).contains(&share) {
+            true => region,
+            false => self.around(object),
+        }
+    }
+
+    /// In millimetres.
+    fn longer_side(&self, region: &Region) -> f64 {
+        (region.size[0] as f64 * self.spacing[0]).max(region.size[1] as f64 * self.spacing[1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+    use proptest::prelude::*;
+
+    fn region(first: [usize; 2], size: [usize; 2]) -> Region {
+        Region { first, size }
+    }
+
+    const PLANE: Plane = Plane { size: [200, 300], spacing: [2.0, 1.0] };
+
+    #[test]
+    fn a_region_is_square_in_millimetres_with_its_object_in_the_middle() {
+        let around = PLANE.around(&region([80, 140], [20, 40])); // 40 mm by 40 mm
+        assert_eq!(around, region([70, 120], [40, 80]));
+    }
+
+    #[test]
+    fn at_the_border_it_moves_into_the_slice() {
+        assert_eq!(PLANE.around(&region([190, 0], [10, 30])), region([170, 0], [30, 60]));
+    }
+
+    #[test]
+    fn an_object_of_the_slices_size_is_seen_in_the_whole_slice() {
+        assert_eq!(PLANE.around(&region([10, 10], [180, 280])), PLANE.whole());
+    }
+
+    #[test]
+    fn a_region_stays_until_its_object_outgrows_it_leaves_it_or_is_lost_in_it() {
+        let start = region([70, 120], [40, 80]);
+        assert_eq!(PLANE.follow(start, &region([75, 125], [28, 50])), start);
+        let grown = region([71, 125], [36, 70]);
+        assert_eq!(PLANE.follow(start, &grown), PLANE.around(&grown));
+        let moved = region([71, 121], [10, 20]);
+        assert_eq!(PLANE.follow(start, &moved), PLANE.around(&moved));
+        let shrunk = region([88, 158], [4, 6]);
+        assert_eq!(PLANE.follow(start, &shrunk), PLANE.around(&shrunk));
+    }
+
+    #[test]
+    fn bounds_of_masks_are_tight() {
+        let mut mask = Array2::from_elem((9, 9), false);
+        assert_eq!(Region::of_mask(mask.view()), None);
+        mask[(2, 3)] = true;
+        mask[(5, 4)] = true;
+        assert_eq!(Region::of_mask(mask.view()), Some(region([2, 3], [4, 2])));
+    }
+
+    proptest! {
+        #[test]
+        fn regions_lie_in_the_slice_and_hold_their_object(
+            (rows, columns) in (1usize..90, 1usize..90), r in 0.0f64..1.0, c in 0.0f64..1.0, h in 0.0f64..1.0, w in 0.0f64..1.0
+        ) {
+            let plane = Plane { size: [rows, columns], spacing: [0.7, 1.9] };
+            let first = [(r * rows as f64) as usize, (c * columns as f64) as usize];
+            let left = [rows - first[0], columns - first[1]];
+            let size = [1 + (h * (left[0] - 1) as f64) as usize, 1 + (w * (left[1] - 1) as f64) as usize];
+            let object = region(first, size);
+            let around = plane.around(&object);
+            for axis in [0, 1] {
+                prop_assert!(around.end(axis) <= plane.size[axis]);
+                prop_assert!(around.first[axis] <= object.first[axis] && object.end(axis) <= around.end(axis));
+            }
+        }
+    }
+}
