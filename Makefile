@@ -46,7 +46,7 @@ goldens: reference ## Write the golden files anew from the public implementation
 	$(REFERENCE)/bin/python tests/golden/resize.py
 	$(REFERENCE)/bin/python tests/golden/generate.py
 	$(REFERENCE)/bin/python tests/golden/metrics.py
-	for golden in adamw losses stochastic_propagation; do $(REFERENCE)/bin/python tests/golden/$$golden.py; done
+	for golden in adamw losses stochastic_propagation training_step; do $(REFERENCE)/bin/python tests/golden/$$golden.py; done
 
 parity: libtorch reference ## Compare all official networks at full size with the public implementation
 	$(REFERENCE)/bin/python tests/golden/parity.py $(PARITY)

@@ -8,7 +8,9 @@ use promem::model::config::{Config, Version};
 use promem::model::position;
 use promem::model::prompt_encoder::{Point, PointKind};
 use promem::model::{Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};
-use promem::session::{Hint, Run};
+use promem::session::{Hint, Run, View};
+use promem::slices::intensity::IntensityRange;
+use promem::slices::region::Region;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -97,8 +99,10 @@ impl World {
         let mut lengths = Vec::new();
         for (way, slices) in [("up", (PROMPT + 1..DEPTH).collect::<Vec<_>>()), ("down", (0..PROMPT).rev().collect())] {
             let trace = self.traces[format!("{name}.{way}")].as_array().expect("a golden trace");
+            let region = Region { first: [0, 0], size: [SIZE as usize; 2] };
+            let view = View { region, range: IntensityRange { low: 0.0, high: 1.0 } };
             let mut run =
-                Run::new(SliceIndex(PROMPT), first.clone(), Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))));
+                Run::new(view, SliceIndex(PROMPT), first.clone(), Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))));
             for (expected, slice) in trace.iter().zip(slices) {
                 let step =
                     run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options, Hint::Nothing);
@@ -221,6 +225,7 @@ fn the_mask_decoder_equals_the_public_one() {
                 &image.high_resolution,
                 &encoder.sparse(&points("points")),
                 &encoder.dense(Some(world.golden("prompt.mask_logits"))),
+                None,
             );
             world.check("decoder.masks@2", &output.masks);
             world.check("decoder.ious", &output.ious);
@@ -259,6 +264,7 @@ fn memory_search_equals_the_reference_candidate_by_candidate() {
                             pointers: Pointers::Window,
                             stop_when_absent: false,
                             prior: None,
+                            field_of_view: None,
                         };
                         let lengths = world.check_run(&format!("k{k}_w{joined}_{word}"), &first, &options);
                         assert_eq!(lengths, [DEPTH - 1 - PROMPT, PROMPT]);

@@ -14,6 +14,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
+mod common;
+
 fn golden(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -46,6 +48,50 @@ fn the_loss_of_a_slice_equals_sam_2s() {
         assert!((value - g.parts[name]).abs() < 1e-5, "{name}: {value}, SAM 2 {}", g.parts[name]);
     }
     assert!((found.total.double_value(&[]) - g.total).abs() < 1e-4);
+}
+
+/// `tests/golden/training_step.py`: the public implementation's own `_track_step` along a clip whose last slice the object is not on.
+#[test]
+fn the_loss_of_a_training_step_equals_the_public_implementations() {
+    use promem::memory::{Pointers, Prior, PromptMemory};
+    use promem::model::config::{Config, Version};
+    use promem::train::clip::Clip;
+    use promem::train::trainer::Sums;
+    use promem::train::unroll::{unroll, Batch, Plan};
+    use promem::train::{rng, Purpose};
+    #[derive(Deserialize)]
+    struct Golden {
+        total: f64,
+    }
+    const FIRST: usize = 4;
+    let (depth, side) = (9, 128usize);
+    let (images, masks) = common::phantom(depth, side as i64);
+    let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.select(1, 0).flatten(0, -1)).unwrap();
+    let all = |tensors: &[Tensor]| -> Array3<f32> {
+        let flat = tensors[FIRST..].iter().flat_map(values).collect();
+        Array3::from_shape_vec((depth - FIRST, side, side), flat).unwrap()
+    };
+    let mut masks = all(&masks).mapv(|v| v > 0.5);
+    masks.index_axis_mut(ndarray::Axis(0), depth - FIRST - 1).fill(false);
+    let clip = Clip::new(all(&images).mapv(|v| (v * 0.25 + 0.4).clamp(0.0, 1.0)), masks, None);
+
+    let mut config = TrainConfig::preset("paper").unwrap();
+    config.network = "toy".into();
+    let network = promem::model::Sam2::pseudo_random(
+        &Config::toy(Version::V2_1),
+        Device::Cpu,
+        promem::model::Precision::Fp32,
+    );
+    let plan = Plan {
+        memory: PromptMemory::Pinned,
+        pointers: Pointers::Sam2,
+        ..Plan::inference(depth - FIRST, 6, Prior::None)
+    };
+    let batch = Batch::new(vec![clip], Device::Cpu);
+    let predicted = tch::no_grad(|| unroll(&network, &batch, &plan, &mut rng(0, Purpose::Step, 0)));
+    let found = Sums::default().add(&predicted, &batch, &config).double_value(&[]);
+    let expected = serde_json::from_str::<Golden>(&golden("training_step.json")).unwrap().total;
+    assert!((found - expected).abs() < 1e-4 * expected, "{found}, the public implementation {expected}");
 }
 
 #[test]
@@ -238,7 +284,7 @@ fn gradients_reach_every_weight_that_inference_reads() {
     let mut total = Tensor::from(0f32);
     for prompt in [PromptKind::Mask, PromptKind::Box, PromptKind::Point] {
         let mut draws = rng(1, Purpose::Step, 0);
-        let mut plan = Plan::draw(&config, 2, 4, 0.5, &mut draws);
+        let mut plan = Plan::draw(&config, &promem::train::config::Stage { length: 4, ..config.stages[0].clone() }, 2, 0.5, &mut draws);
         (plan.prompt, plan.corrections, plan.prior) = (prompt, 1, promem::memory::Prior::Flow);
         for slice in unroll(&network, &batch, &plan, &mut draws) {
             for step in slice.steps {

@@ -223,9 +223,8 @@ impl CaseWork<'_> {
 
     fn session(&self, case: &Case, model: usize, axis: Axis) -> Result<Session> {
         let options = self.evaluation.options;
-        let range = options.window.resolve(case.image.voxels());
         let model = self.evaluation.models[model].model.clone();
-        Session::new(model, case.image.clone(), axis, range, options.cache_bytes)
+        Session::new(model, case.image.clone(), axis, options.window, options.cache_bytes)
     }
 
     fn score(&self, case: &Case, row: &Row, axis: Axis, masks: &[BinaryMask]) -> Vec<ObjectResult> {

@@ -224,6 +224,24 @@ impl Config {
         }
     }
 
+    /// A quarter of the default model: for experiments in which many networks are trained.
+    pub fn mini() -> Self {
+        Self {
+            name: "mini".into(),
+            trunk: TrunkConfig::Convolutional(ConvolutionalConfig {
+                channels: [16, 32, 64, 96],
+                residual_blocks: [1, 1, 2, 1],
+            }),
+            hidden_dim: 64,
+            mem_dim: 32,
+            memory_attention_feedforward: 256,
+            decoder_mlp_dim: 256,
+            iou_head_hidden_dim: 64,
+            refinement: Some([32, 16]),
+            ..Self::compact()
+        }
+    }
+
     /// The same network at another image size.
     pub fn with_image_size(mut self, image_size: i64) -> Result<Self> {
         if image_size < SIZE_MULTIPLE || image_size % SIZE_MULTIPLE != 0 {

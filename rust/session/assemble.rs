@@ -35,7 +35,13 @@ impl CroppedMask {
         Region { first: self.origin, size: [self.inside.nrows(), self.inside.ncols()] }
     }
 
-    /// Pixels inside.
+    /// Rows and columns of the pixels inside.
+    pub fn pixels(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let [row, column] = self.origin;
+        self.inside.indexed_iter().filter(|(_, &inside)| inside).map(move |((r, c), _)| (row + r, column + c))
+    }
+
+    /// Number of pixels inside.
     pub fn area(&self) -> usize {
         self.inside.iter().filter(|&&inside| inside).count()
     }

@@ -1,29 +1,28 @@
 //! How slices move against each other, for the flow prior. Objects of one walk share it.
 
 use crate::geometry::SliceIndex;
-use crate::session::embeddings::View;
-use crate::slices::region::Region;
+use crate::session::embeddings::{Shown, View};
 use crate::slices::registration::{halve, mask_displacement};
 use ndarray::Array2;
 
 /// The last displacement and the last slices' pictures: a walk asks for neighbours.
 #[derive(Debug, Default)]
 pub struct Displacements {
-    last: Option<([View; 2], [Array2<f32>; 2])>,
-    pictures: Vec<(View, Array2<f32>)>,
+    last: Option<([Shown; 2], [Array2<f32>; 2])>,
+    pictures: Vec<(Shown, Array2<f32>)>,
 }
 
 impl Displacements {
-    /// Rows and columns of the displacement from `slice` to `before` within `region`, for masks of `stride` pixels per cell; `square` gives a slice's frame of it.
+    /// Rows and columns of the displacement from `slice` to `before` in `view`, for masks of `stride` pixels per cell; `square` gives a slice as its frame shows it.
     pub fn get(
         &mut self,
         slice: SliceIndex,
         before: SliceIndex,
-        region: Region,
+        view: View,
         stride: usize,
         square: impl Fn(SliceIndex) -> Array2<f32>,
     ) -> &[Array2<f32>; 2] {
-        let key = [(slice, region), (before, region)];
+        let key = [(slice, view), (before, view)];
         if self.last.as_ref().is_none_or(|(known, _)| *known != key) {
             for wanted in key {
                 if !self.pictures.iter().any(|(known, _)| *known == wanted) {

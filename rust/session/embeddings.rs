@@ -3,11 +3,21 @@
 use crate::error::Result;
 use crate::geometry::SliceIndex;
 use crate::model::ImageEmbedding;
+use crate::slices::intensity::IntensityRange;
 use crate::slices::region::Region;
 use std::collections::HashMap;
 
-/// What was encoded: a region of a slice.
-pub type View = (SliceIndex, Region);
+/// How slices are shown to the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct View {
+    /// What of them.
+    pub region: Region,
+    /// In which intensities.
+    pub range: IntensityRange,
+}
+
+/// What was encoded: a slice in a view.
+pub type Shown = (SliceIndex, View);
 
 /// Least recently used embeddings are dropped first.
 #[derive(Debug)]
@@ -16,7 +26,7 @@ pub struct EmbeddingCache {
     used: usize,
     clock: u64,
     encoded: usize,
-    kept: HashMap<View, (u64, ImageEmbedding)>,
+    kept: HashMap<Shown, (u64, ImageEmbedding)>,
 }
 
 impl EmbeddingCache {
@@ -35,10 +45,10 @@ impl EmbeddingCache {
         self.used
     }
 
-    /// The embedding of `view`, computed by `encode` if it is not there.
-    pub fn get(&mut self, view: View, encode: impl FnOnce() -> Result<ImageEmbedding>) -> Result<ImageEmbedding> {
+    /// The embedding of what is `shown`, computed by `encode` if it is not there.
+    pub fn get(&mut self, shown: Shown, encode: impl FnOnce() -> Result<ImageEmbedding>) -> Result<ImageEmbedding> {
         self.clock += 1;
-        if let Some((last_used, embedding)) = self.kept.get_mut(&view) {
+        if let Some((last_used, embedding)) = self.kept.get_mut(&shown) {
             *last_used = self.clock;
             return Ok(embedding.shallow_clone());
         }
@@ -46,7 +56,7 @@ impl EmbeddingCache {
         self.encoded += 1;
         self.make_room(embedding.bytes());
         self.used += embedding.bytes();
-        self.kept.insert(view, (self.clock, embedding.shallow_clone()));
+        self.kept.insert(shown, (self.clock, embedding.shallow_clone()));
         Ok(embedding)
     }
 
@@ -58,7 +68,7 @@ impl EmbeddingCache {
 
     fn make_room(&mut self, bytes: usize) {
         while self.used + bytes > self.limit {
-            let Some(oldest) = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(&view, _)| view) else {
+            let Some(oldest) = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(&shown, _)| shown) else {
                 return;
             };
             if let Some((_, dropped)) = self.kept.remove(&oldest) {
@@ -73,8 +83,9 @@ mod tests {
     use super::*;
     use tch::{Device, Kind, Tensor};
 
-    fn view(slice: usize) -> View {
-        (SliceIndex(slice), Region { first: [0, 0], size: [9, 9] })
+    fn shown(slice: usize) -> Shown {
+        let region = Region { first: [0, 0], size: [9, 9] };
+        (SliceIndex(slice), View { region, range: IntensityRange { low: 0.0, high: 1.0 } })
     }
 
     /// 48 bytes.
@@ -87,7 +98,7 @@ mod tests {
     fn each_slice_is_encoded_once_while_it_fits() {
         let mut cache = EmbeddingCache::new(100);
         for slice in [1, 2, 1, 2, 1] {
-            cache.get(view(slice), || Ok(embedding())).unwrap();
+            cache.get(shown(slice), || Ok(embedding())).unwrap();
         }
         assert_eq!((cache.encoded(), cache.bytes()), (2, 96));
     }
@@ -96,7 +107,7 @@ mod tests {
     fn the_least_recently_used_goes_first_and_the_bound_holds() {
         let mut cache = EmbeddingCache::new(100);
         for slice in [1, 2, 1, 3, 1, 2] {
-            cache.get(view(slice), || Ok(embedding())).unwrap();
+            cache.get(shown(slice), || Ok(embedding())).unwrap();
             assert!(cache.bytes() <= 100);
         }
         assert_eq!(cache.encoded(), 4); // 1, 2, 3 and 2 again
@@ -105,8 +116,8 @@ mod tests {
     #[test]
     fn an_embedding_larger_than_the_bound_is_still_served() {
         let mut cache = EmbeddingCache::new(10);
-        cache.get(view(1), || Ok(embedding())).unwrap();
-        cache.get(view(2), || Ok(embedding())).unwrap();
+        cache.get(shown(1), || Ok(embedding())).unwrap();
+        cache.get(shown(2), || Ok(embedding())).unwrap();
         assert_eq!(cache.bytes(), 48);
     }
 }

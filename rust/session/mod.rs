@@ -17,7 +17,7 @@ mod trace;
 pub use allocator::keep_freed_memory;
 pub use assemble::{Assembly, CroppedMask};
 pub use device::{choose_device, choose_precision, set_threads, DeviceChoice, PrecisionChoice};
-pub use embeddings::EmbeddingCache;
+pub use embeddings::{EmbeddingCache, View};
 pub use guard::{guarded, SharedModel, Trained};
 pub use propagate::{Direction, Outcome, PropagateOptions, Session, Trace};
 pub use run::{Best, Hint, Prompted, Run, Step};

@@ -9,10 +9,13 @@ use crate::session::displacements::Displacements;
 use crate::session::run::{prompt, Hint, Prompted, Run, Step};
 use crate::session::trace::{Flow, Progress, SliceReport, SliceSink, SliceTrace};
 use crate::session::{tensors, Assembly, CroppedMask, EmbeddingCache, SharedModel};
-use crate::slices::intensity::IntensityRange;
+use crate::session::embeddings::View;
+use crate::slices::intensity::{IntensityRange, Window};
 use crate::slices::region::{Plane, Region};
-use crate::slices::{self, resize::Frame};
+use crate::slices::resize::{resize, Frame};
+use crate::slices;
 use crate::volume::{LabelMap, Volume};
+use ndarray::Array2;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -61,6 +64,8 @@ pub struct Outcome {
 pub struct Session {
     model: SharedModel,
     image: Volume<f32>,
+    window: Window,
+    /// The whole volume's.
     range: IntensityRange,
     plane: Plane,
     side: i64,
@@ -76,17 +81,19 @@ impl Session {
         model: SharedModel,
         image: Volume<f32>,
         axis: Axis,
-        range: IntensityRange,
+        window: Window,
         cache_bytes: usize,
     ) -> Result<Self> {
         let (side, mask_stride) =
             model.compute(|network| (network.config().image_size, network.config().mask_stride()))?;
         let geometry = image.geometry();
+        let range = window.resolve(image.voxels());
         let plane = slices::plane(geometry, axis);
         let prompts = Prompts::new(geometry.dims, axis);
         Ok(Self {
             model,
             image,
+            window,
             range,
             plane,
             side,
@@ -142,7 +149,7 @@ impl Session {
                 .filter_map(|leg| {
                     let start = started.iter().find(|s| (s.object, s.slice) == (leg.object, leg.prompt_slice))?;
                     let Prompted { memory, logits, .. } = &start.prompted;
-                    Some((leg, Run::new(start.region, leg.prompt_slice, memory.clone(), logits.clone())))
+                    Some((leg, Run::new(start.view, leg.prompt_slice, memory.clone(), logits.clone())))
                 })
                 .collect();
             let mut order: Vec<usize> = (first.0..=last.0).collect();
@@ -214,30 +221,42 @@ impl Session {
         let mut started = Vec::new();
         for (&object, slices) in &prompts {
             for (&slice, given) in slices {
-                let region = self.region_of(slice, given, options)?;
-                let (prompted, mask) = self.prompted(slice, region, given)?;
+                let view = self.view_of(slice, given, options)?;
+                let (prompted, mask) = self.prompted(slice, view, given)?;
                 if mask.is_none() {
                     log::warn!("object {object}, slice {slice}: the prompt selects nothing");
                 }
                 walk.report(object, slice, prompted.decoded.iou, mask)?;
-                started.push(Start { object, slice, region, prompted });
+                started.push(Start { object, slice, view, prompted });
             }
         }
         Ok(started)
     }
 
-    /// What of a prompted slice the network is shown.
-    fn region_of(&mut self, slice: SliceIndex, given: &SlicePrompt, options: &SearchOptions) -> Result<Region> {
-        let whole = self.plane.whole();
+    /// How the network is shown a prompted slice, and the slices of the run that begins there.
+    fn view_of(&mut self, slice: SliceIndex, given: &SlicePrompt, options: &SearchOptions) -> Result<View> {
+        let mut view = View { region: self.plane.whole(), range: self.range };
         if self.field_of_view(options) == FieldOfView::Slice {
-            return Ok(whole);
+            return Ok(view);
         }
-        let bounds = match given.bounds_on(self.plane.size) {
-            Some(bounds) => Some(bounds),
-            // Points tell no extent: what they select on the whole slice does.
-            None => self.prompted(slice, whole, given)?.1.map(|mask| mask.bounds()),
+        let bounds = given.bounds_on(self.plane.size);
+        if let Some(bounds) = &bounds {
+            view.region = self.plane.around(bounds);
+        }
+        let mask = match &given.mask {
+            Some(mask) => CroppedMask::new(mask.view()),
+            // Points tell no extent and boxes no intensities: what they select does.
+            None => self.prompted(slice, view, given)?.1,
         };
-        Ok(bounds.map_or(whole, |bounds| self.plane.around(&bounds)))
+        let Some(mask) = mask else { return Ok(view) };
+        view.region = self.plane.around(&bounds.map_or(mask.bounds(), |bounds| bounds.joined(&mask.bounds())));
+        if self.window == Window::Auto {
+            let pixels = slices::extract(self.image.voxels(), self.axis(), slice);
+            let shown = self.frame(view.region).shown(pixels.view()).iter().copied().collect();
+            let object = mask.pixels().map(|at| pixels[at]).collect();
+            view.range = IntensityRange::around_object(object, shown, 1.0).unwrap_or(view.range);
+        }
+        Ok(view)
     }
 
     fn field_of_view(&self, options: &SearchOptions) -> FieldOfView {
@@ -248,11 +267,11 @@ impl Session {
     fn prompted(
         &mut self,
         slice: SliceIndex,
-        region: Region,
+        view: View,
         given: &SlicePrompt,
     ) -> Result<(Prompted, Option<CroppedMask>)> {
-        let (image, _) = self.embedding(slice, region)?;
-        let frame = self.frame(region);
+        let (image, _) = self.embedding(slice, view)?;
+        let frame = self.frame(view.region);
         let (prompted, logits) = self.model.compute(|network| {
             let prompted = prompt(network, &image, &frame, given);
             let logits = match prompted.decoded.logits.size()[3] {
@@ -285,15 +304,15 @@ impl Session {
                 index += 1;
                 continue;
             }
-            let region = run.region();
-            let (image, encode_ms) = self.embedding(slice, region)?;
+            let view = run.view();
+            let (image, encode_ms) = self.embedding(slice, view)?;
             let begin = Instant::now();
             let displacement;
             let hint = match options.prior.unwrap_or(self.model.trained().prior) {
                 Prior::None => Hint::Nothing,
                 Prior::Mask => Hint::Mask,
                 Prior::Flow => {
-                    displacement = self.displacement(slice, leg.before(slice), region)?;
+                    displacement = self.displacement(slice, leg.before(slice), view)?;
                     Hint::Moved(&displacement)
                 }
             };
@@ -301,12 +320,12 @@ impl Session {
             let search_ms = begin.elapsed().as_secs_f64() * 1e3;
             let ended = step.best.is_none();
             let mask = match &step.best {
-                Some(best) => self.mask_on_slice(&best.full_resolution, &self.frame(region))?,
+                Some(best) => self.mask_on_slice(&best.full_resolution, &self.frame(view.region))?,
                 None => None,
             };
             if let (Some(mask), FieldOfView::Object) = (&mask, self.field_of_view(options)) {
-                let next = self.plane.follow(region, &mask.bounds());
-                if next != region && leg.left_after(slice) > 0 {
+                let next = self.plane.follow(view.region, &mask.bounds());
+                if next != view.region && leg.left_after(slice) > 0 {
                     self.reframe(run, next)?;
                 }
             }
@@ -325,9 +344,10 @@ impl Session {
 
     /// Lets a run see another region, as if it had seen it from the start.
     fn reframe(&mut self, run: &mut Run, region: Region) -> Result<()> {
-        let (from, to) = (self.frame(run.region()), self.frame(region));
+        let view = View { region, ..run.view() };
+        let (from, to) = (self.frame(run.view().region), self.frame(region));
         let images = (run.remembered().into_iter())
-            .map(|slice| Ok((slice, self.embedding(slice, region)?.0)))
+            .map(|slice| Ok((slice, self.embedding(slice, view)?.0)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         self.model.compute(|network| run.reframe(network, &images, [&from, &to]))
     }
@@ -337,15 +357,14 @@ impl Session {
     }
 
     /// A slice's embedding, and the milliseconds it took; 0 if it was there.
-    fn embedding(&mut self, slice: SliceIndex, region: Region) -> Result<(ImageEmbedding, f64)> {
+    fn embedding(&mut self, slice: SliceIndex, view: View) -> Result<(ImageEmbedding, f64)> {
         let mut elapsed = 0.0;
-        let frame = self.frame(region);
-        let (image, range, model, side) = (&self.image, &self.range, &self.model, self.side);
+        let frame = self.frame(view.region);
+        let (image, model, side) = (&self.image, &self.model, self.side);
         let axis = self.prompts.axis();
-        let embedding = self.cache.get((slice, region), || {
+        let embedding = self.cache.get((slice, view), || {
             let begin = Instant::now();
-            let pixels = slices::extract(image.voxels(), axis, slice);
-            let pixels = frame.to_network(pixels.mapv(|v| range.apply(v)).view());
+            let pixels = shown(image, axis, slice, view, &frame);
             let embedding = model.compute(|network| network.encode_image(&tensors::image(&pixels, side)));
             elapsed = begin.elapsed().as_secs_f64() * 1e3;
             embedding
@@ -354,13 +373,11 @@ impl Session {
     }
 
     /// Where each pixel of a slice was on the one before: [1, 2, m, m].
-    fn displacement(&mut self, slice: SliceIndex, before: SliceIndex, region: Region) -> Result<Tensor> {
-        let frame = self.frame(region);
-        let (image, range) = (&self.image, &self.range);
-        let axis = self.prompts.axis();
-        let parts = self.displacements.get(slice, before, region, self.mask_stride as usize, |slice| {
-            let pixels = slices::extract(image.voxels(), axis, slice).mapv(|v| range.apply(v));
-            frame.to_square(pixels.view())
+    fn displacement(&mut self, slice: SliceIndex, before: SliceIndex, view: View) -> Result<Tensor> {
+        let frame = self.frame(view.region);
+        let (image, axis) = (&self.image, self.prompts.axis());
+        let parts = self.displacements.get(slice, before, view, self.mask_stride as usize, |slice| {
+            frame.padded(&shown(image, axis, slice, view, &frame), 0.0)
         });
         let values: Vec<f32> = parts.iter().flatten().copied().collect();
         let m = self.side / self.mask_stride;
@@ -375,11 +392,17 @@ impl Session {
     }
 }
 
+/// A slice as a view shows it: the valid part of the network's square, 0..1.
+fn shown(image: &Volume<f32>, axis: Axis, slice: SliceIndex, view: View, frame: &Frame) -> Array2<f32> {
+    let slice = slices::extract(image.voxels(), axis, slice);
+    resize(frame.shown(slice.view()).mapv(|value| view.range.apply(value)).view(), frame.valid())
+}
+
 /// What a prompt made of its slice.
 struct Start {
     object: ObjectId,
     slice: SliceIndex,
-    region: Region,
+    view: View,
     prompted: Prompted,
 }
 

@@ -6,9 +6,9 @@ use crate::model::config::{GIVEN_MASK_BIAS, NO_OBJ_SCORE};
 use crate::model::prompt_encoder::{Point, PointKind};
 use crate::model::{average_pool, Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Sam2};
 use crate::prompt::{PointLabel, SlicePrompt};
+use crate::session::embeddings::View;
 use crate::session::tensors;
 use crate::session::trace::CandidateTrace;
-use crate::slices::region::Region;
 use crate::slices::resize::Frame;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -90,8 +90,8 @@ impl Hint<'_> {
 #[derive(Debug)]
 pub struct Run {
     banks: Vec<Bank>,
-    /// What of their slices the banks' entries are made of.
-    region: Region,
+    /// How the slices were shown that the banks' entries are made of.
+    view: View,
 }
 
 /// One slice of a run.
@@ -116,12 +116,12 @@ pub struct Best {
 
 impl Run {
     /// `logits` [1, 1, m, m] of the prompt slice's mask, for a prior.
-    pub fn new(region: Region, slice: SliceIndex, memory: Rc<Memory>, logits: Rc<Tensor>) -> Self {
-        Self { banks: vec![Bank::new(Entry { slice, memory, logits })], region }
+    pub fn new(view: View, slice: SliceIndex, memory: Rc<Memory>, logits: Rc<Tensor>) -> Self {
+        Self { banks: vec![Bank::new(Entry { slice, memory, logits })], view }
     }
 
-    pub fn region(&self) -> Region {
-        self.region
+    pub fn view(&self) -> View {
+        self.view
     }
 
     /// Slices that are remembered.
@@ -154,7 +154,7 @@ impl Run {
             made.entry(Rc::as_ptr(&entry.memory)).or_insert_with(make).clone()
         };
         self.banks = self.banks.iter().map(|bank| bank.map(&mut anew)).collect();
-        self.region = to.region();
+        self.view.region = to.region();
     }
 
     /// Tries all candidates on `slice`, keeps the best `beams` as the banks of the next.

@@ -67,7 +67,28 @@ pub struct IntensityRange {
     pub high: f32,
 }
 
+impl Eq for IntensityRange {}
+
+impl std::hash::Hash for IntensityRange {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        [self.low, self.high].map(f32::to_bits).hash(state);
+    }
+}
+
 impl IntensityRange {
+    /// Shows an object and what differs from it a little: the object's values and a margin, within those of its surroundings. A vessel beside
+    /// the liver stays visible where the range also holds lung and bone.
+    ///
+    /// `object` and `surroundings`: values on the prompted slice; `margin`: 1, or another factor on the margin. `None` where they show nothing.
+    pub fn around_object(mut object: Vec<f32>, mut surroundings: Vec<f32>, margin: f32) -> Option<Self> {
+        let [mut low, mut high] = percentiles(&mut surroundings, PERCENTILES)?;
+        let [darkest, brightest] = percentiles(&mut object, OBJECT_PERCENTILES)?;
+        let beside = margin * (OBJECT_MARGIN * (brightest - darkest)).max(LEAST_MARGIN * (high - low));
+        low = low.max(darkest - beside);
+        high = high.min(brightest + beside);
+        (low < high).then_some(Self { low, high })
+    }
+
     /// Linear between low and high, clamped. A range without width maps everything to 0.
     pub fn apply(&self, value: f32) -> f32 {
         let width = self.high - self.low;
@@ -80,10 +101,23 @@ impl IntensityRange {
 }
 
 const PERCENTILES: [f64; 2] = [0.005, 0.995];
+/// Of an object: what lies beyond is often its border.
+const OBJECT_PERCENTILES: [f64; 2] = [0.1, 0.9];
+/// The margin beside an object's values, in its own spread (four deviations, where values are normal), and at least so large a share of the
+/// surroundings' range.
+const OBJECT_MARGIN: f32 = 1.6;
+const LEAST_MARGIN: f32 = 0.15;
 /// A minimum that so large a share of the voxels has is padding or air, not anatomy.
 const BACKGROUND_SHARE: f64 = 0.01;
 /// Percentiles of more voxels than this are taken from evenly spread ones.
 const SAMPLE: usize = 4_000_000;
+
+/// Values at two shares of their order; `None` of no finite ones. Their order is lost.
+fn percentiles(values: &mut Vec<f32>, shares: [f64; 2]) -> Option<[f32; 2]> {
+    values.retain(|value| value.is_finite());
+    let last = values.len().checked_sub(1)? as f64;
+    Some(shares.map(|share| *values.select_nth_unstable_by((share * last).round() as usize, f32::total_cmp).1))
+}
 
 /// Scanners fill what they did not measure with the lowest value (0 in MR, -1024 or less in CT): where at least 1 % of
 /// the voxels share the minimum, they are left out.
@@ -117,6 +151,23 @@ mod tests {
         assert_eq!(range, IntensityRange { low: -160.0, high: 240.0 });
         assert_eq!([-500.0, -160.0, 40.0, 240.0, 900.0].map(|v| range.apply(v)), [0.0, 0.0, 0.5, 1.0, 1.0]);
         assert_eq!("soft".parse::<Window>().unwrap(), Window::SOFT);
+    }
+
+    #[test]
+    fn around_an_object_its_neighbours_are_told_apart_and_the_rest_is_black_or_white() {
+        // Liver of 100 +- 20 between lung and bone.
+        let liver: Vec<f32> = (80..=120).map(|v| v as f32).collect();
+        let surroundings: Vec<f32> = (0..1000).map(|n| if n % 2 == 0 { -900.0 } else { 1000.0 }).collect();
+        let range = IntensityRange::around_object(liver.clone(), surroundings.clone(), 1.0).unwrap();
+        assert_eq!(range, IntensityRange { low: 84.0 - 285.0, high: 116.0 + 285.0 });
+        assert_eq!([-900.0, 1000.0].map(|v| range.apply(v)), [0.0, 1.0]);
+        let narrow = IntensityRange::around_object(liver.clone(), surroundings, 0.5).unwrap();
+        assert!(narrow.high - narrow.low < range.high - range.low);
+        // Nothing is shown that is not there.
+        let all = IntensityRange::around_object(liver.clone(), liver.clone(), 1.0).unwrap();
+        assert_eq!(all, IntensityRange { low: 80.0, high: 120.0 });
+        assert_eq!(IntensityRange::around_object(vec![5.0; 9], vec![5.0; 99], 1.0), None);
+        assert_eq!(IntensityRange::around_object(Vec::new(), liver, 1.0), None);
     }
 
     #[test]

@@ -46,18 +46,14 @@ impl Frame {
         resize(self.shown(slice), self.valid)
     }
 
-    fn shown<'a, T>(&self, slice: ArrayView2<'a, T>) -> ArrayView2<'a, T> {
+    /// What is shown of a slice [rows, columns], in its own pixels.
+    pub fn shown<'a, T>(&self, slice: ArrayView2<'a, T>) -> ArrayView2<'a, T> {
         let Region { first: [row, column], .. } = self.region;
         slice.slice_move(s![row..self.region.end(0), column..self.region.end(1)])
     }
 
-    /// A slice [rows, columns] -> the whole square, padded with zeros.
-    pub fn to_square(&self, slice: ArrayView2<f32>) -> Array2<f32> {
-        self.padded(&self.to_network(slice), 0.0)
-    }
-
     /// The valid part -> the whole square.
-    fn padded(&self, valid: &Array2<f32>, padding: f32) -> Array2<f32> {
+    pub fn padded(&self, valid: &Array2<f32>, padding: f32) -> Array2<f32> {
         let mut square = Array2::from_elem((self.size, self.size), padding);
         square.slice_mut(s![..self.valid[0], ..self.valid[1]]).assign(valid);
         square

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// `toy`, `compact` or an official network such as `sam2.1_hiera_tiny`.
+    /// `toy`, `mini`, `compact` or an official network such as `sam2.1_hiera_tiny`.
     pub network: String,
     /// A model file to begin with; none: from scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,6 +174,9 @@ pub struct Stage {
     pub accumulate: usize,
     /// Share of memories made of the truth, at the stage's begin and end.
     pub forcing: [f64; 2],
+    /// Every prompt is a mask: a network that learns from scratch learns to remember first.
+    #[serde(default)]
+    pub masks_only: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -349,7 +352,7 @@ impl TrainConfig {
 /// A network by name.
 pub fn network(name: &str) -> Result<Config> {
     let official = [Version::V2_0, Version::V2_1].into_iter().flat_map(|v| Size::ALL.map(|s| Config::official(v, s)));
-    let own = [Config::toy(Version::V2_1), Config { name: "compact".into(), ..Config::compact() }];
+    let own = [Config::toy(Version::V2_1), Config::mini(), Config { name: "compact".into(), ..Config::compact() }];
     let known: Vec<Config> = own.into_iter().chain(official).collect();
     match known.iter().find(|config| config.name == name) {
         Some(_) if name == "compact" => Ok(Config::compact()),
@@ -416,7 +419,7 @@ mod tests {
             ("preset = \"toys\"", "preset `toys`: expected paper, compact, toy"),
             ("seed = 7", "no `preset`"),
             ("preset = \"toy\"\nseed = \"x\"", "invalid type"),
-            ("preset = \"toy\"\nnetwork = \"huge\"", "network `huge`: expected one of toy, compact"),
+            ("preset = \"toy\"\nnetwork = \"huge\"", "network `huge`: expected one of toy, mini, compact"),
             ("preset = \"toy\"\n[prior]\nflow = 0.9", "prior: shares"),
             ("preset = \"toy\"\n[memory]\nwindows = [0, 6]", "memory.windows [0, 6]"),
             ("preset = [", "no valid configuration"),

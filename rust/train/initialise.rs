@@ -66,6 +66,10 @@ impl Start {
         if key.ends_with(".conv2.weight") || key.ends_with("refinement.object.weight") {
             return Self::Constant(0.0);
         }
+        // Equal constants in queries and keys: after their rotation a cell attends to the same place of its memories first.
+        if key.ends_with("cross_attn_image.q_proj.bias") || key.ends_with("cross_attn_image.k_proj.bias") {
+            return Self::Constant(1.0);
+        }
         if key.ends_with("gamma") {
             return Self::Constant(LAYER_SCALE);
         }

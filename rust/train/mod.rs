@@ -3,6 +3,7 @@
 //! In: a configuration, label maps. Out: checkpoints, a log. `phantom` and `data` make clips (slices with one object's masks), in threads and
 //! each from its own number alone; `unroll` walks the network along them as inference would; `loss`, `optimizer` and `run` do the rest.
 
+pub mod cases;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;

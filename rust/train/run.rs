@@ -28,6 +28,9 @@ use tch::Device;
 /// Seed of the clips that a run is validated on: not the run's.
 const VALIDATION_SEED: u64 = 0x0076_616c_6964;
 
+/// Seed of the scans that trained models are compared on.
+const TEST_SEED: u64 = 0x0074_6573_7473;
+
 /// Where and how long.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
@@ -57,6 +60,16 @@ pub fn source(config: &TrainConfig) -> Result<Arc<dyn ClipSource>> {
         .map(|text| datasets::open(&text.parse::<Spec>()?, &Classes::all()))
         .collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(Scans::new(config.seed, opened)))
+}
+
+/// Generated anatomy that no run has seen, of the kinds that a configuration trains on or, if `held_out`, of those that it does not.
+pub fn test_source(config: &TrainConfig, held_out: bool) -> Result<Phantoms> {
+    let kinds = config.data.held_out.clone();
+    match (held_out, kinds.is_empty()) {
+        (true, true) => Err(Error::invalid("data.held_out names no kinds: expected at least one for held-out cases")),
+        (true, false) => Ok(Phantoms::new(TEST_SEED, Vec::new(), kinds)),
+        (false, _) => Ok(Phantoms::new(TEST_SEED, kinds, Vec::new())),
+    }
 }
 
 /// The clips of a stage.

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{weights, Sam2};
 use crate::session::guarded;
 use crate::train::clip::Clip;
-use crate::train::config::{Reduction, TrainConfig};
+use crate::train::config::{Reduction, Stage, TrainConfig};
 use crate::train::log::Line;
 use crate::train::loss::{slice_loss, Losses, Prediction};
 use crate::train::optimizer::{gradients, AdamW, Named};
@@ -96,7 +96,7 @@ impl<'a> Trainer<'a> {
                     fresh: part == 0,
                     scale: 1.0 / (stage.accumulate * config.replicas) as f64,
                 });
-            for of_share in together(config, step, stage.length, work.collect())? {
+            for of_share in together(config, step, stage, work.collect())? {
                 sums.merge(&of_share);
             }
         }
@@ -156,9 +156,9 @@ struct Share<'a> {
 }
 
 /// Forward and backward of all shares, each in a thread of its own.
-fn together(config: &TrainConfig, step: u64, length: usize, shares: Vec<Share>) -> Result<Vec<Sums>> {
+fn together(config: &TrainConfig, step: u64, stage: &Stage, shares: Vec<Share>) -> Result<Vec<Sums>> {
     if shares.len() == 1 {
-        return shares.into_iter().map(|share| one_share(config, step, length, share)).collect();
+        return shares.into_iter().map(|share| one_share(config, step, stage, share)).collect();
     }
     std::thread::scope(|scope| {
         let threads: Vec<_> = (shares.into_iter())
@@ -166,7 +166,7 @@ fn together(config: &TrainConfig, step: u64, length: usize, shares: Vec<Share>) 
                 scope.spawn(move || {
                     // Each replica has a core: threads inside operations would only get in each other's way.
                     tch::set_num_threads(1);
-                    guarded(|| one_share(config, step, length, share))?
+                    guarded(|| one_share(config, step, stage, share))?
                 })
             })
             .collect();
@@ -175,7 +175,7 @@ fn together(config: &TrainConfig, step: u64, length: usize, shares: Vec<Share>) 
     })
 }
 
-fn one_share(config: &TrainConfig, step: u64, length: usize, mut share: Share) -> Result<Sums> {
+fn one_share(config: &TrainConfig, step: u64, stage: &Stage, mut share: Share) -> Result<Sums> {
     let Replica { variables, network } = &*share.replica;
     if share.fresh {
         for (_, mut variable) in variables.variables() {
@@ -186,7 +186,7 @@ fn one_share(config: &TrainConfig, step: u64, length: usize, mut share: Share) -
     }
     let count = share.clips.len();
     let batch = Batch::new(share.clips, network.device());
-    let plan = Plan::draw(config, count, length, share.forcing, &mut share.draws);
+    let plan = Plan::draw(config, stage, count, share.forcing, &mut share.draws);
     let predicted = unroll(network, &batch, &plan, &mut share.draws);
     let mut sums = Sums::default();
     let loss = sums.add(&predicted, &batch, config);
@@ -218,7 +218,7 @@ pub struct Sums {
 
 impl Sums {
     /// The loss of a batch, and its parts added up.
-    fn add(&mut self, predicted: &[Predicted], batch: &Batch, config: &TrainConfig) -> Tensor {
+    pub fn add(&mut self, predicted: &[Predicted], batch: &Batch, config: &TrainConfig) -> Tensor {
         let mut total: Option<Tensor> = None;
         let mut count = 0.0;
         for slice in predicted {

@@ -9,7 +9,7 @@ use crate::model::mask_decoder::DecoderOutput;
 use crate::model::prompt_encoder::{Point, PointKind};
 use crate::model::{average_pool, Attended, ImageEmbedding, Memory, Sam2};
 use crate::train::clip::Clip;
-use crate::train::config::{MemoryAugmentation, TrainConfig};
+use crate::train::config::{MemoryAugmentation, Stage, TrainConfig};
 use crate::train::loss::Prediction;
 use crate::train::Rng;
 use ndarray::{Array2, ArrayView2};
@@ -96,13 +96,15 @@ pub struct Plan {
 
 impl Plan {
     /// A step's draws; `forcing` is the share of memories made of the truth.
-    pub fn draw(config: &TrainConfig, batch: usize, length: usize, forcing: f64, rng: &mut Rng) -> Self {
+    pub fn draw(config: &TrainConfig, stage: &Stage, batch: usize, forcing: f64, rng: &mut Rng) -> Self {
+        let length = stage.length;
         let prompts = [
             (PromptKind::Mask, config.prompt.mask),
             (PromptKind::Box, config.prompt.bounds),
             (PromptKind::Point, config.prompt.point),
         ];
         let prompt = prompts.choose_weighted(rng, |p| p.1).map_or(PromptKind::Mask, |p| p.0);
+        let prompt = if stage.masks_only { PromptKind::Mask } else { prompt };
         let corrections = match prompt {
             PromptKind::Mask => 0,
             _ => config.prompt.corrections,

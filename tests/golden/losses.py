@@ -59,4 +59,5 @@ def main():
     pathlib.Path(__file__).with_name("losses.json").write_text(json.dumps(golden))
 
 
-main()
+if __name__ == "__main__":
+    main()

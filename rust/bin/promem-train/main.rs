@@ -6,7 +6,8 @@ use promem::output::{self, Overwrite};
 use promem::session::{self, DeviceChoice};
 use promem::train::config::TrainConfig;
 use promem::train::log::{read_log, Line};
-use promem::train::run::{clip_options, source, train, RunOptions};
+use promem::train::clip::ClipOptions;
+use promem::train::run::{clip_options, source, test_source, train, RunOptions};
 use promem::train::plot;
 use promem::{Error, ErrorKind, Result};
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Some(("run", m)) => run(m),
         Some(("plot", m)) => plots(m),
         Some(("clips", m)) => clips(m),
+        Some(("cases", m)) => cases(m),
         Some(("preset", m)) => preset(m),
         _ => Ok(()),
     };
@@ -90,6 +92,27 @@ fn command() -> Command {
                     .default_value("12")
                     .value_parser(value_parser!(u64))
                     .help("How many"),
+                Arg::new("force").long("force").action(ArgAction::SetTrue).help("Overwrite"),
+            ]),
+            Command::new("cases").about("Write generated anatomy as scans, for `promem evaluate --dataset pairs:FOLDER/cases.json`").args([
+                configuration(),
+                file("output", "Folder of the scans").short('o').required(true),
+                Arg::new("count")
+                    .long("count")
+                    .value_name("N")
+                    .default_value("60")
+                    .value_parser(value_parser!(u64))
+                    .help("How many"),
+                Arg::new("length")
+                    .long("length")
+                    .value_name("N")
+                    .default_value("16")
+                    .value_parser(value_parser!(u16).range(2..=40))
+                    .help("Slices of a scan"),
+                Arg::new("held-out")
+                    .long("held-out")
+                    .action(ArgAction::SetTrue)
+                    .help("Objects of the kinds that the configuration holds out, instead of those it trains on"),
                 Arg::new("force").long("force").action(ArgAction::SetTrue).help("Overwrite"),
             ]),
             Command::new("preset").about("Print a preset's configuration").arg(Arg::new("name").required(true)),
@@ -181,6 +204,18 @@ fn clips(m: &ArgMatches) -> Result<()> {
     let made = (first..first + number("count")).map(|n| source.clip(n, &options)).collect::<Result<Vec<_>>>()?;
     plot::sheet(&made).write(&path, overwrite)?;
     say(&path.display().to_string());
+    Ok(())
+}
+
+fn cases(m: &ArgMatches) -> Result<()> {
+    let config = configuration(m)?;
+    let folder = m.get_one::<PathBuf>("output").cloned().unwrap_or_default();
+    let overwrite = if m.get_flag("force") { Overwrite::Replace } else { Overwrite::Refuse };
+    let length = m.get_one::<u16>("length").map_or(16, |&n| usize::from(n));
+    let source = test_source(&config, m.get_flag("held-out"))?;
+    let options = ClipOptions { length, flow: None, ..clip_options(&config, config.stages.len() - 1) };
+    let count = m.get_one::<u64>("count").copied().unwrap_or(0);
+    say(&promem::train::cases::write(&source, &options, count, &folder, overwrite)?.display().to_string());
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
         None => models::default_path()?,
     };
     let (model, _) = models::load(&path, arguments.image_size, arguments.device, arguments.precision)?;
-    let mut session = Session::new(model, image, axis, range, arguments.cache_mb << 20)?;
+    let mut session = Session::new(model, image, axis, arguments.window, arguments.cache_mb << 20)?;
     prompts::add(&mut session, arguments)?;
 
     let options = PropagateOptions {

@@ -3,14 +3,18 @@
 use super::field::{blur, normal as normal_field, smooth};
 use super::label_map::AIR;
 use super::shapes::normal;
+use crate::slices::intensity::IntensityRange;
 use crate::slices::resize::resize;
 use crate::train::Rng;
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rand::seq::IndexedRandom;
 use rand::Rng as _;
 
 /// Grey levels are drawn on 0..255.
 const LEVELS: f32 = 255.0;
+
+/// How often labels of one tissue look the same: nothing but shape tells the halves of a hippocampus or two vertebrae apart.
+const ALIKE: f64 = 0.75;
 
 /// How labels look in one clip.
 pub struct Appearance {
@@ -21,8 +25,8 @@ pub struct Appearance {
 }
 
 impl Appearance {
-    /// `target`: labels of the object; `near`: labels that touch it; `others`: labels of further objects.
-    pub fn random(rng: &mut Rng, target: &[u8], near: &[u8], others: &[u8]) -> Self {
+    /// `target`: labels of the object; `near`: labels that touch it; `others`: labels of further objects; `alike`: labels of one tissue.
+    pub fn random(rng: &mut Rng, target: &[u8], near: &[u8], others: &[u8], alike: &[Vec<u8>]) -> Self {
         let mut mean: [f32; 256] = match rng.random::<f32>() {
             // Soft tissue in CT: most are alike, some are bright or dark.
             u if u < 0.35 => {
@@ -46,6 +50,17 @@ impl Appearance {
         mean[usize::from(AIR)] =
             if rng.random_bool(0.9) { rng.random_range(0.0..20.0) } else { rng.random_range(0.0..LEVELS) };
         Self::set_contrast(rng, &mut mean, target, near, others);
+        for tissue in alike {
+            if rng.random_bool(ALIKE) {
+                let of_tissue = mean[usize::from(*tissue.iter().find(|label| target.contains(label)).unwrap_or(&tissue[0]))];
+                for &label in tissue.iter().filter(|label| !target.contains(label)) {
+                    mean[usize::from(label)] = of_tissue + normal(rng) * 2.0;
+                }
+                for &label in tissue.iter().filter(|label| target.contains(label)) {
+                    mean[usize::from(label)] = of_tissue;
+                }
+            }
+        }
         let mut texture = |most: f32| {
             let scale = *[0.3, 1.0, 1.0].choose(rng).expect("not empty");
             std::array::from_fn(|_| rng.random_range(0.0..most) * scale)
@@ -98,8 +113,8 @@ pub fn textures(rng: &mut Rng, count: usize, side: usize) -> [Array3<f32>; 2] {
     [coarse, fine]
 }
 
-/// What the scanner does: bias field, resolution, noise, display window, gamma. In: 0..255, out: 0..1.
-pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>) {
+/// What the scanner does: bias field, resolution, noise, display window, gamma. In: 0..255, out: 0..1. `prompt`: the object on the first slice.
+pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>) {
     let (count, side, _) = images.dim();
     let bias = *[0.0, 0.1, 0.2, 0.35].choose(rng).expect("not empty");
     if bias > 0.0 {
@@ -129,18 +144,29 @@ pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>) {
         };
         plane.assign(&if native < side { resize(image.view(), [side, side]) } else { image });
     }
-    display(rng, images);
+    display(rng, images, prompt);
 }
 
-fn display(rng: &mut Rng, images: &mut Array3<f32>) {
-    let mut sample: Vec<f32> = images.iter().step_by(17).copied().collect();
-    sample.sort_by(f32::total_cmp);
-    let at = |p: f32| sample[((sample.len() - 1) as f32 * p) as usize];
-    let (low, high) = (at(rng.random_range(0.0..0.02)), at(rng.random_range(0.98..1.0)));
-    let gamma = (normal(rng) * 0.25).exp();
+/// How often the window is the one that inference takes around a prompted object, give or take; else it is the whole picture's.
+const AROUND_OBJECT: f64 = 0.7;
+
+fn display(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>) {
+    let around = rng.random_bool(AROUND_OBJECT);
+    let margin = (normal(rng) * 0.35).exp();
+    let whole = [rng.random_range(0.0..0.02), rng.random_range(0.98..1.0)];
+    let gamma = (normal(rng) * if around { 0.12 } else { 0.25 }).exp();
     let inverted = rng.random_bool(0.1);
-    images.mapv_inplace(|v| {
-        let shown = ((v - low) / (high - low).max(1.0)).clamp(0.0, 1.0).powf(gamma);
+    let first = images.index_axis(Axis(0), 0);
+    let object = first.iter().zip(prompt).filter(|(_, &inside)| inside).map(|(&value, _)| value).collect();
+    let range = IntensityRange::around_object(object, first.iter().copied().collect(), margin).filter(|_| around);
+    let range = range.unwrap_or_else(|| {
+        let mut sample: Vec<f32> = images.iter().step_by(17).copied().collect();
+        sample.sort_by(f32::total_cmp);
+        let [low, high] = whole.map(|share: f32| sample[((sample.len() - 1) as f32 * share) as usize]);
+        IntensityRange { low, high: high.max(low + 1.0) }
+    });
+    images.mapv_inplace(|value| {
+        let shown = range.apply(value).powf(gamma);
         if inverted {
             1.0 - shown
         } else {

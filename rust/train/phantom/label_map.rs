@@ -35,6 +35,39 @@ pub enum Kind {
     Region,
 }
 
+impl Kind {
+    pub const ALL: [Kind; 9] = [
+        Kind::Organ,
+        Kind::Pair,
+        Kind::Row,
+        Kind::Twin,
+        Kind::Shell,
+        Kind::Lesion,
+        Kind::Tree,
+        Kind::Sheet,
+        Kind::Region,
+    ];
+
+    /// As configurations name it.
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    /// A label for it, from 1.
+    pub fn label(self) -> u16 {
+        1 + Self::ALL.iter().position(|&kind| kind == self).unwrap_or(0) as u16
+    }
+
+    /// How often it is a target, against others: there are many regions, and few users segment them.
+    pub fn share(self) -> f64 {
+        match self {
+            Kind::Region => 0.4,
+            Kind::Tree | Kind::Sheet => 0.7,
+            _ => 1.0,
+        }
+    }
+}
+
 /// One thing that can be segmented.
 #[derive(Debug, Clone)]
 pub struct Object {
@@ -48,6 +81,8 @@ pub struct Object {
 pub struct LabelVolume {
     pub labels: Array3<u8>,
     pub objects: Vec<Object>,
+    /// Labels of one tissue: both of a pair, all of a row, both halves of what was cut in two.
+    pub alike: Vec<Vec<u8>>,
 }
 
 impl LabelVolume {
@@ -58,13 +93,14 @@ impl LabelVolume {
             painter.object(rng);
         }
         painter.body(rng);
-        Self { labels: painter.labels, objects: painter.objects }
+        Self { labels: painter.labels, objects: painter.objects, alike: painter.alike }
     }
 }
 
 struct Painter {
     labels: Array3<u8>,
     objects: Vec<Object>,
+    alike: Vec<Vec<u8>>,
     /// Where each voxel is, warped, in pixels from the middle: z, y, x.
     places: [Array3<f32>; 3],
     /// Pixels between slices.
@@ -101,7 +137,8 @@ impl Painter {
             }
         }
         let [half, depth] = [side as f32 / 2.0, depth as f32];
-        Self { labels: Array3::zeros(dims), objects: Vec::new(), places, step, half, depth, warp, next: 1 }
+        let labels = Array3::zeros(dims);
+        Self { labels, objects: Vec::new(), alike: Vec::new(), places, step, half, depth, warp, next: 1 }
     }
 
     fn dims(&self) -> [usize; 3] {
@@ -157,6 +194,15 @@ impl Painter {
         self.next - 1
     }
 
+    /// Labels of one tissue, which together are a class, too: one that is discontinuous along most sequences.
+    fn add_alike(&mut self, kind: Kind, labels: Vec<u8>) {
+        labels.iter().for_each(|&label| self.add(kind, &[label]));
+        if kind != Kind::Twin {
+            self.add(kind, &labels);
+        }
+        self.alike.push(labels);
+    }
+
     fn add(&mut self, kind: Kind, labels: &[u8]) {
         self.objects.push(Object { kind, labels: labels.to_vec() });
     }
@@ -197,21 +243,24 @@ impl Painter {
                 let mut centre = centre;
                 centre[2] = -centre[2].abs() - radius * 0.5;
                 let mirrored = shape.mirrored();
-                for (shape, x) in [(&shape, centre[2]), (&mirrored, -centre[2])] {
+                let labels = [(&shape, centre[2]), (&mirrored, -centre[2])].map(|(shape, x)| {
                     let label = self.take();
                     self.paint([centre[0], centre[1], x], reach, label, None, |p| shape.value(p));
-                    self.add(Kind::Pair, &[label]);
-                }
+                    label
+                });
+                self.add_alike(Kind::Pair, labels.to_vec());
             }
             u if u < 0.42 => {
                 let distance = radius * rng.random_range(1.4..2.6);
                 let way = unit(random_vector(rng)).map(|c| c * distance);
-                for n in 0..rng.random_range(2..5) {
+                let labels = (0..rng.random_range(2..5)).map(|n| {
                     let label = self.take();
                     let at = [0, 1, 2].map(|c| centre[c] + way[c] * n as f32);
                     self.paint(at, reach, label, None, |p| shape.value(p));
-                    self.add(Kind::Row, &[label]);
-                }
+                    label
+                });
+                let labels = labels.collect();
+                self.add_alike(Kind::Row, labels);
             }
             u => {
                 let label = self.take();
@@ -220,12 +269,19 @@ impl Painter {
                     let (way, offset) = (unit(random_vector(rng)), radius * rng.random_range(-0.3..0.3));
                     let twin = self.take();
                     self.paint(centre, reach, twin, Some(label), |p| super::shapes::dot(way, p) - offset);
-                    self.add(Kind::Twin, &[label]);
-                    self.add(Kind::Twin, &[twin]);
+                    self.add_alike(Kind::Twin, vec![label, twin]);
+                    return;
+                }
+                if u < 0.68 {
+                    // Vessels or cysts that belong to the organ.
+                    let inside = self.take();
+                    self.inclusions(rng, centre, radius, inside, label);
+                    self.add(Kind::Organ, &[label, inside]);
+                    self.add(Kind::Organ, &[label, inside]);
                     return;
                 }
                 self.add(Kind::Organ, &[label]);
-                if u < 0.72 {
+                if u < 0.80 {
                     let small = radius * rng.random_range(0.2..0.5);
                     let lobes = *[1, 1, 2].choose(rng).expect("not empty");
                     let lesion = Organ::random(rng, small, lobes, true);
@@ -239,38 +295,55 @@ impl Painter {
         }
     }
 
+    /// A vessel tree or a few blobs of `inside`, within an organ of `label`.
+    fn inclusions(&mut self, rng: &mut Rng, centre: Vector, radius: f32, inside: u8, label: u8) {
+        if rng.random_bool(0.5) {
+            let width = (radius * rng.random_range(0.05..0.15)).max(1.2);
+            return self.paint_tree(rng, centre, width, inside, Some(label));
+        }
+        for _ in 0..rng.random_range(1..5) {
+            let small = radius * rng.random_range(0.1..0.3);
+            let blob = Organ::random(rng, small, 1, true);
+            let shift = random_vector(rng).map(|c| c * radius * 0.4);
+            let at = [0, 1, 2].map(|c| centre[c] + shift[c]);
+            self.paint(at, blob.reach, inside, Some(label), |p| blob.value(p));
+        }
+    }
+
     fn tree(&mut self, rng: &mut Rng, centre: Vector) {
         let radius = log_uniform(rng, 0.02, 0.1) * self.half;
         let label = self.take();
+        self.paint_tree(rng, centre, radius, label, None);
+        self.add(Kind::Tree, &[label]);
+    }
+
+    /// Trees are thin: painted unwarped, ball by ball.
+    fn paint_tree(&mut self, rng: &mut Rng, start: Vector, radius: f32, label: u8, within: Option<u8>) {
         let dims = self.dims();
+        let scale = [self.step, 1.0, 1.0];
         let extent = [self.depth * self.step / 2.0, self.half, self.half];
-        for ball in tree(rng, centre, radius, extent) {
-            // Trees are thin: painted unwarped, ball by ball.
-            let at = [0, 1, 2].map(|c| {
-                let scale = if c == 0 { self.step } else { 1.0 };
-                let middle = ball.centre[c] / scale + dims[c] as f32 / 2.0;
-                let reach = ball.radius / scale;
+        for ball in tree(rng, start, radius, extent) {
+            let place = |n: usize, c: usize| (n as f32 - dims[c] as f32 / 2.0) * scale[c] - ball.centre[c];
+            let [slices, rows, columns] = [0, 1, 2].map(|c| {
+                let middle = ball.centre[c] / scale[c] + dims[c] as f32 / 2.0;
+                let reach = ball.radius / scale[c];
                 let low = (middle - reach).floor().max(0.0) as usize;
-                low..((middle + reach).ceil().max(0.0) as usize + 1).min(dims[c]).max(low)
+                low.min(dims[c])..((middle + reach).ceil().max(0.0) as usize + 1).min(dims[c]).max(low.min(dims[c]))
             });
-            for k in at[0].clone() {
-                for j in at[1].clone() {
-                    for i in at[2].clone() {
-                        let place = [k, j, i].map(|n| n as f32);
-                        let apart: f32 = (0..3)
-                            .map(|c| {
-                                let scale = if c == 0 { self.step } else { 1.0 };
-                                ((place[c] - dims[c] as f32 / 2.0) * scale - ball.centre[c]).powi(2)
-                            })
-                            .sum();
-                        if apart <= ball.radius * ball.radius && k < dims[0] && j < dims[1] && i < dims[2] {
-                            self.labels[[k, j, i]] = label;
+            for k in slices {
+                let z = place(k, 0).powi(2);
+                for j in rows.clone() {
+                    let zy = z + place(j, 1).powi(2);
+                    for i in columns.clone() {
+                        let voxel = &mut self.labels[[k, j, i]];
+                        let inside = zy + place(i, 2).powi(2) <= ball.radius * ball.radius;
+                        if inside && within.is_none_or(|within| *voxel == within) {
+                            *voxel = label;
                         }
                     }
                 }
             }
         }
-        self.add(Kind::Tree, &[label]);
     }
 
     /// Ragged tissue inside an organ's outline.

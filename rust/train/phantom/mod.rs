@@ -56,20 +56,27 @@ impl Phantoms {
     }
 }
 
-impl ClipSource for Phantoms {
-    fn clip(&self, number: u64, options: &ClipOptions) -> crate::Result<Clip> {
+impl Phantoms {
+    /// A clip and the kind of its object.
+    pub fn object(&self, number: u64, options: &ClipOptions) -> (Kind, Clip) {
         let mut map = number / CLIPS_PER_MAP;
         let mut draws = rng(self.seed, Purpose::Clip, number);
         loop {
             let volume = self.map(map);
             let objects: Vec<&Object> = volume.objects.iter().filter(|object| self.allows(object.kind)).collect();
             for _ in 0..ATTEMPTS {
-                if let Some(clip) = render(&volume, &objects, options, &mut draws) {
-                    return Ok(clip);
+                if let Some(made) = render(&volume, &objects, options, &mut draws) {
+                    return made;
                 }
             }
             // Nothing fits: another map, far from those of other clips.
             map += 1 << 40;
         }
+    }
+}
+
+impl ClipSource for Phantoms {
+    fn clip(&self, number: u64, options: &ClipOptions) -> crate::Result<Clip> {
+        Ok(self.object(number, options).1)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::appearance::{acquire, textures, Appearance};
 use super::field::blur;
-use super::label_map::{LabelVolume, Object};
+use super::label_map::{Kind, LabelVolume, Object};
 use super::shapes::{log_uniform, normal};
 use crate::train::clip::{Clip, ClipOptions};
 use crate::train::stochastic_propagation::{coherent, stack};
@@ -22,20 +22,23 @@ const ENDING: f64 = 0.35;
 const SHORT: usize = 5;
 /// How often one of several pieces on the prompt slice is marked: users do so.
 const ONE_OF_SEVERAL: f64 = 0.3;
-/// Longer side of the object's box on the prompt slice, as a share of the frame's side.
-const SHOWN: (f32, f32) = (0.12, 0.75);
+/// Longer side of the object's box on the prompt slice, as a share of the frame's side: mostly about what `slices::region` shows of a prompted
+/// object, else anything.
+const SHOWN: std::ops::Range<f32> = 0.3..0.7;
+const SHOWN_AT_ALL: (f32, f32) = (0.10, 0.75);
+const SHOWN_OTHERWISE: f64 = 0.3;
 
-/// One clip of one object, or `None` where the draw does not fit.
-pub fn render(volume: &LabelVolume, objects: &[&Object], options: &ClipOptions, rng: &mut Rng) -> Option<Clip> {
-    let object = *objects.choose(rng)?;
+/// One clip of one object and its kind, or `None` where the draw does not fit.
+pub fn render(volume: &LabelVolume, objects: &[&Object], options: &ClipOptions, rng: &mut Rng) -> Option<(Kind, Clip)> {
+    let object = *objects.choose_weighted(rng, |object| object.kind.share()).ok()?;
     let sequence = Sequence::draw(volume, object, options, rng)?;
     let view = View::draw(&sequence, volume, options.side, rng)?;
     let masks = view.masks(&sequence);
     if masks.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count() < LEAST_SHOWN {
         return None;
     }
-    let images = view.images(&sequence, volume, object, objects, rng);
-    Some(Clip::new(images, masks, options.flow))
+    let images = view.images(&sequence, volume, object, masks.index_axis(Axis(0), 0), rng);
+    Some((object.kind, Clip::new(images, masks, options.flow)))
 }
 
 /// Slices in walking order and the object's masks on them, in the label map's pixels.
@@ -129,7 +132,10 @@ impl View {
         }
         let longer = (high[0] - low[0]).max(high[1] - low[1]) as f32;
         let plane = volume.labels.dim().1 as f32;
-        let shown = log_uniform(rng, SHOWN.0, SHOWN.1);
+        let shown = match rng.random_bool(SHOWN_OTHERWISE) {
+            true => log_uniform(rng, SHOWN_AT_ALL.0, SHOWN_AT_ALL.1),
+            false => rng.random_range(SHOWN),
+        };
         let covered = (longer / shown).clamp(24.0, plane * 1.2);
         let spread = (covered - longer).max(0.0) * 0.5;
         // The object lies anywhere in the frame that keeps it mostly inside, towards the middle of the plane.
@@ -209,13 +215,13 @@ impl View {
         sequence: &Sequence,
         volume: &LabelVolume,
         object: &Object,
-        objects: &[&Object],
+        prompt: ArrayView2<bool>,
         rng: &mut Rng,
     ) -> Array3<f32> {
         let first = sequence.slices[0];
         let near = neighbours(volume.labels.index_axis(Axis(0), first), sequence.masks.index_axis(Axis(0), 0), object);
-        let others: Vec<u8> = objects.iter().flat_map(|other| other.labels.iter().copied()).collect();
-        let look = Appearance::random(rng, &object.labels, &near, &others);
+        let others: Vec<u8> = volume.objects.iter().flat_map(|other| other.labels.iter().copied()).collect();
+        let look = Appearance::random(rng, &object.labels, &near, &others, &volume.alike);
         let count = sequence.slices.len();
         let [coarse, fine] = textures(rng, count, self.side);
         let gain = *[0.0, 0.03, 0.1].choose(rng).expect("not empty");
@@ -240,7 +246,7 @@ impl View {
             }
             out.assign(&(image * (1.0 + gain * normal(rng))));
         }
-        acquire(rng, &mut images);
+        acquire(rng, &mut images, prompt);
         images
     }
 }

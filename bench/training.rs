@@ -1,0 +1,53 @@
+//! How long the parts of training that a CPU does between steps take: `cargo bench --bench training`.
+
+use criterion::{criterion_group, criterion_main, Criterion};
+use ndarray::{Array2, Array3};
+use promem::train::clip::{ClipOptions, ClipSource};
+use promem::train::phantom::Phantoms;
+use promem::train::stochastic_propagation::coherent;
+use promem::train::{rng, Purpose};
+use std::hint::black_box;
+
+const SLICES: usize = 8;
+const SIDE: usize = 512;
+
+/// Eight slices of 512 x 512 with a dozen pieces that come and go, a third of the pixels inside: more than anatomy has.
+fn pieces() -> Vec<Array2<bool>> {
+    (0..SLICES)
+        .map(|t| {
+            Array2::from_shape_fn((SIDE, SIDE), |(r, c)| {
+                let (row, column) = (r / 128, c / 128);
+                let there = (row + column + t) % 4 != 0;
+                let (y, x) = ((r % 128) as f32 - 64.0, (c % 128) as f32 - 64.0);
+                there && y.hypot(x) < 50.0 + 4.0 * ((t + row) as f32).sin()
+            })
+        })
+        .collect()
+}
+
+fn stochastic_propagation(c: &mut Criterion) {
+    let masks = pieces();
+    let mut number = 0;
+    c.bench_function("stochastic propagation, 8 slices of 512 x 512", |b| {
+        b.iter(|| {
+            number += 1;
+            let kept: Option<(usize, Array3<bool>)> = coherent(&masks, SLICES, 0.0, &mut rng(1, Purpose::Clip, number));
+            black_box(kept)
+        })
+    });
+}
+
+fn clips(c: &mut Criterion) {
+    let options = ClipOptions { length: SLICES, side: 128, stochastic_propagation: true, flow: Some(2) };
+    let source = Phantoms::new(1, Vec::new(), Vec::new());
+    let mut number = 0;
+    c.bench_function("a generated clip, 8 slices of 128 x 128, its share of the label map included", |b| {
+        b.iter(|| {
+            number += 1;
+            black_box(source.clip(number, &options))
+        })
+    });
+}
+
+criterion_group!(benches, stochastic_propagation, clips);
+criterion_main!(benches);
