@@ -9,8 +9,6 @@ use promem::model::position;
 use promem::model::prompt_encoder::{Point, PointKind};
 use promem::model::{Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};
 use promem::session::{Hint, Run, View};
-use promem::slices::intensity::IntensityRange;
-use promem::slices::region::Region;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -99,8 +97,7 @@ impl World {
         let mut lengths = Vec::new();
         for (way, slices) in [("up", (PROMPT + 1..DEPTH).collect::<Vec<_>>()), ("down", (0..PROMPT).rev().collect())] {
             let trace = self.traces[format!("{name}.{way}")].as_array().expect("a golden trace");
-            let region = Region { first: [0, 0], size: [SIZE as usize; 2] };
-            let view = View { region, range: IntensityRange { low: 0.0, high: 1.0 } };
+            let view = View::plain([SIZE as usize; 2]);
             let mut run =
                 Run::new(view, SliceIndex(PROMPT), first.clone(), Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))));
             for (expected, slice) in trace.iter().zip(slices) {

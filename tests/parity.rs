@@ -6,7 +6,7 @@ use promem::geometry::SliceIndex;
 use promem::memory::SearchOptions;
 use promem::model::config::{Config, Size, Version};
 use promem::model::{Precision, Sam2};
-use promem::session::{Hint, Run};
+use promem::session::{Hint, Run, View};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -59,7 +59,8 @@ fn every_official_network_equals_the_public_one_at_512_pixels() {
             check(name, &arrays, "pointer", &decoded.pointer);
             let memory = Rc::new(network.remember(&image, &decoded));
             check(name, &arrays, "memory@2", &memory.features);
-            let mut run = Run::new(SliceIndex(PROMPT), memory, Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))));
+            let logits = Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu)));
+            let mut run = Run::new(View::plain([512, 512]), SliceIndex(PROMPT), memory, logits);
             let next = network.encode_image(&images[PROMPT + 1]);
             let step =
                 run.step(&network, &next, SliceIndex(PROMPT + 1), DEPTH, &SearchOptions::promem(), Hint::Nothing);

@@ -16,6 +16,13 @@ pub struct View {
     pub range: IntensityRange,
 }
 
+impl View {
+    /// Slices of `size` rows and columns as they are, with values of 0..1.
+    pub fn plain(size: [usize; 2]) -> Self {
+        Self { region: Region { first: [0, 0], size }, range: IntensityRange { low: 0.0, high: 1.0 } }
+    }
+}
+
 /// What was encoded: a slice in a view.
 pub type Shown = (SliceIndex, View);
 
@@ -84,8 +91,7 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     fn shown(slice: usize) -> Shown {
-        let region = Region { first: [0, 0], size: [9, 9] };
-        (SliceIndex(slice), View { region, range: IntensityRange { low: 0.0, high: 1.0 } })
+        (SliceIndex(slice), View::plain([9, 9]))
     }
 
     /// 48 bytes.

@@ -152,7 +152,7 @@ mod tests {
                 return Err(Error::invalid("the fifth is broken"));
             }
             let images = Array3::from_elem((options.length, 4, 4), (number % REPLACEMENT_STEP) as f32);
-            Ok(Clip::new(images, Array3::from_elem((options.length, 4, 4), true), false))
+            Ok(Clip::new(images, Array3::from_elem((options.length, 4, 4), true), None))
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
             length: 1 + number as usize % 2,
             side: 4,
             stochastic_propagation: true,
-            flow: false,
+            flow: None,
         };
         for workers in [1, 3] {
             let mut pipeline = Pipeline::start(Arc::new(Numbers), Box::new(plan), 2, workers, 4);
