@@ -108,6 +108,37 @@ fn several_objects_share_embeddings_and_keep_their_numbers() {
 }
 
 #[test]
+fn around_its_object_a_run_sees_the_object_larger_and_lands_on_the_same_voxels() {
+    let demo = Demo::new();
+    let mask = demo.path("mask.nii.gz");
+    let told = |output: &str, extra: &[&str]| -> Value {
+        let all = [&["--prompt-mask", &mask, "--no-stop", "--range", "12,20", "--json"], extra].concat();
+        serde_json::from_str(&ok(demo.segment(output, &all))).unwrap()
+    };
+    told("slice.nii.gz", &["--field-of-view", "slice"]);
+    told("object.nii.gz", &["--field-of-view", "object"]);
+    let [whole, around] = ["slice.nii.gz", "object.nii.gz"].map(|n| volume::read_labels(Path::new(&demo.path(n))).unwrap());
+    assert_eq!(whole.geometry(), around.geometry());
+    assert_ne!(whole.voxels(), around.voxels(), "the network was shown the same");
+    let given = volume::read_labels(Path::new(&mask)).unwrap();
+    let extent = |labels: &volume::LabelMap| -> Vec<usize> {
+        (0..32).filter(|&k| labels.voxels().index_axis(ndarray::Axis(0), k).iter().any(|&l| l > 0)).collect()
+    };
+    let prompt = (12..=20).find(|&k| {
+        let axis = ndarray::Axis(0);
+        around.voxels().index_axis(axis, k) == given.voxels().index_axis(axis, k)
+    });
+    assert!(prompt.is_some(), "no slice holds the user's own mask");
+    assert!(extent(&around).iter().all(|k| (12..=20).contains(k)));
+    for prompt in [&["--point", "75,42,16"][..], &["--box", "60,20,95,60,16"]] {
+        let all = [&["--range", "15,17", "--no-stop", "--field-of-view", "object"], prompt].concat();
+        ok(demo.segment("prompted.nii.gz", &[&all[..], &["--force"]].concat()));
+    }
+    let refused = demo.segment("x.nii.gz", &["--prompt-mask", &mask, "--field-of-view", "voxel"]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("expected slice or object"));
+}
+
+#[test]
 fn every_axis_memory_mode_and_direction_runs() {
     let demo = Demo::new();
     for (n, extra) in [

@@ -208,3 +208,66 @@ impl Run {
         Step { candidates, order, best: Some(best) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::SearchOptions;
+    use crate::model::config::{Config, Version};
+    use crate::model::Precision;
+    use crate::slices::region::Region;
+    use ndarray::Array2;
+    use tch::Device;
+
+    const PIXELS: usize = 160;
+
+    fn plane(slice: usize) -> Array2<f32> {
+        Array2::from_shape_fn((PIXELS, PIXELS), |(r, c)| {
+            let (y, x) = (r as f32 - 80.0, c as f32 - 75.0 - slice as f32);
+            let bright = if y.hypot(x) < 30.0 { 0.4 } else { 0.0 };
+            0.3 + 0.1 * (x / 17.0).sin() + 0.1 * (y / 13.0).cos() + bright
+        })
+    }
+
+    fn seen(network: &Sam2, frame: &Frame, slice: usize) -> ImageEmbedding {
+        let pixels = frame.to_network(plane(slice).view());
+        network.encode_image(&tensors::image(&pixels, network.config().image_size))
+    }
+
+    /// A run begun in one region and moved to another goes on as one that began there.
+    #[test]
+    fn memories_made_anew_are_those_of_the_other_region() {
+        let network = Sam2::pseudo_random(&Config::toy(Version::V2_1), Device::Cpu, Precision::Fp32);
+        let frame = |region| Frame::new(region, [1.0, 1.0], 128);
+        let near = View { region: Region { first: [40, 35], size: [80, 80] }, ..View::plain([PIXELS; 2]) };
+        let far = View::plain([PIXELS; 2]);
+        let mask = plane(0).mapv(|value| value > 0.55);
+        let given = SlicePrompt { mask: Some(mask), ..SlicePrompt::default() };
+        tch::no_grad(|| {
+            let begin = |view: View| {
+                let frame = frame(view.region);
+                let Prompted { memory, logits, .. } = prompt(&network, &seen(&network, &frame, 0), &frame, &given);
+                Run::new(view, SliceIndex(0), memory, logits)
+            };
+            let options = SearchOptions { stop_when_absent: false, ..SearchOptions::promem() };
+            let step = |run: &mut Run| {
+                let image = seen(&network, &frame(run.view().region), 1);
+                run.step(&network, &image, SliceIndex(1), 9, &options, Hint::Mask)
+            };
+            let expected = step(&mut begin(far));
+            let mut moved = begin(near);
+            let untouched = step(&mut begin(near));
+            let images = moved.remembered().into_iter().map(|s| (s, seen(&network, &frame(far.region), s.0)));
+            moved.reframe(&network, &images.collect(), [&frame(near.region), &frame(far.region)]);
+            assert_eq!(moved.view(), far);
+            let found = step(&mut moved);
+            let apart = |a: &Step, b: &Step| {
+                let [a, b] = [a, b].map(|step| &step.best.as_ref().expect("it does not stop").logits);
+                (a - b).abs().mean(tch::Kind::Float).double_value(&[])
+            };
+            // The pointer is the other region's, and borders are resampled: nearly the same, and far from what the old region shows.
+            let (same, other) = (apart(&found, &expected), apart(&untouched, &expected));
+            assert!(same < 0.1 * other, "{same} from the other region's, which is {other} from the first's");
+        });
+    }
+}

@@ -4,137 +4,223 @@
 //! without touching anything of the slice before cannot be predicted from it; asking for it would teach the network to jump to look-alikes.
 
 use crate::train::Rng;
-use ndarray::{s, Array2, Array3, ArrayView2, ArrayView3};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 use rand::Rng as _;
 
-/// 8-connected components of a mask: labels from 1, in the order of their first pixel, and their number.
-pub fn components(mask: ArrayView2<bool>) -> (Array2<u32>, u32) {
-    let (rows, columns) = mask.dim();
-    let mut labels = Array2::zeros((rows, columns));
-    let mut count = 0;
-    let mut open: Vec<(usize, usize)> = Vec::new();
-    for ((row, column), &inside) in mask.indexed_iter() {
-        if !inside || labels[(row, column)] > 0 {
-            continue;
-        }
-        count += 1;
-        labels[(row, column)] = count;
-        open.push((row, column));
-        while let Some((r, c)) = open.pop() {
-            for r in r.saturating_sub(1)..(r + 2).min(rows) {
-                for c in c.saturating_sub(1)..(c + 2).min(columns) {
-                    if mask[(r, c)] && labels[(r, c)] == 0 {
-                        labels[(r, c)] = count;
-                        open.push((r, c));
-                    }
-                }
-            }
-        }
-    }
-    (labels, count)
+/// Neighbouring pixels of one row, `start..end`, and the component that they belong to, counted from 0.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    row: usize,
+    start: usize,
+    end: usize,
+    component: usize,
 }
 
-/// The slices of a sequence taken apart.
-struct Pieces(Vec<(Array2<u32>, u32)>);
+impl Span {
+    /// Whether the two share a column or have neighbouring ones.
+    fn meets(&self, other: &Self) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+}
 
-impl Pieces {
-    fn of(masks: ArrayView3<bool>) -> Self {
-        Self(masks.outer_iter().map(components).collect())
+/// A mask as spans in reading order; anatomy has some hundred where it has a hundred thousand pixels.
+#[derive(Debug, Clone)]
+struct Spans {
+    all: Vec<Span>,
+    /// Where each row begins in `all`, and the end of the last.
+    rows: Vec<usize>,
+    /// Number of 8-connected components, numbered in the order of their first pixel.
+    components: usize,
+}
+
+impl Spans {
+    fn of(mask: ArrayView2<bool>) -> Self {
+        let mut all = Vec::new();
+        let mut rows = vec![0];
+        for (row, pixels) in mask.rows().into_iter().enumerate() {
+            let owned;
+            let pixels = match pixels.to_slice() {
+                Some(pixels) => pixels,
+                None => {
+                    owned = pixels.to_vec();
+                    &owned
+                }
+            };
+            let mut end = 0;
+            while let Some(gap) = pixels[end..].iter().position(|&inside| inside) {
+                let start = end + gap;
+                end = pixels[start..].iter().position(|&inside| !inside).map_or(pixels.len(), |length| start + length);
+                all.push(Span { row, start, end, component: 0 });
+            }
+            rows.push(all.len());
+        }
+        let mut spans = Self { all, rows, components: 0 };
+        spans.connect();
+        spans
     }
 
-    /// For each component of slice `t` whether it touches `previous`: shares a pixel with it or has it as a neighbour.
-    fn touching(&self, t: usize, previous: ArrayView2<bool>) -> Vec<bool> {
-        let (labels, count) = &self.0[t];
-        let (rows, columns) = labels.dim();
-        let mut touches = vec![false; *count as usize + 1];
-        for ((row, column), _) in previous.indexed_iter().filter(|(_, &inside)| inside) {
-            for r in row.saturating_sub(1)..(row + 2).min(rows) {
-                for c in column.saturating_sub(1)..(column + 2).min(columns) {
-                    touches[labels[(r, c)] as usize] = true;
-                }
+    fn row(&self, row: usize) -> &[Span] {
+        &self.all[self.rows[row]..self.rows[row + 1]]
+    }
+
+    /// Finds the components: spans of neighbouring rows that meet are one.
+    fn connect(&mut self) {
+        let mut parent: Vec<usize> = (0..self.all.len()).collect();
+        fn root(parent: &mut [usize], mut at: usize) -> usize {
+            while parent[at] != at {
+                parent[at] = parent[parent[at]];
+                at = parent[at];
+            }
+            at
+        }
+        for row in 1..self.rows.len() - 1 {
+            let (above, first) = (self.rows[row - 1], self.rows[row]);
+            for_meeting(self.row(row - 1), self.row(row), |upper, lower| {
+                let (a, b) = (root(&mut parent, above + upper), root(&mut parent, first + lower));
+                // The earlier span is the root: roots come in the order of first pixels.
+                parent[a.max(b)] = a.min(b);
+            });
+        }
+        let mut number = vec![usize::MAX; self.all.len()];
+        for at in 0..self.all.len() {
+            let root = root(&mut parent, at);
+            if root == at {
+                number[at] = self.components;
+                self.components += 1;
+            }
+            self.all[at].component = number[root];
+        }
+    }
+
+    /// For each component whether it touches `previous`: shares a pixel with it or has it as a neighbour.
+    fn touching(&self, previous: &Self) -> Vec<bool> {
+        let mut touches = vec![false; self.components];
+        let rows = self.rows.len() - 1;
+        for row in 0..rows {
+            for beside in row.saturating_sub(1)..(row + 2).min(rows) {
+                let own = self.row(row);
+                for_meeting(previous.row(beside), own, |_, at| touches[own[at].component] = true);
             }
         }
-        touches[0] = false;
         touches
     }
 
-    fn select(&self, t: usize, kept: &[bool]) -> Array2<bool> {
-        self.0[t].0.mapv(|label| kept[label as usize])
+    /// The components that are kept; their numbers stay.
+    fn select(&self, kept: &[bool]) -> Self {
+        let mut rows = vec![0];
+        let mut all = Vec::new();
+        for row in 0..self.rows.len() - 1 {
+            all.extend(self.row(row).iter().filter(|span| kept[span.component]));
+            rows.push(all.len());
+        }
+        Self { all, rows, components: self.components }
     }
 
-    /// The track of one component of slice `first` through the slices after it: [T - first, H, W].
-    fn follow(&self, first: usize, component: u32) -> Array3<bool> {
-        let length = self.0.len() - first;
-        let (rows, columns) = self.0[first].0.dim();
-        let mut track = Array3::from_elem((length, rows, columns), false);
-        let mut previous = self.0[first].0.mapv(|label| label == component);
-        track.index_axis_mut(ndarray::Axis(0), 0).assign(&previous);
-        for n in 1..length {
-            previous = self.select(first + n, &self.touching(first + n, previous.view()));
-            track.index_axis_mut(ndarray::Axis(0), n).assign(&previous);
+    fn paint(&self, mut mask: ArrayViewMut2<bool>) {
+        for span in &self.all {
+            mask.slice_mut(ndarray::s![span.row, span.start..span.end]).fill(true);
         }
-        track
     }
 }
 
-/// Where tracks begin: (slice, component) for every component of slice 0, and for each later one that touches nothing of the class on the
-/// slice before it. The latter are the discontinuities; which they are depends on the order of the slices.
-fn seeds(masks: ArrayView3<bool>, pieces: &Pieces) -> Vec<(usize, u32)> {
-    let mut found: Vec<(usize, u32)> = (1..=pieces.0[0].1).map(|component| (0, component)).collect();
-    for t in 1..pieces.0.len() {
-        let touches = pieces.touching(t, masks.slice(s![t - 1, .., ..]));
-        found.extend((1..=pieces.0[t].1).filter(|&component| !touches[component as usize]).map(|c| (t, c)));
+/// Calls `pair` with the indices of all spans of two rows that meet.
+fn for_meeting(one: &[Span], other: &[Span], mut pair: impl FnMut(usize, usize)) {
+    let mut first = 0;
+    for (n, span) in one.iter().enumerate() {
+        // What ends before this span ends before all later ones.
+        while other.get(first).is_some_and(|o| o.end < span.start) {
+            first += 1;
+        }
+        for (at, _) in other.iter().enumerate().skip(first).take_while(|(_, o)| o.start <= span.end) {
+            debug_assert!(span.meets(&other[at]));
+            pair(n, at);
+        }
     }
-    found
+}
+
+/// The slices of a sequence taken apart.
+struct Pieces {
+    slices: Vec<Spans>,
+    plane: (usize, usize),
+}
+
+impl Pieces {
+    fn of(masks: ArrayView3<bool>) -> Self {
+        let (_, rows, columns) = masks.dim();
+        Self { slices: masks.outer_iter().map(Spans::of).collect(), plane: (rows, columns) }
+    }
+
+    /// The track of some components of slice `first` through the slices after it: [T - first, H, W].
+    fn follow(&self, first: usize, start: Spans) -> Array3<bool> {
+        let (rows, columns) = self.plane;
+        let mut track = Array3::from_elem((self.slices.len() - first, rows, columns), false);
+        let mut previous = start;
+        for (n, out) in track.outer_iter_mut().enumerate() {
+            if n > 0 {
+                let slice = &self.slices[first + n];
+                previous = slice.select(&slice.touching(&previous));
+            }
+            previous.paint(out);
+        }
+        track
+    }
+
+    /// The track of one component.
+    fn follow_one(&self, first: usize, component: usize) -> Array3<bool> {
+        let slice = &self.slices[first];
+        let kept: Vec<bool> = (0..slice.components).map(|n| n == component).collect();
+        self.follow(first, slice.select(&kept))
+    }
+
+    /// Where tracks begin: (slice, component) for every component of slice 0, and for each later one that touches nothing of the class on
+    /// the slice before it. The latter are the discontinuities; which they are depends on the order of the slices.
+    fn seeds(&self) -> Vec<(usize, usize)> {
+        let Some(start) = self.slices.first() else { return Vec::new() };
+        let mut found: Vec<(usize, usize)> = (0..start.components).map(|component| (0, component)).collect();
+        for (t, pair) in self.slices.windows(2).enumerate() {
+            let touches = pair[1].touching(&pair[0]);
+            found.extend((0..pair[1].components).filter(|&component| !touches[component]).map(|c| (t + 1, c)));
+        }
+        found
+    }
 }
 
 /// Whether a piece appears in the sequence that touches nothing of the class on the slice before.
 pub fn is_discontinuous(masks: ArrayView3<bool>) -> bool {
-    !masks.is_empty() && seeds(masks, &Pieces::of(masks)).iter().any(|(slice, _)| *slice > 0)
+    Pieces::of(masks).seeds().iter().any(|(slice, _)| *slice > 0)
 }
 
 /// Step 3: the first slice and the masks from there on, [T - first, H, W]. Without a discontinuity the masks come back as they are.
 ///
 /// A sequence that begins later than its first slice is to be extended with the slices that follow it, and judged anew.
 fn retain(masks: &Array3<bool>, rng: &mut Rng) -> (usize, Array3<bool>) {
-    if masks.is_empty() {
-        return (0, masks.clone());
-    }
     let pieces = Pieces::of(masks.view());
-    let seeds = seeds(masks.view(), &pieces);
+    let seeds = pieces.seeds();
     if !seeds.iter().any(|(slice, _)| *slice > 0) {
         return (0, masks.clone());
     }
     let (first, component) = seeds[rng.random_range(0..seeds.len())];
-    (first, pieces.follow(first, component))
+    (first, pieces.follow_one(first, component))
 }
 
 /// One of the tracks that begin on slice 0, for a sequence that cannot be extended.
 fn retain_from_start(masks: &Array3<bool>, rng: &mut Rng) -> Array3<bool> {
     let pieces = Pieces::of(masks.view());
-    match pieces.0[0].1 {
+    match pieces.slices.first().map_or(0, |slice| slice.components) {
         0 => masks.clone(),
-        count => pieces.follow(0, rng.random_range(1..=count)),
+        count => pieces.follow_one(0, rng.random_range(0..count)),
     }
 }
 
 /// The track of a piece of slice 0 through a sequence [T, H, W] whose masks hold it.
 fn follow(piece: ArrayView2<bool>, masks: &Array3<bool>) -> Array3<bool> {
-    let pieces = Pieces::of(masks.view());
-    let mut track = Array3::from_elem(masks.dim(), false);
-    let mut previous = piece.to_owned();
-    track.index_axis_mut(ndarray::Axis(0), 0).assign(&previous);
-    for t in 1..masks.dim().0 {
-        previous = pieces.select(t, &pieces.touching(t, previous.view()));
-        track.index_axis_mut(ndarray::Axis(0), t).assign(&previous);
-    }
-    track
+    Pieces::of(masks.view()).follow(0, Spans::of(piece))
 }
 
 /// The masks from slice `from` on, [length, H, W]; `None` where there are fewer.
 pub fn stack(masks: &[Array2<bool>], from: usize, length: usize) -> Option<Array3<bool>> {
     let views: Vec<ArrayView2<bool>> = masks.get(from..from + length)?.iter().map(|mask| mask.view()).collect();
-    ndarray::stack(ndarray::Axis(0), &views).ok()
+    ndarray::stack(Axis(0), &views).ok()
 }
 
 /// Step 3 over a sequence that goes on beyond `length` slices: where the kept piece begins, and its masks.
@@ -147,7 +233,7 @@ pub fn coherent(
     rng: &mut Rng,
 ) -> Option<(usize, Array3<bool>)> {
     let sequence = stack(masks, 0, length)?;
-    if rng.random_bool(one_of_several) && components(sequence.index_axis(ndarray::Axis(0), 0)).1 > 1 {
+    if rng.random_bool(one_of_several) && Spans::of(sequence.index_axis(Axis(0), 0)).components > 1 {
         return Some((0, retain_from_start(&sequence, rng)));
     }
     let (first, kept) = retain(&sequence, rng);
@@ -156,7 +242,7 @@ pub fn coherent(
     }
     // The sequence begins where the piece does, and goes on with the slices behind it.
     match stack(masks, first, length) {
-        Some(extended) => Some((first, follow(kept.index_axis(ndarray::Axis(0), 0), &extended))),
+        Some(extended) => Some((first, follow(kept.index_axis(Axis(0), 0), &extended))),
         None => Some((0, retain_from_start(&sequence, rng))),
     }
 }
@@ -164,10 +250,10 @@ pub fn coherent(
 /// All tracks as (first slice, masks padded to T slices), for tests against the reference.
 pub fn tracks(masks: &Array3<bool>) -> Vec<(usize, Array3<bool>)> {
     let pieces = Pieces::of(masks.view());
-    (seeds(masks.view(), &pieces).into_iter())
+    (pieces.seeds().into_iter())
         .map(|(first, component)| {
             let mut whole = Array3::from_elem(masks.dim(), false);
-            whole.slice_mut(s![first.., .., ..]).assign(&pieces.follow(first, component));
+            whole.slice_mut(ndarray::s![first.., .., ..]).assign(&pieces.follow_one(first, component));
             (first, whole)
         })
         .collect()
@@ -176,6 +262,7 @@ pub fn tracks(masks: &Array3<bool>) -> Vec<(usize, Array3<bool>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::s;
     use crate::train::{rng, Purpose};
     use std::collections::BTreeSet;
 
@@ -214,7 +301,7 @@ mod tests {
     #[test]
     fn corners_join_pixels_and_neighbours_across_slices_touch() {
         let mask = ndarray::arr2(&[[true, false, false], [false, true, false], [false, false, false]]);
-        assert_eq!(components(mask.view()).1, 1);
+        assert_eq!(Spans::of(mask.view()).components, 1);
         let mut pair = Array3::from_elem((2, 3, 6), false);
         pair[[0, 1, 1]] = true;
         pair[[1, 1, 2]] = true; // beside it

@@ -65,7 +65,7 @@ impl Appearance {
             let scale = *[0.3, 1.0, 1.0].choose(rng).expect("not empty");
             std::array::from_fn(|_| rng.random_range(0.0..most) * scale)
         };
-        Self { mean, coarse: texture(18.0), fine: texture(14.0) }
+        Self { mean, coarse: texture(14.0), fine: texture(10.0) }
     }
 
     /// Look-alikes in some clips, hardly any contrast in others, else enough.
@@ -116,13 +116,13 @@ pub fn textures(rng: &mut Rng, count: usize, side: usize) -> [Array3<f32>; 2] {
 /// What the scanner does: bias field, resolution, noise, display window, gamma. In: 0..255, out: 0..1. `prompt`: the object on the first slice.
 pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>) {
     let (count, side, _) = images.dim();
-    let bias = *[0.0, 0.1, 0.2, 0.35].choose(rng).expect("not empty");
+    let bias = *[0.0, 0.05, 0.1, 0.2].choose(rng).expect("not empty");
     if bias > 0.0 {
         *images *= &(smooth(rng, [2, 3, 3], [count, side, side]) * bias).mapv(f32::exp);
     }
     let share = if rng.random_bool(0.7) { rng.random_range(0.3..1.0f32) } else { 1.0 };
     let native = ((side as f32 * share) as usize).max(32).min(side);
-    let (softness, deviation) = (rng.random_range(0.3..1.0), rng.random_range(1.0..14.0));
+    let (softness, deviation) = (rng.random_range(0.3..1.0), 1.0 + 13.0 * rng.random_range(0.0..1.0f32).powi(2));
     let kind = rng.random::<f32>();
     for mut plane in images.outer_iter_mut() {
         let mut image = plane.to_owned();

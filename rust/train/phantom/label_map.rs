@@ -61,8 +61,8 @@ impl Kind {
     /// How often it is a target, against others: there are many regions, and few users segment them.
     pub fn share(self) -> f64 {
         match self {
-            Kind::Region => 0.4,
-            Kind::Tree | Kind::Sheet => 0.7,
+            Kind::Region => 0.25,
+            Kind::Tree | Kind::Sheet => 0.5,
             _ => 1.0,
         }
     }
@@ -114,7 +114,7 @@ struct Painter {
 
 impl Painter {
     fn new(rng: &mut Rng) -> Self {
-        let depth: usize = rng.random_range(40..72);
+        let depth: usize = rng.random_range(48..96);
         let side: usize = *[128, 160, 192].choose(rng).expect("not empty");
         let step = side as f32 / 2.0 / (depth as f32 * rng.random_range(0.5..1.1));
         let warp = rng.random_range(2.0..10.0) * side as f32 / 160.0;

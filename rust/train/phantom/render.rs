@@ -17,9 +17,13 @@ const LEAST_PROMPT_AREA: usize = 25;
 /// Pixels of the frame that the prompt must have.
 const LEAST_SHOWN: usize = 40;
 /// Share of clips whose object ends inside.
-const ENDING: f64 = 0.35;
-/// Objects on fewer slices than this are drawn less often.
-const SHORT: usize = 5;
+const ENDING: f64 = 0.12;
+/// Objects on fewer slices than this are mostly passed over.
+const SHORT: usize = 8;
+const SHORT_PASSED: f64 = 0.7;
+/// Mostly a clip begins in the first part of the object along its way, as prompts do.
+const EARLY: f64 = 0.75;
+const EARLY_PART: f64 = 0.6;
 /// How often one of several pieces on the prompt slice is marked: users do so.
 const ONE_OF_SEVERAL: f64 = 0.3;
 /// Longer side of the object's box on the prompt slice, as a share of the frame's side: mostly about what `slices::region` shows of a prompted
@@ -61,9 +65,9 @@ impl Sequence {
             .collect();
         let present: Vec<usize> = (0..depth).filter(|&z| areas[z] >= LEAST_AREA).collect();
         let (&first, &last) = (present.first()?, present.last()?);
-        let stride = *[1, 1, 1, 1, 2, 2, 3].choose(rng)?;
+        let stride = *[1, 1, 1, 1, 1, 1, 1, 2, 2, 3].choose(rng)?;
         let stride = if present.len() / stride < 6 { 1 } else { stride };
-        if present.len() < SHORT && rng.random_bool(0.6) {
+        if present.len() < SHORT && rng.random_bool(SHORT_PASSED) {
             return None;
         }
         let thickness = if stride > 1 { *[1, 1, 2, 3].choose(rng)? } else { 1 };
@@ -76,7 +80,9 @@ impl Sequence {
                 first + before_end
             }
         } else {
-            *present.choose(rng)?
+            let part = if rng.random_bool(EARLY) { (present.len() as f64 * EARLY_PART).ceil() as usize } else { present.len() };
+            let from_begin = rng.random_range(0..part.max(1));
+            present[if upwards { from_begin } else { present.len() - 1 - from_begin }]
         };
         let mut slices = Vec::new();
         let mut at = Some(start);
@@ -224,7 +230,7 @@ impl View {
         let look = Appearance::random(rng, &object.labels, &near, &others, &volume.alike);
         let count = sequence.slices.len();
         let [coarse, fine] = textures(rng, count, self.side);
-        let gain = *[0.0, 0.03, 0.1].choose(rng).expect("not empty");
+        let gain = *[0.0, 0.02, 0.06].choose(rng).expect("not empty");
         let depth = volume.labels.dim().0;
         let mut images = Array3::zeros((count, self.side, self.side));
         for (t, mut out) in images.outer_iter_mut().enumerate() {
