@@ -1,8 +1,9 @@
 //! Intensities: what each label looks like, and what a scanner makes of it.
 
-use super::field::{blur, normal as normal_field, smooth};
+use super::field::{blur, smooth};
 use super::label_map::AIR;
 use super::shapes::normal;
+use super::texture::Weights;
 use crate::slices::intensity::IntensityRange;
 use crate::slices::resize::resize;
 use crate::train::Rng;
@@ -19,9 +20,7 @@ const ALIKE: f64 = 0.75;
 /// How labels look in one clip.
 pub struct Appearance {
     pub mean: [f32; 256],
-    /// Weights of the coarse and of the fine texture.
-    pub coarse: [f32; 256],
-    pub fine: [f32; 256],
+    pub texture: Weights,
 }
 
 impl Appearance {
@@ -61,11 +60,7 @@ impl Appearance {
                 }
             }
         }
-        let mut texture = |most: f32| {
-            let scale = *[0.3, 1.0, 1.0].choose(rng).expect("not empty");
-            std::array::from_fn(|_| rng.random_range(0.0..most) * scale)
-        };
-        Self { mean, coarse: texture(14.0), fine: texture(10.0) }
+        Self { mean, texture: Weights::random(rng) }
     }
 
     /// Look-alikes in some clips, hardly any contrast in others, else enough.
@@ -98,19 +93,6 @@ impl Appearance {
             }
         }
     }
-}
-
-/// Texture fields of a clip, [T, S, S]: the coarse one changes slowly from slice to slice, the fine one is new on each.
-pub fn textures(rng: &mut Rng, count: usize, side: usize) -> [Array3<f32>; 2] {
-    let coarse = [count.max(2), rng.random_range(8..24), 24];
-    let coarse = smooth(rng, coarse, [count, side, side]);
-    let grain = rng.random_range(32..100usize).min(side);
-    let mut fine = Array3::zeros((count, side, side));
-    for mut plane in fine.outer_iter_mut() {
-        let noise = normal_field(rng, [1, grain, grain]);
-        plane.assign(&resize(noise.index_axis(Axis(0), 0), [side, side]));
-    }
-    [coarse, fine]
 }
 
 /// What the scanner does: bias field, resolution, noise, display window, gamma. In: 0..255, out: 0..1. `prompt`: the object on the first slice.

@@ -223,7 +223,7 @@ impl Painter {
     }
 
     fn organ(&mut self, rng: &mut Rng, centre: Vector) {
-        let radius = log_uniform(rng, 0.06, 0.42) * self.half;
+        let radius = log_uniform(rng, 0.07, 0.55) * self.half;
         let lobes = *[1, 1, 2, 3, 4].choose(rng).expect("not empty");
         let shape = Organ::random(rng, radius, lobes, true);
         let reach = shape.reach;

@@ -7,6 +7,7 @@ mod field;
 mod label_map;
 mod render;
 mod shapes;
+mod texture;
 
 pub use label_map::{Kind, LabelVolume, Object};
 pub use render::render;

@@ -1,9 +1,10 @@
 //! A label map becomes a clip: which object, which slices, which part of the plane, and what it looks like.
 
-use super::appearance::{acquire, textures, Appearance};
+use super::appearance::{acquire, Appearance};
 use super::field::blur;
 use super::label_map::{Kind, LabelVolume, Object};
 use super::shapes::{log_uniform, normal};
+use super::texture::Textures;
 use crate::train::clip::{Clip, ClipOptions};
 use crate::train::stochastic_propagation::{coherent, stack};
 use crate::train::Rng;
@@ -24,6 +25,9 @@ const SHORT_PASSED: f64 = 0.7;
 /// Mostly a clip begins in the first part of the object along its way, as prompts do.
 const EARLY: f64 = 0.75;
 const EARLY_PART: f64 = 0.6;
+/// How often borders between tissues are lines of their own, and the deviation of their brightness.
+const RIMS: f64 = 0.4;
+const RIM: f32 = 25.0;
 /// How often one of several pieces on the prompt slice is marked: users do so.
 const ONE_OF_SEVERAL: f64 = 0.3;
 /// Longer side of the object's box on the prompt slice, as a share of the frame's side: mostly about what `slices::region` shows of a prompted
@@ -229,7 +233,8 @@ impl View {
         let others: Vec<u8> = volume.objects.iter().flat_map(|other| other.labels.iter().copied()).collect();
         let look = Appearance::random(rng, &object.labels, &near, &others, &volume.alike);
         let count = sequence.slices.len();
-        let [coarse, fine] = textures(rng, count, self.side);
+        let textures = Textures::random(rng, count, self.side);
+        let rim = if rng.random_bool(RIMS) { normal(rng) * RIM } else { 0.0 };
         let gain = *[0.0, 0.02, 0.06].choose(rng).expect("not empty");
         let depth = volume.labels.dim().0;
         let mut images = Array3::zeros((count, self.side, self.side));
@@ -243,10 +248,13 @@ impl View {
                 image += &labels.mapv(|label| look.mean[usize::from(label)]);
             }
             image /= sequence.thickness as f32;
-            let (coarse, fine) = (coarse.index_axis(Axis(0), t), fine.index_axis(Axis(0), t));
-            ndarray::Zip::from(&mut image).and(&labels).and(&coarse).and(&fine).for_each(|v, &label, c, f| {
-                *v += look.coarse[usize::from(label)] * c + look.fine[usize::from(label)] * f;
-            });
+            for (((r, c), value), &label) in image.indexed_iter_mut().zip(&labels) {
+                *value += textures.at(&look.texture, label, [t, r, c]);
+                let beside = |r: usize, c: usize| labels.get((r, c)).is_some_and(|&other| other != label);
+                if rim != 0.0 && (beside(r + 1, c) || beside(r, c + 1)) {
+                    *value += rim; // fat or a capsule between tissues
+                }
+            }
             if self.smoothing() > 0.4 {
                 image = blur(&image, self.smoothing());
             }
