@@ -75,7 +75,9 @@ impl SlicePrompt {
         let bounds = self.bounds.map(|bounds| region(bounds.first, bounds.last));
         let extent = [mask, bounds].into_iter().flatten().reduce(|a, b| a.joined(&b))?;
         let points = self.points.iter().filter(|point| point.label == PointLabel::Foreground);
-        Some(points.fold(extent, |all, point| all.joined(&region([point.row, point.column], [point.row, point.column]))))
+        Some(
+            points.fold(extent, |all, point| all.joined(&region([point.row, point.column], [point.row, point.column]))),
+        )
     }
 
     /// Whether it says where the object is, not only where it is not.

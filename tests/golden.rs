@@ -98,8 +98,12 @@ impl World {
         for (way, slices) in [("up", (PROMPT + 1..DEPTH).collect::<Vec<_>>()), ("down", (0..PROMPT).rev().collect())] {
             let trace = self.traces[format!("{name}.{way}")].as_array().expect("a golden trace");
             let view = View::plain([SIZE as usize; 2]);
-            let mut run =
-                Run::new(view, SliceIndex(PROMPT), first.clone(), Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))));
+            let mut run = Run::new(
+                view,
+                SliceIndex(PROMPT),
+                first.clone(),
+                Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))),
+            );
             for (expected, slice) in trace.iter().zip(slices) {
                 let step =
                     run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options, Hint::Nothing);

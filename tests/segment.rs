@@ -117,7 +117,8 @@ fn around_its_object_a_run_sees_the_object_larger_and_lands_on_the_same_voxels()
     };
     told("slice.nii.gz", &["--field-of-view", "slice"]);
     told("object.nii.gz", &["--field-of-view", "object"]);
-    let [whole, around] = ["slice.nii.gz", "object.nii.gz"].map(|n| volume::read_labels(Path::new(&demo.path(n))).unwrap());
+    let [whole, around] =
+        ["slice.nii.gz", "object.nii.gz"].map(|n| volume::read_labels(Path::new(&demo.path(n))).unwrap());
     assert_eq!(whole.geometry(), around.geometry());
     assert_ne!(whole.voxels(), around.voxels(), "the network was shown the same");
     let given = volume::read_labels(Path::new(&mask)).unwrap();

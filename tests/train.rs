@@ -77,11 +77,8 @@ fn the_loss_of_a_training_step_equals_the_public_implementations() {
 
     let mut config = TrainConfig::preset("paper").unwrap();
     config.network = "toy".into();
-    let network = promem::model::Sam2::pseudo_random(
-        &Config::toy(Version::V2_1),
-        Device::Cpu,
-        promem::model::Precision::Fp32,
-    );
+    let network =
+        promem::model::Sam2::pseudo_random(&Config::toy(Version::V2_1), Device::Cpu, promem::model::Precision::Fp32);
     let plan = Plan {
         memory: PromptMemory::Pinned,
         pointers: Pointers::Sam2,
@@ -250,6 +247,7 @@ fn the_command_draws_clips_and_curves_and_refuses_clearly() {
     ok(trainer(&["run", "toy", "-o", &at("run"), "--quiet"]));
     let told = ok(trainer(&["plot", &at("run")]));
     assert!(told.contains("loss.png") && std::fs::metadata(at("run/quality.png")).is_ok());
+    assert!(std::fs::read(at("run/examples.png")).unwrap().starts_with(b"\x89PNG"));
     assert!(read_log(&folder.path().join("run")).unwrap().iter().any(|line| line.validation.contains_key("dice_flow")));
     std::fs::write(at("bad.toml"), "preset = \"toy\"\nlearning_rate = 1").unwrap();
     for (arguments, expected) in [
@@ -267,41 +265,77 @@ fn the_command_draws_clips_and_curves_and_refuses_clearly() {
     }
 }
 
+/// A file may not grow beyond the shell's limit, which the system reports as it reports a full disk.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_gives_one_line_and_keeps_the_last_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let path = folder.path().join("often.toml");
+    std::fs::write(&path, "preset = \"toy\"\n[log]\ncheckpoint = 1\n").unwrap();
+    let trainer = env!("CARGO_BIN_EXE_promem-train");
+    ok(binary(
+        trainer,
+        &["run", &path.display().to_string(), "-o", &run.display().to_string(), "--minutes", "0.0001", "--quiet"],
+    ));
+    let before = promem::train::checkpoint::progress(&run).unwrap().unwrap();
+    let command =
+        format!("trap '' XFSZ; ulimit -f 16; exec {trainer} run {} -o {} --quiet", path.display(), run.display());
+    let output = binary("sh", &["-c", &command]);
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && line.trim_end().lines().count() == 1, "{line}");
+    assert!(line.contains("cannot write") && line.contains("checkpoint.new"), "{line}");
+    assert_eq!(promem::train::checkpoint::restore(&run).unwrap().unwrap().progress, before);
+}
+
 #[test]
 fn gradients_reach_every_weight_that_inference_reads() {
     use promem::train::phantom::Phantoms;
     use promem::train::unroll::{unroll, Batch, Plan, PromptKind};
     use promem::train::{clip::ClipOptions, clip::ClipSource, rng, Purpose};
-    let config = toy();
-    let mut variables = tch::nn::VarStore::new(Device::Cpu);
-    let network_config = config.network_at(0).unwrap();
-    let network = promem::model::Sam2::for_training(&variables, &network_config, promem::model::Precision::Fp32);
-    promem::train::initialise::initialise(&mut variables, 1);
-    let source = Phantoms::new(1, Vec::new(), Vec::new());
-    let options = ClipOptions { length: 4, side: 64, stochastic_propagation: true, flow: Some(4) };
-    let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();
-    let batch = Batch::new(clips, Device::Cpu);
-    let mut total = Tensor::from(0f32);
-    for prompt in [PromptKind::Mask, PromptKind::Box, PromptKind::Point] {
-        let mut draws = rng(1, Purpose::Step, 0);
-        let mut plan = Plan::draw(&config, &promem::train::config::Stage { length: 4, ..config.stages[0].clone() }, 2, 0.5, &mut draws);
-        (plan.prompt, plan.corrections, plan.prior) = (prompt, 1, promem::memory::Prior::Flow);
-        for slice in unroll(&network, &batch, &plan, &mut draws) {
-            for step in slice.steps {
-                total = total
-                    + step.logits.square().mean(Kind::Float)
-                    + step.ious.square().mean(Kind::Float)
-                    + step.object_logit.square().mean(Kind::Float);
+    for name in ["toy", "mini"] {
+        let config = TrainConfig { network: name.into(), ..toy() };
+        let mut variables = tch::nn::VarStore::new(Device::Cpu);
+        let network_config = config.network_at(0).unwrap();
+        let network = promem::model::Sam2::for_training(&variables, &network_config, promem::model::Precision::Fp32);
+        promem::train::initialise::initialise(&mut variables, 1);
+        let source = Phantoms::new(1, Vec::new(), Vec::new());
+        let options = ClipOptions {
+            length: 4,
+            side: 64,
+            stochastic_propagation: true,
+            flow: Some(network_config.mask_stride() as usize),
+        };
+        let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();
+        let batch = Batch::new(clips, Device::Cpu);
+        let mut total = Tensor::from(0f32);
+        for prompt in [PromptKind::Mask, PromptKind::Box, PromptKind::Point] {
+            let mut draws = rng(1, Purpose::Step, 0);
+            let mut plan = Plan::draw(
+                &config,
+                &promem::train::config::Stage { length: 4, ..config.stages[0].clone() },
+                2,
+                0.5,
+                &mut draws,
+            );
+            (plan.prompt, plan.corrections, plan.prior) = (prompt, 1, promem::memory::Prior::Flow);
+            for slice in unroll(&network, &batch, &plan, &mut draws) {
+                for step in slice.steps {
+                    total = total
+                        + step.logits.square().mean(Kind::Float)
+                        + step.ious.square().mean(Kind::Float)
+                        + step.object_logit.square().mean(Kind::Float);
+                }
             }
         }
+        total.backward();
+        // Weights of branches that these prompts do not take, and what no path of SAM 2 reads.
+        let idle = ["no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial", "gaussian_matrix", "point_embeddings.0"];
+        let without: Vec<String> = (variables.variables().into_iter())
+            .filter(|(_, v)| !v.grad().defined())
+            .map(|(key, _)| key)
+            .filter(|key| !idle.iter().any(|part| key.contains(part)))
+            .collect();
+        assert!(without.is_empty(), "{name}: no gradient: {without:?}");
     }
-    total.backward();
-    // Weights of branches that these prompts do not take, and what no path of SAM 2 reads.
-    let idle = ["no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial", "gaussian_matrix", "point_embeddings.0"];
-    let without: Vec<String> = (variables.variables().into_iter())
-        .filter(|(_, v)| !v.grad().defined())
-        .map(|(key, _)| key)
-        .filter(|key| !idle.iter().any(|part| key.contains(part)))
-        .collect();
-    assert!(without.is_empty(), "no gradient: {without:?}");
 }

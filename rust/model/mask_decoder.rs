@@ -114,6 +114,10 @@ impl MaskDecoder {
         let filters = Tensor::stack(&filters, 2).to_kind(upscaled.kind()); // [B, channels, M]
         let masks = upscaled.permute([0, 2, 3, 1]).flatten(1, 2).matmul(&filters); // [B, 4 h * 4 w, M]
         let masks = masks.to_kind(Kind::Float).transpose(1, 2).reshape([b, -1, 4 * h, 4 * w]);
+        let masks = match &self.refinement {
+            Some(refinement) => refinement.correct(prompt, masks),
+            None => masks,
+        };
         let output = DecoderOutput {
             masks,
             ious: self.iou_prediction_head.forward(&tokens.select(1, 1)).sigmoid(),

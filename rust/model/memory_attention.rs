@@ -119,7 +119,7 @@ impl RotaryAttention {
     /// `q` [B, N, C], `k` and `v` [B, M, C'] -> [B, N, C]; the last `unrotated` keys have no place in the image.
     fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor, unrotated: i64, [rotation, order]: [&Tensor; 2]) -> Tensor {
         let heads = |x: Tensor| x.unsqueeze(1); // [B, N, C] -> [B, 1, N, C]
-        // Products of queries and keys do not depend on the order of their channels.
+                                                // Products of queries and keys do not depend on the order of their channels.
         let q = rotate(&heads(self.q_proj.forward_ordered(q, order)), rotation);
         let k = heads(self.k_proj.forward_ordered(k, order));
         let spatial = k.size()[2] - unrotated;

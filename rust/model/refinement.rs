@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 const SAME: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 };
 const HALVE: ConvShape = ConvShape { kernel: 3, stride: 2, padding: 1, groups: 1 };
 
-/// Keys: `prompt{0,1}.*`, `blocks.{0,1}.*`, `object.weight` [1, 3].
+/// Keys: `prompt{0,1}.*`, `blocks.{0,1}.*`, `object.weight` [1, 3], `prior.weight` [1, 1].
 #[derive(Debug)]
 pub struct Refinement {
     prompt0: Conv2d,
@@ -17,6 +17,7 @@ pub struct Refinement {
     twice: ResidualBlock,
     four_times: ResidualBlock,
     object: Tensor,
+    prior: Tensor,
 }
 
 impl Refinement {
@@ -28,6 +29,7 @@ impl Refinement {
             twice: ResidualBlock::new(&(p / "blocks" / 0), twice),
             four_times: ResidualBlock::new(&(p / "blocks" / 1), four_times),
             object: super::layers::parameter(&(p / "object"), "weight", &[1, 3]),
+            prior: super::layers::parameter(&(p / "prior"), "weight", &[1, 1]),
         }
     }
 
@@ -46,6 +48,14 @@ impl Refinement {
 
     pub fn four_times(&self, x: &Tensor) -> Tensor {
         self.four_times.forward(x)
+    }
+
+    /// Mask logits [B, M, m, m] as corrections of a dense prompt's: from the first step of training on a network does no worse than its prior.
+    pub fn correct(&self, prompt: Option<&Tensor>, masks: Tensor) -> Tensor {
+        match prompt {
+            Some(prompt) => masks + prompt.to_kind(Kind::Float) * self.prior.reshape([1, 1, 1, 1]),
+            None => masks,
+        }
     }
 
     /// Adds to the object score what the best mask shows: its highest logit, its area, and how sure it is.

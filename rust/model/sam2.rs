@@ -5,7 +5,9 @@
 //! `obj_ptr_proj`, `obj_ptr_tpos_proj`. m: the side of mask logits, `Config::mask_size`.
 
 use super::config::{
-    Config, Version, GIVEN_MASK_BIAS, GIVEN_MASK_SCALE, MAX_OBJ_PTRS, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, NO_OBJ_SCORE, NUM_MASKMEM};
+    Config, Version, GIVEN_MASK_BIAS, GIVEN_MASK_SCALE, MAX_OBJ_PTRS, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE,
+    NO_OBJ_SCORE, NUM_MASKMEM,
+};
 use super::image_encoder::ImageEncoder;
 use super::layers::{parameter, upsample_bilinear, Activation, Conv2d, ConvShape, Linear, Mlp};
 use super::mask_decoder::{DecoderOutput, MaskDecoder};
@@ -229,7 +231,8 @@ impl Sam2 {
     pub fn encode_image(&self, image: &Tensor) -> ImageEmbedding {
         let image = image.to_device(self.device).to_kind(self.kind);
         let [finest, finer, features] = self.image_encoder.forward(&image);
-        let fine = |x: &Tensor| if self.config.refinement.is_some() { x.shallow_clone() } else { x.to_kind(Kind::Float) };
+        let fine =
+            |x: &Tensor| if self.config.refinement.is_some() { x.shallow_clone() } else { x.to_kind(Kind::Float) };
         ImageEmbedding {
             features: features.to_kind(Kind::Float).contiguous(),
             high_resolution: self.mask_decoder.high_resolution(&fine(&finest), &fine(&finer)),
@@ -349,7 +352,8 @@ impl Sam2 {
     pub fn memory_features(&self, image: &ImageEmbedding, logits: &Tensor, present: &Tensor) -> Tensor {
         let mask = logits.sigmoid() * MEMORY_MASK_SCALE + MEMORY_MASK_BIAS;
         let kind = if self.config.refinement.is_some() { self.kind } else { Kind::Float };
-        let features = self.memory_encoder.forward(&image.features.to_kind(kind), &mask.to_kind(kind)).to_kind(Kind::Float);
+        let features =
+            self.memory_encoder.forward(&image.features.to_kind(kind), &mask.to_kind(kind)).to_kind(Kind::Float);
         match &self.no_obj_embed_spatial {
             Some(absent) => {
                 let missing = (present.ones_like() - present).reshape([-1, 1, 1, 1]);

@@ -6,14 +6,14 @@ use crate::memory::{FieldOfView, Prior, SearchOptions};
 use crate::model::ImageEmbedding;
 use crate::prompt::{ObjectId, Prompts, SlicePrompt};
 use crate::session::displacements::Displacements;
+use crate::session::embeddings::View;
 use crate::session::run::{prompt, Hint, Prompted, Run, Step};
 use crate::session::trace::{Flow, Progress, SliceReport, SliceSink, SliceTrace};
 use crate::session::{tensors, Assembly, CroppedMask, EmbeddingCache, SharedModel};
-use crate::session::embeddings::View;
+use crate::slices;
 use crate::slices::intensity::{IntensityRange, Window};
 use crate::slices::region::{Plane, Region};
 use crate::slices::resize::{resize, Frame};
-use crate::slices;
 use crate::volume::{LabelMap, Volume};
 use ndarray::Array2;
 use serde::Serialize;
@@ -77,13 +77,7 @@ pub struct Session {
 
 impl Session {
     /// `cache_bytes` bounds the embeddings that are kept.
-    pub fn new(
-        model: SharedModel,
-        image: Volume<f32>,
-        axis: Axis,
-        window: Window,
-        cache_bytes: usize,
-    ) -> Result<Self> {
+    pub fn new(model: SharedModel, image: Volume<f32>, axis: Axis, window: Window, cache_bytes: usize) -> Result<Self> {
         let (side, mask_stride) =
             model.compute(|network| (network.config().image_size, network.config().mask_stride()))?;
         let geometry = image.geometry();

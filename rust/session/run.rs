@@ -131,12 +131,7 @@ impl Run {
 
     /// Makes the memories anew from the masks that are known, as another frame shows them. `images`: embeddings of the remembered slices in
     /// that frame. Object pointers stay.
-    pub fn reframe(
-        &mut self,
-        network: &Sam2,
-        images: &BTreeMap<SliceIndex, ImageEmbedding>,
-        [from, to]: [&Frame; 2],
-    ) {
+    pub fn reframe(&mut self, network: &Sam2, images: &BTreeMap<SliceIndex, ImageEmbedding>, [from, to]: [&Frame; 2]) {
         let mut made: HashMap<*const Memory, Entry> = HashMap::new(); // banks share entries
         let mut anew = |entry: &Entry| {
             let make = || {

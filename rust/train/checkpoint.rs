@@ -84,20 +84,25 @@ pub fn restore(run: &Path) -> Result<Option<State>> {
     if !place.exists() && old.exists() {
         std::fs::rename(&old, &place).map_err(|e| Error::io(format!("cannot restore `{}`", old.display()), e))?;
     }
-    if !place.exists() {
-        return Ok(None);
-    }
-    let path = place.join("progress.json");
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io(format!("cannot read `{}`", path.display()), e))?;
-    let progress = serde_json::from_str(&text).map_err(|e| {
-        Error::new(ErrorKind::Format, format!("`{}` is no training run's progress", path.display())).with_source(e)
-    })?;
+    let Some(progress) = progress(run)? else { return Ok(None) };
     let load = |name: &str| -> Result<Named> {
         let file = read(&place.join(format!("{name}.safetensors")))?;
         Ok(file.state.iter().map(|(key, tensor)| (key.to_owned(), tensor.copy())).collect())
     };
     let [a, b, c, d] = FILES;
     Ok(Some(State { progress, tensors: [load(a)?, load(b)?, load(c)?, load(d)?] }))
+}
+
+/// How far a run is; `None` before its first checkpoint.
+pub fn progress(run: &Path) -> Result<Option<Progress>> {
+    let path = folder(run).join("progress.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io(format!("cannot read `{}`", path.display()), e))?;
+    serde_json::from_str(&text).map(Some).map_err(|e| {
+        Error::new(ErrorKind::Format, format!("`{}` is no training run's progress", path.display())).with_source(e)
+    })
 }
 
 /// Writes a model for use: the average, in `kind`.

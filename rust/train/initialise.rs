@@ -14,6 +14,9 @@ const EMBEDDING_DEVIATION: f32 = 0.02;
 /// The memory encoder's blocks: `layer_scale_init_value` is 1e-6, which assumes a long schedule; ours must carry from the first step on.
 const LAYER_SCALE: f32 = 0.1;
 
+/// How much of a dense prompt's logits a refining decoder begins with.
+const PRIOR_SHARE: f32 = 0.5;
+
 /// Fills all variables.
 pub fn initialise(variables: &mut VarStore, seed: u64) {
     let _guard = tch::no_grad_guard();
@@ -65,6 +68,9 @@ impl Start {
         // Residual blocks begin as nothing, and the object score begins without the mask.
         if key.ends_with(".conv2.weight") || key.ends_with("refinement.object.weight") {
             return Self::Constant(0.0);
+        }
+        if key.ends_with("refinement.prior.weight") {
+            return Self::Constant(PRIOR_SHARE);
         }
         // Equal constants in queries and keys: after their rotation a cell attends to the same place of its memories first.
         if key.ends_with("cross_attn_image.q_proj.bias") || key.ends_with("cross_attn_image.k_proj.bias") {

@@ -158,12 +158,8 @@ mod tests {
 
     #[test]
     fn clips_come_in_order_whatever_the_threads_do_and_broken_ones_are_replaced() {
-        let plan = |number| ClipOptions {
-            length: 1 + number as usize % 2,
-            side: 4,
-            stochastic_propagation: true,
-            flow: None,
-        };
+        let plan =
+            |number| ClipOptions { length: 1 + number as usize % 2, side: 4, stochastic_propagation: true, flow: None };
         for workers in [1, 3] {
             let mut pipeline = Pipeline::start(Arc::new(Numbers), Box::new(plan), 2, workers, 4);
             for number in 2..20 {

@@ -1,16 +1,27 @@
 //! Pictures of a run: its curves, and clips as the network sees them.
 
 use crate::error::Result;
+use crate::memory::Prior;
+use crate::model::checkpoint::read;
+use crate::model::Sam2;
 use crate::output::Overwrite;
 use crate::picture::plot::{curves, Curve};
 use crate::picture::Picture;
+use crate::train::checkpoint;
 use crate::train::clip::Clip;
+use crate::train::config::TrainConfig;
 use crate::train::log::Line;
-use ndarray::Axis;
+use crate::train::run::validation_clips;
+use crate::train::validate::masks_of;
+use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
 
 /// Colour of an object's outline.
 const OUTLINE: [u8; 3] = [90, 220, 120];
+/// Colour of what a network found.
+const FOUND: [u8; 3] = [255, 96, 64];
+/// Clips on the sheet of examples.
+const EXAMPLES: usize = 14;
 /// Pixels between the tiles of a sheet.
 const GAP: usize = 4;
 
@@ -45,8 +56,8 @@ pub fn plot(lines: &[Line], folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// A sheet of clips: a row each, the object outlined.
-pub fn sheet(clips: &[Clip]) -> Picture {
+/// A sheet of clips: a row each, the object outlined, and what a network found where it is given.
+pub fn sheet(clips: &[Clip], found: Option<&[Array3<bool>]>) -> Picture {
     let (count, side, _) = clips.first().map_or((1, 1, 1), |clip| clip.images.dim());
     let tile = side + GAP;
     let mut picture = Picture::new(count * tile + GAP, clips.len() * tile + GAP);
@@ -54,8 +65,30 @@ pub fn sheet(clips: &[Clip]) -> Picture {
         for t in 0..clip.images.dim().0 {
             let place = [GAP + row * tile, GAP + t * tile];
             picture.grey(place, &clip.images.index_axis(Axis(0), t).to_owned());
-            picture.outline(place, &clip.masks.index_axis(Axis(0), t).to_owned(), OUTLINE, 0.15);
+            let fill = if found.is_some() { 0.0 } else { 0.15 };
+            picture.outline(place, &clip.masks.index_axis(Axis(0), t).to_owned(), OUTLINE, fill);
+            if let Some(found) = found {
+                picture.outline(place, &found[row].index_axis(Axis(0), t).to_owned(), FOUND, 0.15);
+            }
         }
     }
     picture
+}
+
+/// Writes `examples.png`: what the run's averaged weights find on clips that no step has seen. `None` before the first checkpoint.
+pub fn examples(run: &Path) -> Result<Option<PathBuf>> {
+    let model = run.join("model.safetensors");
+    let Some(progress) = checkpoint::progress(run)?.filter(|_| model.exists()) else { return Ok(None) };
+    let config = TrainConfig::parse(&progress.config)?;
+    let (stage, _) = config.stage(progress.step.saturating_sub(1));
+    let file = read(&model)?;
+    let network_config = file.config.with_image_size(config.stages[stage].image_size)?;
+    let device = tch::Device::Cpu;
+    let network = Sam2::load(&network_config, file.state, device, config.precision.precision())?;
+    let clips = validation_clips(&config, stage, EXAMPLES)?;
+    let prior = if config.prior.flow > 0.0 { Prior::Flow } else { Prior::None };
+    let found: Vec<Array3<bool>> = clips.iter().map(|clip| masks_of(&network, clip, prior, device)).collect();
+    let path = run.join("examples.png");
+    sheet(&clips, Some(&found)).write(&path, Overwrite::Replace)?;
+    Ok(Some(path))
 }

@@ -7,7 +7,7 @@ use crate::model::checkpoint as model_file;
 use crate::model::Sam2;
 use crate::session::guarded;
 use crate::train::checkpoint::{self, Progress};
-use crate::train::clip::{ClipOptions, ClipSource};
+use crate::train::clip::{Clip, ClipOptions, ClipSource};
 use crate::train::config::TrainConfig;
 use crate::train::initialise::initialise;
 use crate::train::log::{Line, Log};
@@ -156,14 +156,18 @@ pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&L
     Ok(Ended { step, steps: last, seconds, model })
 }
 
-/// What the averaged weights reach, with each prior that the run trains.
-fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String, f64>> {
+/// Clips that no step sees.
+pub fn validation_clips(config: &TrainConfig, stage: usize, count: usize) -> Result<Vec<Clip>> {
     let source: Arc<dyn ClipSource> = match config.data.scans.is_empty() {
         true => Arc::new(Phantoms::new(VALIDATION_SEED, config.data.held_out.clone(), Vec::new())),
         false => source(config)?,
     };
-    let options = clip_options(config, trainer.stage);
-    let clips = validate::clips(&*source, &options, config.log.validation_clips)?;
+    validate::clips(&*source, &clip_options(config, stage), count)
+}
+
+/// What the averaged weights reach, with each prior that the run trains.
+fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String, f64>> {
+    let clips = validation_clips(config, trainer.stage, config.log.validation_clips)?;
     let Replica { network, .. } = build(config, trainer.stage, &trainer.optimizer.average, trainer.device)?;
     let mut found = BTreeMap::new();
     let priors = [("none", Prior::None, config.prior.none), ("flow", Prior::Flow, config.prior.flow)];

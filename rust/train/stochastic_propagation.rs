@@ -262,8 +262,8 @@ pub fn tracks(masks: &Array3<bool>) -> Vec<(usize, Array3<bool>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::s;
     use crate::train::{rng, Purpose};
+    use ndarray::s;
     use std::collections::BTreeSet;
 
     /// Two lobes that join only further up.

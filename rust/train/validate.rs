@@ -6,8 +6,9 @@ use crate::model::Sam2;
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
 use crate::train::unroll::{unroll, Batch, Plan};
 use crate::train::{rng, Purpose};
+use ndarray::{Array3, Axis};
 use serde::Serialize;
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 /// Clips for validation have numbers from here on.
 const FIRST: u64 = 1 << 40;
@@ -25,31 +26,50 @@ pub fn clips(source: &dyn ClipSource, options: &ClipOptions, count: usize) -> Re
     (0..count as u64).map(|n| source.clip(FIRST + n, options)).collect()
 }
 
-/// Walks the network along the clips with one window.
-pub fn validate(network: &Sam2, clips: &[Clip], window: Option<usize>, prior: Prior, device: Device) -> Validation {
-    let _guard = tch::no_grad_guard();
-    let (mut dice, mut told, mut slices) = (0.0, 0.0, 0.0);
-    for group in clips.chunks(BATCH) {
-        let batch = Batch::new(group.to_vec(), device);
-        let (b, length, _) = batch.size();
-        let plan = Plan::inference(length as usize, window.unwrap_or(MAX_WINDOW), prior);
-        let mut both = tch::Tensor::zeros([b], (Kind::Float, device));
-        let mut all = both.zeros_like();
-        for predicted in unroll(network, &batch, &plan, &mut rng(0, Purpose::Validation, 0)) {
+/// What the network finds on slice `t` of a batch: masks [B, 1, S, S] of 0 and 1, empty where it takes the object for absent, and presence [B].
+struct Found {
+    t: i64,
+    masks: Tensor,
+    present: Tensor,
+}
+
+/// Walks the network along a batch with one window, free running.
+fn find(network: &Sam2, batch: &Batch, window: Option<usize>, prior: Prior) -> Vec<Found> {
+    let (b, length, side) = batch.size();
+    let plan = Plan::inference(length as usize, window.unwrap_or(MAX_WINDOW), prior);
+    (unroll(network, batch, &plan, &mut rng(0, Purpose::Validation, 0)).into_iter())
+        .map(|predicted| {
             let step = &predicted.steps[0];
             let best = step.ious.argmax(1, true).reshape([b, 1, 1, 1]);
             let size = step.logits.size();
             let logits = step.logits.gather(1, &best.expand([b, 1, size[2], size[3]], false), false);
             let present = step.object_logit.gt(0.0).reshape([b, 1, 1, 1]).to_kind(Kind::Float);
-            let truth = batch.truth(predicted.t, 1).gt(0.5).to_kind(Kind::Float);
-            let side = truth.size()[3];
             let full = logits.to_kind(Kind::Float).upsample_bilinear2d([side, side], false, None, None);
-            let mask = full.gt(0.0).to_kind(Kind::Float) * &present;
-            let sum = |x: &tch::Tensor| x.flatten(1, 3).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-            both += sum(&(&mask * &truth)) * 2.0;
-            all += sum(&mask) + sum(&truth);
+            Found {
+                t: predicted.t,
+                masks: full.gt(0.0).to_kind(Kind::Float) * &present,
+                present: present.flatten(0, 3),
+            }
+        })
+        .collect()
+}
+
+/// How well the network does on clips.
+pub fn validate(network: &Sam2, clips: &[Clip], window: Option<usize>, prior: Prior, device: Device) -> Validation {
+    let _guard = tch::no_grad_guard();
+    let (mut dice, mut told, mut slices) = (0.0, 0.0, 0.0);
+    for group in clips.chunks(BATCH) {
+        let batch = Batch::new(group.to_vec(), device);
+        let (b, _, _) = batch.size();
+        let mut both = Tensor::zeros([b], (Kind::Float, device));
+        let mut all = both.zeros_like();
+        for Found { t, masks, present } in find(network, &batch, window, prior) {
+            let truth = batch.truth(t, 1).gt(0.5).to_kind(Kind::Float);
+            let sum = |x: &Tensor| x.flatten(1, 3).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+            both += sum(&(&masks * &truth)) * 2.0;
+            all += sum(&masks) + sum(&truth);
             let there = truth.flatten(1, 3).amax([1i64].as_slice(), false);
-            told += present.flatten(0, 3).eq_tensor(&there).to_kind(Kind::Float).sum(Kind::Float).double_value(&[]);
+            told += present.eq_tensor(&there).to_kind(Kind::Float).sum(Kind::Float).double_value(&[]);
             slices += b as f64;
         }
         // A clip whose object is on the prompt slice alone and is predicted nowhere else is right.
@@ -57,4 +77,18 @@ pub fn validate(network: &Sam2, clips: &[Clip], window: Option<usize>, prior: Pr
         dice += score.sum(Kind::Float).double_value(&[]);
     }
     Validation { dice: dice / clips.len().max(1) as f64, presence: told / f64::max(slices, 1.0) }
+}
+
+/// The masks that a network finds on one clip, [T, S, S]; the prompt slice's is the given one.
+pub fn masks_of(network: &Sam2, clip: &Clip, prior: Prior, device: Device) -> Array3<bool> {
+    let _guard = tch::no_grad_guard();
+    let batch = Batch::new(vec![clip.clone()], device);
+    let mut all = clip.masks.clone();
+    for found in find(network, &batch, None, prior) {
+        let flat = found.masks.to_device(Device::Cpu).flatten(0, 3).contiguous();
+        let values = Vec::<f32>::try_from(&flat).expect("a flat tensor of fp32 is a vector");
+        let mut out = all.index_axis_mut(Axis(0), found.t as usize);
+        out.iter_mut().zip(values).for_each(|(out, value)| *out = value > 0.5);
+    }
+    all
 }

@@ -4,11 +4,11 @@ use clap::{value_parser, Arg, ArgAction, ArgMatches, Command};
 use indicatif::{ProgressBar, ProgressStyle};
 use promem::output::{self, Overwrite};
 use promem::session::{self, DeviceChoice};
+use promem::train::clip::ClipOptions;
 use promem::train::config::TrainConfig;
 use promem::train::log::{read_log, Line};
-use promem::train::clip::ClipOptions;
-use promem::train::run::{clip_options, source, test_source, train, RunOptions};
 use promem::train::plot;
+use promem::train::run::{clip_options, source, test_source, train, RunOptions};
 use promem::{Error, ErrorKind, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,7 +75,7 @@ fn command() -> Command {
                 Arg::new("quiet").long("quiet").action(ArgAction::SetTrue).help("Print nothing"),
             ]),
             Command::new("plot")
-                .about("Draw the curves of a run")
+                .about("Draw the curves of a run, and what it finds on clips that it has not seen")
                 .arg(Arg::new("run").required(true).value_name("FOLDER").value_parser(value_parser!(PathBuf))),
             Command::new("clips").about("Draw clips as the network will see them").args([
                 configuration(),
@@ -94,27 +94,29 @@ fn command() -> Command {
                     .help("How many"),
                 Arg::new("force").long("force").action(ArgAction::SetTrue).help("Overwrite"),
             ]),
-            Command::new("cases").about("Write generated anatomy as scans, for `promem evaluate --dataset pairs:FOLDER/cases.json`").args([
-                configuration(),
-                file("output", "Folder of the scans").short('o').required(true),
-                Arg::new("count")
-                    .long("count")
-                    .value_name("N")
-                    .default_value("60")
-                    .value_parser(value_parser!(u64))
-                    .help("How many"),
-                Arg::new("length")
-                    .long("length")
-                    .value_name("N")
-                    .default_value("16")
-                    .value_parser(value_parser!(u16).range(2..=40))
-                    .help("Slices of a scan"),
-                Arg::new("held-out")
-                    .long("held-out")
-                    .action(ArgAction::SetTrue)
-                    .help("Objects of the kinds that the configuration holds out, instead of those it trains on"),
-                Arg::new("force").long("force").action(ArgAction::SetTrue).help("Overwrite"),
-            ]),
+            Command::new("cases")
+                .about("Write generated anatomy as scans, for `promem evaluate --dataset pairs:FOLDER/cases.json`")
+                .args([
+                    configuration(),
+                    file("output", "Folder of the scans").short('o').required(true),
+                    Arg::new("count")
+                        .long("count")
+                        .value_name("N")
+                        .default_value("60")
+                        .value_parser(value_parser!(u64))
+                        .help("How many"),
+                    Arg::new("length")
+                        .long("length")
+                        .value_name("N")
+                        .default_value("16")
+                        .value_parser(value_parser!(u16).range(2..=40))
+                        .help("Slices of a scan"),
+                    Arg::new("held-out")
+                        .long("held-out")
+                        .action(ArgAction::SetTrue)
+                        .help("Objects of the kinds that the configuration holds out, instead of those it trains on"),
+                    Arg::new("force").long("force").action(ArgAction::SetTrue).help("Overwrite"),
+                ]),
             Command::new("preset").about("Print a preset's configuration").arg(Arg::new("name").required(true)),
         ])
 }
@@ -189,6 +191,9 @@ fn plots(m: &ArgMatches) -> Result<()> {
     for path in plot::plot(&read_log(&folder)?, &folder)? {
         say(&path.display().to_string());
     }
+    if let Some(path) = session::guarded(|| plot::examples(&folder))?? {
+        say(&path.display().to_string());
+    }
     Ok(())
 }
 
@@ -202,7 +207,7 @@ fn clips(m: &ArgMatches) -> Result<()> {
     let number = |name: &str| m.get_one::<u64>(name).copied().unwrap_or(0);
     let first = number("first");
     let made = (first..first + number("count")).map(|n| source.clip(n, &options)).collect::<Result<Vec<_>>>()?;
-    plot::sheet(&made).write(&path, overwrite)?;
+    plot::sheet(&made, None).write(&path, overwrite)?;
     say(&path.display().to_string());
     Ok(())
 }

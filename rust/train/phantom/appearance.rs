@@ -51,7 +51,8 @@ impl Appearance {
         Self::set_contrast(rng, &mut mean, target, near, others);
         for tissue in alike {
             if rng.random_bool(ALIKE) {
-                let of_tissue = mean[usize::from(*tissue.iter().find(|label| target.contains(label)).unwrap_or(&tissue[0]))];
+                let of_tissue =
+                    mean[usize::from(*tissue.iter().find(|label| target.contains(label)).unwrap_or(&tissue[0]))];
                 for &label in tissue.iter().filter(|label| !target.contains(label)) {
                     mean[usize::from(label)] = of_tissue + normal(rng) * 2.0;
                 }

@@ -84,7 +84,11 @@ impl Sequence {
                 first + before_end
             }
         } else {
-            let part = if rng.random_bool(EARLY) { (present.len() as f64 * EARLY_PART).ceil() as usize } else { present.len() };
+            let part = if rng.random_bool(EARLY) {
+                (present.len() as f64 * EARLY_PART).ceil() as usize
+            } else {
+                present.len()
+            };
             let from_begin = rng.random_range(0..part.max(1));
             present[if upwards { from_begin } else { present.len() - 1 - from_begin }]
         };
