@@ -24,6 +24,8 @@ pub enum Kind {
     Row,
     /// One blob cut in two.
     Twin,
+    /// Two organs of one tissue that touch.
+    Neighbour,
     /// A wall around a core, the core, or both together.
     Shell,
     Lesion,
@@ -36,11 +38,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Organ,
         Kind::Pair,
         Kind::Row,
         Kind::Twin,
+        Kind::Neighbour,
         Kind::Shell,
         Kind::Lesion,
         Kind::Tree,
@@ -81,7 +84,7 @@ pub struct Object {
 pub struct LabelVolume {
     pub labels: Array3<u8>,
     pub objects: Vec<Object>,
-    /// Labels of one tissue: both of a pair, all of a row, both halves of what was cut in two.
+    /// Labels of one tissue: both of a pair, all of a row, neighbours, both halves of what was cut in two.
     pub alike: Vec<Vec<u8>>,
 }
 
@@ -197,7 +200,7 @@ impl Painter {
     /// Labels of one tissue, which together are a class, too: one that is discontinuous along most sequences.
     fn add_alike(&mut self, kind: Kind, labels: Vec<u8>) {
         labels.iter().for_each(|&label| self.add(kind, &[label]));
-        if kind != Kind::Twin {
+        if matches!(kind, Kind::Pair | Kind::Row) {
             self.add(kind, &labels);
         }
         self.alike.push(labels);
@@ -226,73 +229,102 @@ impl Painter {
         let radius = log_uniform(rng, 0.07, 0.55) * self.half;
         let lobes = *[1, 1, 2, 3, 4].choose(rng).expect("not empty");
         let shape = Organ::random(rng, radius, lobes, true);
-        let reach = shape.reach;
         match rng.random::<f32>() {
-            u if u < 0.2 => {
-                let (wall, core) = (self.take(), self.take());
-                let depth = rng.random_range(0.12..0.5);
-                self.paint(centre, reach, wall, None, |p| shape.value(p));
-                self.paint(centre, reach, core, None, |p| shape.value(p) - depth);
-                self.add(Kind::Shell, &[wall]);
-                self.add(Kind::Shell, &[core]);
-                // An organ with a core of another intensity, as a kidney with its sinus.
-                self.add(Kind::Organ, &[wall, core]);
-                self.add(Kind::Organ, &[wall, core]);
-            }
-            u if u < 0.30 => {
-                let mut centre = centre;
-                centre[2] = -centre[2].abs() - radius * 0.5;
-                let mirrored = shape.mirrored();
-                let labels = [(&shape, centre[2]), (&mirrored, -centre[2])].map(|(shape, x)| {
-                    let label = self.take();
-                    self.paint([centre[0], centre[1], x], reach, label, None, |p| shape.value(p));
-                    label
-                });
-                self.add_alike(Kind::Pair, labels.to_vec());
-            }
-            u if u < 0.42 => {
-                let distance = radius * rng.random_range(1.4..2.6);
-                let way = unit(random_vector(rng)).map(|c| c * distance);
-                let labels = (0..rng.random_range(2..5)).map(|n| {
-                    let label = self.take();
-                    let at = [0, 1, 2].map(|c| centre[c] + way[c] * n as f32);
-                    self.paint(at, reach, label, None, |p| shape.value(p));
-                    label
-                });
-                let labels = labels.collect();
-                self.add_alike(Kind::Row, labels);
-            }
+            u if u < 0.18 => self.shell(rng, centre, &shape),
+            u if u < 0.26 => self.pair(centre, radius, &shape),
+            u if u < 0.36 => self.row(rng, centre, radius, &shape),
+            u if u < 0.48 => self.neighbours(rng, centre, radius, &shape),
             u => {
                 let label = self.take();
-                self.paint(centre, reach, label, None, |p| shape.value(p));
-                if u < 0.56 {
-                    let (way, offset) = (unit(random_vector(rng)), radius * rng.random_range(-0.3..0.3));
-                    let twin = self.take();
-                    self.paint(centre, reach, twin, Some(label), |p| super::shapes::dot(way, p) - offset);
-                    self.add_alike(Kind::Twin, vec![label, twin]);
-                    return;
-                }
-                if u < 0.68 {
-                    // Vessels or cysts that belong to the organ.
-                    let inside = self.take();
-                    self.inclusions(rng, centre, radius, inside, label);
-                    self.add(Kind::Organ, &[label, inside]);
-                    self.add(Kind::Organ, &[label, inside]);
-                    return;
-                }
-                self.add(Kind::Organ, &[label]);
-                if u < 0.80 {
-                    let small = radius * rng.random_range(0.2..0.5);
-                    let lobes = *[1, 1, 2].choose(rng).expect("not empty");
-                    let lesion = Organ::random(rng, small, lobes, true);
-                    let shift = random_vector(rng).map(|c| c * radius * 0.3);
-                    let at = [0, 1, 2].map(|c| centre[c] + shift[c]);
-                    let (number, within) = (self.take(), rng.random_bool(0.7).then_some(label));
-                    self.paint(at, lesion.reach, number, within, |p| lesion.value(p));
-                    self.add(Kind::Lesion, &[number]);
+                self.paint(centre, shape.reach, label, None, |p| shape.value(p));
+                match u {
+                    u if u < 0.60 => self.twin(rng, centre, radius, &shape, label),
+                    u if u < 0.74 => {
+                        // Vessels or cysts that belong to the organ.
+                        let inside = self.take();
+                        self.inclusions(rng, centre, radius, inside, label);
+                        self.add(Kind::Organ, &[label, inside]);
+                        self.add(Kind::Organ, &[label, inside]);
+                    }
+                    u => {
+                        self.add(Kind::Organ, &[label]);
+                        if u < 0.84 {
+                            self.lesion(rng, centre, radius, label);
+                        }
+                    }
                 }
             }
         }
+    }
+
+    fn shell(&mut self, rng: &mut Rng, centre: Vector, shape: &Organ) {
+        let (wall, core) = (self.take(), self.take());
+        let depth = rng.random_range(0.12..0.5);
+        self.paint(centre, shape.reach, wall, None, |p| shape.value(p));
+        self.paint(centre, shape.reach, core, None, |p| shape.value(p) - depth);
+        self.add(Kind::Shell, &[wall]);
+        self.add(Kind::Shell, &[core]);
+        // An organ with a core of another intensity, as a kidney with its sinus.
+        self.add(Kind::Organ, &[wall, core]);
+        self.add(Kind::Organ, &[wall, core]);
+    }
+
+    fn pair(&mut self, centre: Vector, radius: f32, shape: &Organ) {
+        let x = -centre[2].abs() - radius * 0.5;
+        let mirrored = shape.mirrored();
+        let labels = [(shape, x), (&mirrored, -x)].map(|(shape, x)| {
+            let label = self.take();
+            self.paint([centre[0], centre[1], x], shape.reach, label, None, |p| shape.value(p));
+            label
+        });
+        self.add_alike(Kind::Pair, labels.to_vec());
+    }
+
+    fn row(&mut self, rng: &mut Rng, centre: Vector, radius: f32, shape: &Organ) {
+        let distance = radius * rng.random_range(1.4..2.6);
+        let way = unit(random_vector(rng)).map(|c| c * distance);
+        let labels = (0..rng.random_range(2..5)).map(|n| {
+            let label = self.take();
+            let at = [0, 1, 2].map(|c| centre[c] + way[c] * n as f32);
+            self.paint(at, shape.reach, label, None, |p| shape.value(p));
+            label
+        });
+        let labels = labels.collect();
+        self.add_alike(Kind::Row, labels);
+    }
+
+    /// One goes on beside or behind the other, as a kidney below the spleen does.
+    fn neighbours(&mut self, rng: &mut Rng, centre: Vector, radius: f32, shape: &Organ) {
+        let other_radius = radius * rng.random_range(0.5..1.3);
+        let lobes = *[1, 1, 2].choose(rng).expect("not empty");
+        let other = Organ::random(rng, other_radius, lobes, true);
+        let mut way = random_vector(rng);
+        way[0] *= 2.0; // mostly on other slices
+        let distance = (radius + other_radius) * rng.random_range(0.7..1.05);
+        let way = unit(way).map(|c| c * distance);
+        let (first, second) = (self.take(), self.take());
+        self.paint(centre, shape.reach, first, None, |p| shape.value(p));
+        self.paint([0, 1, 2].map(|c| centre[c] + way[c]), other.reach, second, None, |p| other.value(p));
+        self.add_alike(Kind::Neighbour, vec![first, second]);
+    }
+
+    /// Cuts an organ of `label` in two.
+    fn twin(&mut self, rng: &mut Rng, centre: Vector, radius: f32, shape: &Organ, label: u8) {
+        let (way, offset) = (unit(random_vector(rng)), radius * rng.random_range(-0.3..0.3));
+        let twin = self.take();
+        self.paint(centre, shape.reach, twin, Some(label), |p| super::shapes::dot(way, p) - offset);
+        self.add_alike(Kind::Twin, vec![label, twin]);
+    }
+
+    fn lesion(&mut self, rng: &mut Rng, centre: Vector, radius: f32, label: u8) {
+        let small = radius * rng.random_range(0.2..0.5);
+        let lobes = *[1, 1, 2].choose(rng).expect("not empty");
+        let lesion = Organ::random(rng, small, lobes, true);
+        let shift = random_vector(rng).map(|c| c * radius * 0.3);
+        let at = [0, 1, 2].map(|c| centre[c] + shift[c]);
+        let (number, within) = (self.take(), rng.random_bool(0.7).then_some(label));
+        self.paint(at, lesion.reach, number, within, |p| lesion.value(p));
+        self.add(Kind::Lesion, &[number]);
     }
 
     /// A vessel tree or a few blobs of `inside`, within an organ of `label`.

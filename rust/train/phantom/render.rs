@@ -18,7 +18,7 @@ const LEAST_PROMPT_AREA: usize = 25;
 /// Pixels of the frame that the prompt must have.
 const LEAST_SHOWN: usize = 40;
 /// Share of clips whose object ends inside.
-const ENDING: f64 = 0.12;
+const ENDING: f64 = 0.3;
 /// Objects on fewer slices than this are mostly passed over.
 const SHORT: usize = 8;
 const SHORT_PASSED: f64 = 0.7;
@@ -77,7 +77,8 @@ impl Sequence {
         let thickness = if stride > 1 { *[1, 1, 2, 3].choose(rng)? } else { 1 };
         let upwards = rng.random_bool(0.5);
         let start = if rng.random_bool(ENDING) {
-            let before_end = rng.random_range(1..options.length.max(2)) * stride;
+            // Slices without the object follow, so that the network learns not to go on.
+            let before_end = rng.random_range(1..(options.length * 2 / 3).max(2)) * stride;
             if upwards {
                 last.checked_sub(before_end)?
             } else {
