@@ -5,7 +5,7 @@ REFERENCE := .deps/reference
 PARITY := target/parity
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint parity goldens reference evaluate bench clean
+.PHONY: help setup build demo test lint parity header goldens reference evaluate bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -41,6 +41,9 @@ $(REFERENCE)/.done:
 	SAM2_BUILD_CUDA=0 $(REFERENCE)/bin/pip install -q --no-build-isolation --no-deps sam2==1.1.0
 	$(REFERENCE)/bin/pip install -q --no-deps monai==1.5.1
 	touch $@
+
+header: libtorch ## Write include/promem.h from the sources
+	PROMEM_WRITE_HEADER=1 cargo test --test header
 
 goldens: reference ## Write the golden files anew from the public implementation (downloads 4.5 GB)
 	$(REFERENCE)/bin/python tests/golden/resize.py

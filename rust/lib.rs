@@ -7,6 +7,7 @@
 //! volume -> slices -> model -> memory::search -> session -> label map on the volume's grid
 //! ```
 
+pub mod capi;
 pub mod datasets;
 pub mod error;
 pub mod evaluate;

@@ -81,7 +81,7 @@ impl SlicePrompt {
     }
 
     /// Whether it says where the object is, not only where it is not.
-    fn is_positive(&self) -> bool {
+    pub fn is_positive(&self) -> bool {
         self.bounds.is_some() || self.mask.is_some() || self.points.iter().any(|p| p.label == PointLabel::Foreground)
     }
 }
@@ -108,11 +108,48 @@ impl Prompts {
         &self.objects
     }
 
+    /// What is said of an object on a slice.
+    pub fn at(&self, object: ObjectId, slice: SliceIndex) -> Option<&SlicePrompt> {
+        self.objects.get(&object)?.get(&slice)
+    }
+
+    /// Takes back the newest point of an object on a slice; false where there is none.
+    pub fn remove_last_point(&mut self, object: ObjectId, slice: SliceIndex) -> bool {
+        let Some(prompt) = self.objects.get_mut(&object).and_then(|slices| slices.get_mut(&slice)) else {
+            return false;
+        };
+        let removed = prompt.points.pop().is_some();
+        if *prompt == SlicePrompt::default() {
+            self.remove_slice(object, slice);
+        }
+        removed
+    }
+
+    /// Takes back everything said of an object on a slice; false where there is nothing.
+    pub fn remove_slice(&mut self, object: ObjectId, slice: SliceIndex) -> bool {
+        let Some(slices) = self.objects.get_mut(&object) else { return false };
+        let removed = slices.remove(&slice).is_some();
+        if slices.is_empty() {
+            self.objects.remove(&object);
+        }
+        removed
+    }
+
+    /// Takes back everything said of an object; false where there is nothing.
+    pub fn remove_object(&mut self, object: ObjectId) -> bool {
+        self.objects.remove(&object).is_some()
+    }
+
+    /// Takes back everything.
+    pub fn clear(&mut self) {
+        self.objects.clear();
+    }
+
     /// A point at a voxel's centre.
     pub fn add_point(&mut self, object: ObjectId, voxel: VoxelIndex, label: PointLabel) -> Result<()> {
         let (slice, row, column) = self.locate("point", voxel)?;
         let point = SlicePoint { row: row as f64, column: column as f64, label };
-        self.at(object, slice).points.push(point);
+        self.entry(object, slice).points.push(point);
         Ok(())
     }
 
@@ -125,7 +162,7 @@ impl Prompts {
         }
         let first = [row_a.min(row_b) as f64, column_a.min(column_b) as f64];
         let last = [row_a.max(row_b) as f64, column_a.max(column_b) as f64];
-        self.at(object, slice).bounds = Some(SliceBox { first, last });
+        self.entry(object, slice).bounds = Some(SliceBox { first, last });
         Ok(())
     }
 
@@ -143,7 +180,7 @@ impl Prompts {
         if !mask.iter().any(|&inside| inside) {
             return Err(Error::invalid(format!("mask of object {object} on slice {slice}: it is empty")));
         }
-        self.at(object, slice).mask = Some(mask);
+        self.entry(object, slice).mask = Some(mask);
         Ok(())
     }
 
@@ -164,7 +201,7 @@ impl Prompts {
         Ok(())
     }
 
-    fn at(&mut self, object: ObjectId, slice: SliceIndex) -> &mut SlicePrompt {
+    fn entry(&mut self, object: ObjectId, slice: SliceIndex) -> &mut SlicePrompt {
         self.objects.entry(object).or_default().entry(slice).or_default()
     }
 
@@ -233,6 +270,21 @@ mod tests {
         assert!(all.validate().unwrap_err().to_string().contains("only background points"));
         all.add_point(object(), VoxelIndex([2, 2, 3]), PointLabel::Foreground).unwrap();
         assert!(all.validate().is_ok());
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_nothing_behind() {
+        let mut all = prompts(Axis::K);
+        for at in [[1, 1, 2], [2, 2, 2], [1, 2, 3]] {
+            all.add_point(object(), VoxelIndex(at), PointLabel::Foreground).unwrap();
+        }
+        assert!(all.remove_last_point(object(), SliceIndex(2)));
+        assert_eq!(all.at(object(), SliceIndex(2)).unwrap().points.len(), 1);
+        assert!(all.remove_last_point(object(), SliceIndex(2)));
+        assert!(!all.remove_last_point(object(), SliceIndex(2)));
+        assert_eq!(all.at(object(), SliceIndex(2)), None);
+        assert!(all.remove_slice(object(), SliceIndex(3)) && !all.remove_slice(object(), SliceIndex(3)));
+        assert!(all.objects().is_empty() && !all.remove_object(object()));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use promem::model::{Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Sam2
 use promem::session::{Hint, Run, View};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::rc::Rc;
 use tch::{no_grad, Device, Kind, Tensor};
 
 mod common;
@@ -78,7 +77,7 @@ impl World {
         self.network.encode_image(&phantom(DEPTH, SIZE).0[slice])
     }
 
-    fn prompted(&self, name: &str) -> (Decoded, Rc<Memory>) {
+    fn prompted(&self, name: &str) -> (Decoded, Memory) {
         let image = self.image(PROMPT);
         let decoded = match name {
             "mask" => self.network.accept_mask(&image, &phantom(DEPTH, SIZE).1[PROMPT]),
@@ -88,22 +87,18 @@ impl World {
                 self.network.decode(&image, &features, &points, None, MaskChoice::for_points(points.len()))
             }
         };
-        let memory = Rc::new(self.network.remember(&image, &decoded));
+        let memory = (self.network.remember(&image, &decoded));
         (decoded, memory)
     }
 
     /// Walks from the prompt to both ends; compares every candidate, every order and every mask.
-    fn check_run(&self, name: &str, first: &Rc<Memory>, options: &SearchOptions) -> Vec<usize> {
+    fn check_run(&self, name: &str, first: &Memory, options: &SearchOptions) -> Vec<usize> {
         let mut lengths = Vec::new();
         for (way, slices) in [("up", (PROMPT + 1..DEPTH).collect::<Vec<_>>()), ("down", (0..PROMPT).rev().collect())] {
             let trace = self.traces[format!("{name}.{way}")].as_array().expect("a golden trace");
             let view = View::plain([SIZE as usize; 2]);
-            let mut run = Run::new(
-                view,
-                SliceIndex(PROMPT),
-                first.clone(),
-                Rc::new(Tensor::zeros([1], (Kind::Float, Device::Cpu))),
-            );
+            let mut run =
+                Run::new(view, SliceIndex(PROMPT), first.clone(), (Tensor::zeros([1], (Kind::Float, Device::Cpu))));
             for (expected, slice) in trace.iter().zip(slices) {
                 let step =
                     run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options, Hint::Nothing);

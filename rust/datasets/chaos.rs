@@ -12,6 +12,7 @@ use ndarray::{Array2, Array3};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Grey values of the MR masks.
 const ORGANS: [(&str, std::ops::RangeInclusive<u8>); 4] =
@@ -127,7 +128,7 @@ impl Dataset for Chaos {
             })
             .filter(|target| !target.mask.is_empty())
             .collect();
-        Ok(Case { image, targets })
+        Ok(Case { image: Arc::new(image), targets })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::volume::{self, LabelMap, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Names of labels.
 pub type Names = BTreeMap<u16, String>;
@@ -84,7 +85,7 @@ pub fn labelled(image: Volume<f32>, labels: &LabelMap, path: &Path, names: &Name
             Target { name, mask }
         })
         .collect();
-    Ok(Case { image, targets })
+    Ok(Case { image: Arc::new(image), targets })
 }
 
 /// Refuses a label map that is not on the scan's grid.

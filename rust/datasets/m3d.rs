@@ -14,6 +14,7 @@ use ndarray_npy::{NpzReader, ReadNpyExt};
 use std::fs::File;
 use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 struct M3d {
     cases: Vec<CaseEntry>,
@@ -85,7 +86,7 @@ impl Dataset for M3d {
                 }
             }
         }
-        Ok(Case { image: Volume::new(geometry, voxels)?, targets })
+        Ok(Case { image: Arc::new(Volume::new(geometry, voxels)?), targets })
     }
 }
 

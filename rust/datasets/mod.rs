@@ -22,6 +22,7 @@ pub use totalsegmentator::unseen_classes;
 use crate::error::Result;
 use crate::geometry::Axis;
 use crate::volume::Volume;
+use std::sync::Arc;
 
 /// One scan of a data set, not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Target {
 /// A scan and its structures, all on the scan's grid. Structures may overlap; absent ones are left out.
 #[derive(Debug)]
 pub struct Case {
-    pub image: Volume<f32>,
+    pub image: Arc<Volume<f32>>,
     pub targets: Vec<Target>,
 }
 

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::volume;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Classes of v1 that none of the other 24 subsets of M3D-Seg names: the zero-shot classes that we propose. The paper's own
 /// list may differ.
@@ -83,7 +84,7 @@ impl Dataset for TotalSegmentator {
                 targets.push(Target { name, mask });
             }
         }
-        Ok(Case { image, targets })
+        Ok(Case { image: Arc::new(image), targets })
     }
 }
 

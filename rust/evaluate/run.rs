@@ -300,7 +300,9 @@ fn segment(
     let mut search = row.protocol.search.clone();
     // Where the ends are given, nothing else ends a run (the paper's 'ground-truth range').
     search.stop_when_absent &= row.protocol.extent == Extent::Free;
-    let options = PropagateOptions { search, direction: row.protocol.direction, range: None, object_ranges };
+    let options =
+        PropagateOptions { direction: row.protocol.direction, object_ranges, ..PropagateOptions::whole(search) };
+    session.forget(); // so that a row's time is its own
     let outcome = session.propagate(&options, &mut |_: SliceReport| Ok(watch(Event::Slice)))?;
     if outcome.stopped {
         return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
@@ -379,7 +381,7 @@ impl<'a> Worst<'a> {
         self.shorten();
         let list = &self.kept[row.name.as_str()];
         let folder = self.folder.join(file_name(&row.name));
-        let range = self.window.resolve(case.image.voxels());
+        let range = self.window.resolve(&case.image);
         for ((object, target), mask) in objects.iter().zip(&case.targets).zip(masks) {
             let name = overlay_name(&work.entry.name, &object.target);
             if list.iter().any(|(_, kept)| *kept == name) {

@@ -2,16 +2,21 @@
 
 use crate::geometry::SliceIndex;
 use crate::model::Memory;
-use std::rc::Rc;
 use tch::Tensor;
 
-/// A remembered slice. Entries are shared between banks and never change.
-#[derive(Debug, Clone)]
+/// A remembered slice. Banks share entries' tensors, which never change.
+#[derive(Debug)]
 pub struct Entry {
     pub slice: SliceIndex,
-    pub memory: Rc<Memory>,
+    pub memory: Memory,
     /// The mask it was made of, as the next slice's prior: logits [1, 1, m, m].
-    pub logits: Rc<Tensor>,
+    pub logits: Tensor,
+}
+
+impl Clone for Entry {
+    fn clone(&self) -> Self {
+        Self { slice: self.slice, memory: self.memory.clone(), logits: self.logits.shallow_clone() }
+    }
 }
 
 /// The prompt's entry first, then the path in walking order.

@@ -56,6 +56,13 @@ pub struct Memory {
     pub pointer: Tensor,
 }
 
+/// Shares the tensors, which never change.
+impl Clone for Memory {
+    fn clone(&self) -> Self {
+        Self { features: self.features.shallow_clone(), pointer: self.pointer.shallow_clone() }
+    }
+}
+
 /// One memory that a slice attends to.
 #[derive(Debug, Clone, Copy)]
 pub struct Attended<'a> {

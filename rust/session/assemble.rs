@@ -6,8 +6,9 @@ use crate::geometry::{Axis, SliceIndex};
 use crate::prompt::ObjectId;
 use crate::slices;
 use crate::slices::region::Region;
-use ndarray::{s, Array2, ArrayView2, ArrayViewMut3};
+use ndarray::{s, Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A slice's mask, of which only the rows and columns that hold something are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +51,31 @@ impl CroppedMask {
 /// The best mask so far of every object on every slice.
 #[derive(Debug, Default)]
 pub struct Assembly {
-    masks: BTreeMap<SliceIndex, BTreeMap<ObjectId, (f64, CroppedMask)>>,
+    masks: BTreeMap<SliceIndex, BTreeMap<ObjectId, (f64, Arc<CroppedMask>)>>,
 }
 
 impl Assembly {
+    /// Every mask: object, slice, score, mask.
+    pub fn masks(&self) -> impl Iterator<Item = (ObjectId, SliceIndex, f64, &Arc<CroppedMask>)> {
+        (self.masks.iter()).flat_map(|(&slice, objects)| {
+            objects.iter().map(move |(&object, (score, mask))| (object, slice, *score, mask))
+        })
+    }
+
+    /// Takes a mask whatever was there, or takes away what was there.
+    pub fn replace(&mut self, object: ObjectId, slice: SliceIndex, found: Option<(f64, Arc<CroppedMask>)>) {
+        let of_slice = self.masks.entry(slice).or_default();
+        match found {
+            Some(found) => of_slice.insert(object, found),
+            None => of_slice.remove(&object),
+        };
+        if of_slice.is_empty() {
+            self.masks.remove(&slice);
+        }
+    }
+
     /// Takes a mask if the object has none on this slice, or one of a lower score.
-    pub fn offer(&mut self, object: ObjectId, slice: SliceIndex, score: f64, mask: CroppedMask) {
+    pub fn offer(&mut self, object: ObjectId, slice: SliceIndex, score: f64, mask: Arc<CroppedMask>) {
         let of_slice = self.masks.entry(slice).or_default();
         if of_slice.get(&object).is_none_or(|(known, _)| score > *known) {
             of_slice.insert(object, (score, mask));
@@ -68,7 +88,7 @@ impl Assembly {
     }
 
     /// Score and mask of an object on a slice.
-    pub fn mask(&self, object: ObjectId, slice: SliceIndex) -> Option<&(f64, CroppedMask)> {
+    pub fn mask(&self, object: ObjectId, slice: SliceIndex) -> Option<&(f64, Arc<CroppedMask>)> {
         self.masks.get(&slice)?.get(&object)
     }
 
@@ -76,19 +96,24 @@ impl Assembly {
     ///
     /// A voxel that several objects claim goes to the highest score, at a tie to the lowest object number.
     pub fn write(&self, axis: Axis, mut labels: ArrayViewMut3<u16>) {
-        for (&slice, objects) in &self.masks {
-            let mut by_score: Vec<_> = objects.iter().collect();
-            by_score.sort_by(|(a, (low, _)), (b, (high, _))| low.total_cmp(high).then(b.cmp(a)));
-            let mut plane = slices::plane_mut(&mut labels, axis, slice);
-            for (object, (_, mask)) in by_score {
-                let ([row, column], (rows, columns)) = (mask.origin, mask.inside.dim());
-                let mut target = plane.slice_mut(s![row..row + rows, column..column + columns]);
-                target.zip_mut_with(&mask.inside, |label, &inside| {
-                    if inside {
-                        *label = object.label();
-                    }
-                });
-            }
+        for &slice in self.masks.keys() {
+            self.write_slice(slice, slices::plane_mut(&mut labels, axis, slice));
+        }
+    }
+
+    /// The same for one slice, [rows, columns].
+    pub fn write_slice(&self, slice: SliceIndex, mut plane: ArrayViewMut2<u16>) {
+        let Some(objects) = self.masks.get(&slice) else { return };
+        let mut by_score: Vec<_> = objects.iter().collect();
+        by_score.sort_by(|(a, (low, _)), (b, (high, _))| low.total_cmp(high).then(b.cmp(a)));
+        for (object, (_, mask)) in by_score {
+            let ([row, column], (rows, columns)) = (mask.origin, mask.inside.dim());
+            let mut target = plane.slice_mut(s![row..row + rows, column..column + columns]);
+            target.zip_mut_with(&mask.inside, |label, &inside| {
+                if inside {
+                    *label = object.label();
+                }
+            });
         }
     }
 }
@@ -102,8 +127,8 @@ mod tests {
         ObjectId::new(label).unwrap()
     }
 
-    fn mask(rows: [[u8; 3]; 2]) -> CroppedMask {
-        CroppedMask::new(arr2(&rows).mapv(|v| v > 0).view()).unwrap()
+    fn mask(rows: [[u8; 3]; 2]) -> Arc<CroppedMask> {
+        Arc::new(CroppedMask::new(arr2(&rows).mapv(|v| v > 0).view()).unwrap())
     }
 
     #[test]
@@ -122,6 +147,6 @@ mod tests {
     #[test]
     fn an_empty_mask_is_none() {
         assert_eq!(CroppedMask::new(Array2::from_elem((3, 3), false).view()), None);
-        assert_eq!(mask([[0, 0, 0], [0, 1, 0]]), CroppedMask { origin: [1, 1], inside: arr2(&[[true]]) });
+        assert_eq!(*mask([[0, 0, 0], [0, 1, 0]]), CroppedMask { origin: [1, 1], inside: arr2(&[[true]]) });
     }
 }

@@ -71,6 +71,13 @@ pub fn choose_device(choice: DeviceChoice) -> Result<Device> {
     }
 }
 
+/// Devices that can be computed on, as [`DeviceChoice`] names them.
+pub fn devices() -> Vec<String> {
+    super::cuda::load();
+    let cuda = (0..Cuda::device_count().max(0)).map(|n| format!("cuda:{n}"));
+    std::iter::once("cpu".to_string()).chain(cuda).collect()
+}
+
 /// The precision to compute in.
 pub fn choose_precision(choice: PrecisionChoice, device: Device) -> Precision {
     match choice {

@@ -67,6 +67,17 @@ impl EmbeddingCache {
         Ok(embedding)
     }
 
+    /// The bound in bytes.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Another bound; what does not fit is dropped.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+        self.make_room(0);
+    }
+
     /// Forgets everything; for a change of axis or intensity.
     pub fn clear(&mut self) {
         self.kept.clear();

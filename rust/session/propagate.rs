@@ -1,25 +1,21 @@
-//! A session: prompts on a volume, and the walk that turns them into masks.
+//! From prompts to masks: the walk away from every prompted slice.
 
 use crate::error::{Error, Result};
-use crate::geometry::{Axis, Geometry, SliceIndex};
+use crate::geometry::SliceIndex;
 use crate::memory::{FieldOfView, Prior, SearchOptions};
-use crate::model::ImageEmbedding;
-use crate::prompt::{ObjectId, Prompts, SlicePrompt};
-use crate::session::displacements::Displacements;
-use crate::session::embeddings::View;
-use crate::session::run::{prompt, Hint, Prompted, Run, Step};
-use crate::session::trace::{Flow, Progress, SliceReport, SliceSink, SliceTrace};
-use crate::session::{tensors, Assembly, CroppedMask, EmbeddingCache, SharedModel};
-use crate::slices;
+use crate::prompt::{ObjectId, SlicePrompt};
+use crate::session::known::{Start, Walked};
+use crate::session::leg::Leg;
+use crate::session::run::{prompt, Hint, Prompted, Run};
+use crate::session::trace::{SliceSink, SliceTrace};
+use crate::session::walk::Walk;
+use crate::session::{Assembly, CroppedMask, Session, View};
 use crate::slices::intensity::{IntensityRange, Window};
-use crate::slices::region::{Plane, Region};
-use crate::slices::resize::{resize, Frame};
-use crate::volume::{LabelMap, Volume};
-use ndarray::Array2;
+use crate::slices::region::Region;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
-use tch::Tensor;
 
 /// Which way a run walks from its prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -41,6 +37,15 @@ pub struct PropagateOptions {
     pub range: Option<(SliceIndex, SliceIndex)>,
     /// The same for single objects, within `range`.
     pub object_ranges: BTreeMap<ObjectId, (SliceIndex, SliceIndex)>,
+    /// Walk for this object alone; `None`: for all.
+    pub object: Option<ObjectId>,
+}
+
+impl PropagateOptions {
+    /// Every object, both ways, through the whole volume.
+    pub fn whole(search: SearchOptions) -> Self {
+        Self { search, direction: Direction::Both, range: None, object_ranges: BTreeMap::new(), object: None }
+    }
 }
 
 /// How every slice was decided: runs upwards by rising, downwards by falling slice number.
@@ -50,7 +55,7 @@ pub struct Trace {
     pub down: Vec<SliceTrace>,
 }
 
-/// What a propagation leaves.
+/// What is known after a propagation, what earlier ones found included.
 #[derive(Debug)]
 pub struct Outcome {
     pub assembly: Assembly,
@@ -59,109 +64,64 @@ pub struct Outcome {
     pub stopped: bool,
 }
 
-/// A volume seen along one axis through a model, with prompts.
-#[derive(Debug)]
-pub struct Session {
-    model: SharedModel,
-    image: Volume<f32>,
-    window: Window,
-    /// The whole volume's.
-    range: IntensityRange,
-    plane: Plane,
-    side: i64,
-    mask_stride: i64,
-    cache: EmbeddingCache,
-    displacements: Displacements,
-    prompts: Prompts,
-}
-
 impl Session {
-    /// `cache_bytes` bounds the embeddings that are kept.
-    pub fn new(model: SharedModel, image: Volume<f32>, axis: Axis, window: Window, cache_bytes: usize) -> Result<Self> {
-        let (side, mask_stride) =
-            model.compute(|network| (network.config().image_size, network.config().mask_stride()))?;
-        let geometry = image.geometry();
-        let range = window.resolve(image.voxels());
-        let plane = slices::plane(geometry, axis);
-        let prompts = Prompts::new(geometry.dims, axis);
-        Ok(Self {
-            model,
-            image,
-            window,
-            range,
-            plane,
-            side,
-            mask_stride,
-            cache: EmbeddingCache::new(cache_bytes),
-            displacements: Displacements::default(),
-            prompts,
-        })
-    }
-
-    pub fn prompts(&self) -> &Prompts {
-        &self.prompts
-    }
-
-    pub fn prompts_mut(&mut self) -> &mut Prompts {
-        &mut self.prompts
-    }
-
-    pub fn image(&self) -> &Volume<f32> {
-        &self.image
-    }
-
-    pub fn cache(&self) -> &EmbeddingCache {
-        &self.cache
-    }
-
-    fn axis(&self) -> Axis {
-        self.prompts.axis()
-    }
-
-    fn geometry(&self) -> &Geometry {
-        self.image.geometry()
-    }
-
     /// Walks from every prompted slice and reports each slice to `sink` as it is made.
     ///
-    /// A run ends at the next prompted slice of its object; on slices that two runs reach, the higher score counts.
+    /// A run ends at the next prompted slice of its object; on slices that two runs reach, the higher score counts. What an earlier call found
+    /// from the same prompts with the same search is taken from there and reported, too: also other objects and the other direction, but
+    /// nothing beyond the range.
     pub fn propagate(&mut self, options: &PropagateOptions, sink: &mut dyn SliceSink) -> Result<Outcome> {
         options.search.validate()?;
         self.prompts.validate()?;
+        if let Some(object) = options.object.filter(|object| !self.prompts.objects().contains_key(object)) {
+            return Err(Error::invalid(format!("object {object}: it has no prompt")));
+        }
         let (first, last) = self.checked_range(options)?;
-        let legs = self.legs(options, (first, last));
-        let expected = legs.iter().map(Leg::len).sum::<usize>()
+        self.known.keep_starts(&self.prompts, self.field_of_view(options.search.field_of_view));
+        self.known.keep_courses(&options.search);
+        let legs = self.legs(options, [first, last]);
+        let expected = legs.iter().map(|leg| self.expected(leg)).sum::<usize>()
             + self.prompts.objects().values().map(|slices| slices.len()).sum::<usize>();
-        let mut walk = Walk {
-            outcome: Outcome { assembly: Assembly::default(), trace: Trace::default(), stopped: false },
-            progress: Progress { done: 0, expected },
-            sink,
-        };
-        let started = self.start(&options.search, &mut walk)?;
+        let mut walk = Walk::new(expected, sink);
+        self.start(options, &mut walk)?;
+        let count = self.geometry().dims.along(self.axis());
         for upwards in [true, false] {
-            let mut active: Vec<(Leg, Run)> = (legs.iter().filter(|leg| leg.upwards == upwards).copied())
-                .filter_map(|leg| {
-                    let start = started.iter().find(|s| (s.object, s.slice) == (leg.object, leg.prompt_slice))?;
-                    let Prompted { memory, logits, .. } = &start.prompted;
-                    Some((leg, Run::new(start.view, leg.prompt_slice, memory.clone(), logits.clone())))
-                })
-                .collect();
-            let mut order: Vec<usize> = (first.0..=last.0).collect();
+            let mut active: Vec<Leg> = legs.iter().filter(|leg| leg.key.upwards == upwards).copied().collect();
+            let mut order: Vec<usize> = (0..count).collect();
             if !upwards {
                 order.reverse();
             }
             for slice in order.into_iter().map(SliceIndex) {
-                self.advance(&mut active, slice, &options.search, &mut walk)?;
+                let mut index = 0;
+                while index < active.len() {
+                    let leg = active[index];
+                    if !leg.covers(slice) || self.advance(leg, slice, options, &mut walk)? {
+                        index += 1;
+                    } else {
+                        active.swap_remove(index);
+                    }
+                }
             }
         }
         Ok(walk.outcome)
     }
 
-    /// The label map of an outcome on the image's grid.
-    pub fn label_map(&self, outcome: &Outcome) -> LabelMap {
-        let mut labels = LabelMap::empty_like(&self.image);
-        outcome.assembly.write(self.axis(), labels.voxels_mut());
-        labels
+    /// What an object's prompts select on their slice: predicted IoU and mask. The next propagation begins with it.
+    pub fn predict(
+        &mut self,
+        object: ObjectId,
+        slice: SliceIndex,
+        field_of_view: Option<FieldOfView>,
+    ) -> Result<(f64, Option<Arc<CroppedMask>>)> {
+        let Some(given) = self.prompts.at(object, slice).filter(|given| given.is_positive()).cloned() else {
+            return Err(Error::invalid(format!(
+                "object {object}, slice {slice}: no foreground point, box or mask to predict from"
+            )));
+        };
+        self.known.keep_starts(&self.prompts, self.field_of_view(field_of_view));
+        self.begin(object, slice, &given, field_of_view)?;
+        let start = &self.known.starts[&(object, slice)];
+        Ok((start.prompted.decoded.iou, start.mask.clone()))
     }
 
     fn checked_range(&self, options: &PropagateOptions) -> Result<(SliceIndex, SliceIndex)> {
@@ -174,6 +134,9 @@ impl Session {
             )));
         }
         for (object, prompted) in self.prompts.objects() {
+            if options.object.is_some_and(|only| only != *object) {
+                continue;
+            }
             let (low, high) = options.object_ranges.get(object).copied().unwrap_or((first, last));
             if low > high || low < first || high > last {
                 return Err(Error::invalid(format!(
@@ -189,48 +152,85 @@ impl Session {
         Ok((first, last))
     }
 
-    fn legs(&self, options: &PropagateOptions, whole: (SliceIndex, SliceIndex)) -> Vec<Leg> {
+    fn legs(&self, options: &PropagateOptions, range: [SliceIndex; 2]) -> Vec<Leg> {
+        let count = self.geometry().dims.along(self.axis());
         let mut legs = Vec::new();
         for (&object, prompted) in self.prompts.objects() {
-            let (first, last) = options.object_ranges.get(&object).copied().unwrap_or(whole);
+            let chosen = options.object.is_none_or(|only| only == object);
+            let within = match options.object_ranges.get(&object) {
+                _ if !chosen => [SliceIndex(0), SliceIndex(count - 1)],
+                Some(&(first, last)) => [first, last],
+                None => range,
+            };
             let slices: Vec<SliceIndex> = prompted.keys().copied().collect();
-            for (n, &prompt_slice) in slices.iter().enumerate() {
-                let leg = |upwards, from: usize, to: usize| Leg { object, prompt_slice, upwards, from, to };
-                if options.direction != Direction::Down {
-                    let end = slices.get(n + 1).map_or(last.0 + 1, |next| next.0);
-                    legs.push(leg(true, prompt_slice.0 + 1, end));
-                }
-                if options.direction != Direction::Up {
-                    let begin = n.checked_sub(1).map_or(first.0, |before| slices[before].0 + 1);
-                    legs.push(leg(false, begin, prompt_slice.0));
-                }
+            for mut leg in Leg::of(object, &slices, within) {
+                let way = if leg.key.upwards { Direction::Up } else { Direction::Down };
+                leg.walks = chosen && (options.direction == Direction::Both || options.direction == way);
+                legs.push(leg);
             }
         }
         legs
     }
 
+    /// How many slices a leg will report, if its run does not end.
+    fn expected(&self, leg: &Leg) -> usize {
+        let known = self.known.courses.get(&leg.key).map_or(0, |course| course.walked.len());
+        if leg.walks {
+            leg.len()
+        } else {
+            leg.len().min(known)
+        }
+    }
+
     /// Turns every prompt into a mask and a memory.
-    fn start(&mut self, options: &SearchOptions, walk: &mut Walk) -> Result<Vec<Start>> {
+    fn start(&mut self, options: &PropagateOptions, walk: &mut Walk) -> Result<()> {
         let prompts = self.prompts.objects().clone();
-        let mut started = Vec::new();
         for (&object, slices) in &prompts {
             for (&slice, given) in slices {
-                let view = self.view_of(slice, given, options)?;
-                let (prompted, mask) = self.prompted(slice, view, given)?;
-                if mask.is_none() {
+                let wanted = options.object.is_none_or(|only| only == object) && !walk.outcome.stopped;
+                if !wanted && !self.known.starts.contains_key(&(object, slice)) {
+                    walk.progress.expected -= 1;
+                    continue;
+                }
+                self.begin(object, slice, given, options.search.field_of_view)?;
+                let start = &self.known.starts[&(object, slice)];
+                if start.mask.is_none() {
                     log::warn!("object {object}, slice {slice}: the prompt selects nothing");
                 }
-                walk.report(object, slice, prompted.decoded.iou, mask)?;
-                started.push(Start { object, slice, view, prompted });
+                let mask = start.mask.clone();
+                walk.report(object, slice, start.prompted.decoded.iou, mask.as_ref())?;
             }
         }
-        Ok(started)
+        Ok(())
+    }
+
+    /// Sees to it that a prompt's start is known.
+    fn begin(
+        &mut self,
+        object: ObjectId,
+        slice: SliceIndex,
+        given: &SlicePrompt,
+        field_of_view: Option<FieldOfView>,
+    ) -> Result<()> {
+        if self.known.starts.contains_key(&(object, slice)) {
+            return Ok(());
+        }
+        let view = self.view_of(slice, given, field_of_view)?;
+        let (prompted, mask) = self.prompted(slice, view, given)?;
+        let start = Start { given: given.clone(), view, prompted, mask: mask.map(Arc::new) };
+        self.known.starts.insert((object, slice), start);
+        Ok(())
     }
 
     /// How the network is shown a prompted slice, and the slices of the run that begins there.
-    fn view_of(&mut self, slice: SliceIndex, given: &SlicePrompt, options: &SearchOptions) -> Result<View> {
-        let mut view = View { region: self.plane.whole(), range: self.range };
-        if self.field_of_view(options) == FieldOfView::Slice {
+    pub(super) fn view_of(
+        &mut self,
+        slice: SliceIndex,
+        given: &SlicePrompt,
+        field_of_view: Option<FieldOfView>,
+    ) -> Result<View> {
+        let mut view = self.whole_view();
+        if self.field_of_view(field_of_view) == FieldOfView::Slice {
             return Ok(view);
         }
         let bounds = given.bounds_on(self.plane.size);
@@ -245,16 +245,12 @@ impl Session {
         let Some(mask) = mask else { return Ok(view) };
         view.region = self.plane.around(&bounds.map_or(mask.bounds(), |bounds| bounds.joined(&mask.bounds())));
         if self.window == Window::Auto {
-            let pixels = slices::extract(self.image.voxels(), self.axis(), slice);
+            let pixels = self.scan.slice(self.axis(), slice);
             let shown = self.frame(view.region).shown(pixels.view()).iter().copied().collect();
             let object = mask.pixels().map(|at| pixels[at]).collect();
             view.range = IntensityRange::around_object(object, shown, 1.0).unwrap_or(view.range);
         }
         Ok(view)
-    }
-
-    fn field_of_view(&self, options: &SearchOptions) -> FieldOfView {
-        options.field_of_view.unwrap_or(self.model.trained().field_of_view)
     }
 
     /// What a prompt makes of its slice: memory and mask.
@@ -281,59 +277,81 @@ impl Session {
         Ok((prompted, mask))
     }
 
-    /// One slice for all runs that reach it; ended runs leave `active`.
-    fn advance(
+    /// One slice of one leg; false where the leg goes no further.
+    fn advance(&mut self, leg: Leg, slice: SliceIndex, options: &PropagateOptions, walk: &mut Walk) -> Result<bool> {
+        let position = leg.position(slice);
+        let (walked, ended) = match self.known.course(leg.key) {
+            None => return Ok(false),
+            Some(course) => match course.walked.get(position) {
+                Some(walked) => (walked.clone(), course.run.is_none() && position + 1 == course.walked.len()),
+                None if !leg.walks || walk.outcome.stopped || course.run.is_none() => return Ok(false),
+                None => self.step(leg, slice, &options.search)?,
+            },
+        };
+        walk.walked(leg, slice, &walked, ended && leg.walks)?;
+        Ok(!ended)
+    }
+
+    /// Walks a leg's run one slice further; true where the run ended.
+    fn step(&mut self, leg: Leg, slice: SliceIndex, options: &SearchOptions) -> Result<(Walked, bool)> {
+        // A step that fails leaves no course behind: it is walked again from its prompt.
+        let mut course = self.known.courses.remove(&leg.key).expect("a leg that walks has a course");
+        let mut run = course.run.take().expect("a run that walks has not ended");
+        let last = course.walked.last().and_then(|walked| walked.mask.clone());
+        let walked = self.stepped(&mut run, leg, slice, last.as_deref(), options)?;
+        let ended = !walked.trace.accepted;
+        course.run = (!ended).then_some(run);
+        course.walked.push(walked.clone());
+        self.known.courses.insert(leg.key, course);
+        Ok((walked, ended))
+    }
+
+    /// `last`: the mask of the slice before, where that is not the prompt's.
+    fn stepped(
         &mut self,
-        active: &mut Vec<(Leg, Run)>,
+        run: &mut Run,
+        leg: Leg,
         slice: SliceIndex,
+        last: Option<&CroppedMask>,
         options: &SearchOptions,
-        walk: &mut Walk,
-    ) -> Result<()> {
-        let count = self.geometry().dims.along(self.axis());
-        let mut index = 0;
-        while index < active.len() {
-            let (leg, run) = &mut active[index];
-            let leg = *leg;
-            if !leg.covers(slice) || walk.outcome.stopped {
-                index += 1;
-                continue;
+    ) -> Result<Walked> {
+        if let (Some(mask), FieldOfView::Object) = (last, self.field_of_view(options.field_of_view)) {
+            let next = self.plane.follow(run.view().region, &mask.bounds());
+            if next != run.view().region {
+                self.reframe(run, next)?;
             }
-            let view = run.view();
-            let (image, encode_ms) = self.embedding(slice, view)?;
-            let begin = Instant::now();
-            let displacement;
-            let hint = match options.prior.unwrap_or(self.model.trained().prior) {
-                Prior::None => Hint::Nothing,
-                Prior::Mask => Hint::Mask,
-                Prior::Flow => {
-                    displacement = self.displacement(slice, leg.before(slice), view)?;
-                    Hint::Moved(&displacement)
-                }
-            };
-            let step = self.model.compute(|network| run.step(network, &image, slice, count, options, hint))?;
-            let search_ms = begin.elapsed().as_secs_f64() * 1e3;
-            let ended = step.best.is_none();
-            let mask = match &step.best {
-                Some(best) => self.mask_on_slice(&best.full_resolution, &self.frame(view.region))?,
-                None => None,
-            };
-            if let (Some(mask), FieldOfView::Object) = (&mask, self.field_of_view(options)) {
-                let next = self.plane.follow(view.region, &mask.bounds());
-                if next != view.region && leg.left_after(slice) > 0 {
-                    self.reframe(run, next)?;
-                }
-            }
-            let score = step.best.as_ref().map_or(0.0, |best| best.iou);
-            walk.record(leg, slice, step, [encode_ms, search_ms]);
-            if ended {
-                walk.progress.expected -= leg.left_after(slice);
-                active.swap_remove(index);
-            } else {
-                index += 1;
-            }
-            walk.report(leg.object, slice, score, mask)?;
         }
-        Ok(())
+        let count = self.geometry().dims.along(self.axis());
+        let view = run.view();
+        let (image, encode_ms) = self.embedding(slice, view)?;
+        let begin = Instant::now();
+        let displacement;
+        let hint = match options.prior.unwrap_or(self.model.trained().prior) {
+            Prior::None => Hint::Nothing,
+            Prior::Mask => Hint::Mask,
+            Prior::Flow => {
+                displacement = self.displacement(slice, leg.before(slice), view)?;
+                Hint::Moved(&displacement)
+            }
+        };
+        let step = self.model.compute(|network| run.step(network, &image, slice, count, options, hint))?;
+        let search_ms = begin.elapsed().as_secs_f64() * 1e3;
+        let mask = match &step.best {
+            Some(best) => self.mask_on_slice(&best.full_resolution, &self.frame(view.region))?,
+            None => None,
+        };
+        let trace = SliceTrace {
+            slice: slice.0,
+            candidates: step.candidates,
+            order: step.order,
+            object: leg.key.object.label(),
+            prompt_slice: leg.key.prompt_slice.0,
+            accepted: step.best.is_some(),
+            encode_ms,
+            search_ms,
+        };
+        let score = step.best.as_ref().map_or(0.0, |best| best.iou);
+        Ok(Walked { score, mask: mask.map(Arc::new), trace })
     }
 
     /// Lets a run see another region, as if it had seen it from the start.
@@ -344,127 +362,5 @@ impl Session {
             .map(|slice| Ok((slice, self.embedding(slice, view)?.0)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         self.model.compute(|network| run.reframe(network, &images, [&from, &to]))
-    }
-
-    fn frame(&self, region: Region) -> Frame {
-        Frame::new(region, self.plane.spacing, self.side as usize)
-    }
-
-    /// A slice's embedding, and the milliseconds it took; 0 if it was there.
-    fn embedding(&mut self, slice: SliceIndex, view: View) -> Result<(ImageEmbedding, f64)> {
-        let mut elapsed = 0.0;
-        let frame = self.frame(view.region);
-        let (image, model, side) = (&self.image, &self.model, self.side);
-        let axis = self.prompts.axis();
-        let embedding = self.cache.get((slice, view), || {
-            let begin = Instant::now();
-            let pixels = shown(image, axis, slice, view, &frame);
-            let embedding = model.compute(|network| network.encode_image(&tensors::image(&pixels, side)));
-            elapsed = begin.elapsed().as_secs_f64() * 1e3;
-            embedding
-        })?;
-        Ok((embedding, elapsed))
-    }
-
-    /// Where each pixel of a slice was on the one before: [1, 2, m, m].
-    fn displacement(&mut self, slice: SliceIndex, before: SliceIndex, view: View) -> Result<Tensor> {
-        let frame = self.frame(view.region);
-        let (image, axis) = (&self.image, self.prompts.axis());
-        let parts = self.displacements.get(slice, before, view, self.mask_stride as usize, |slice| {
-            frame.padded(&shown(image, axis, slice, view, &frame), 0.0)
-        });
-        let values: Vec<f32> = parts.iter().flatten().copied().collect();
-        let m = self.side / self.mask_stride;
-        self.model.compute(|network| Tensor::from_slice(&values).reshape([1, 2, m, m]).to_device(network.device()))
-    }
-
-    /// Logits [1, 1, S, S] of a frame -> mask on the slice's own pixels; `None` where it is empty.
-    fn mask_on_slice(&self, logits: &Tensor, frame: &Frame) -> Result<Option<CroppedMask>> {
-        let logits = self.model.compute(|_| tensors::array(logits))?;
-        let inside = frame.logits_to_region(logits.view()).mapv(|logit| logit > 0.0);
-        Ok(CroppedMask::placed(inside.view(), frame.region().first))
-    }
-}
-
-/// A slice as a view shows it: the valid part of the network's square, 0..1.
-fn shown(image: &Volume<f32>, axis: Axis, slice: SliceIndex, view: View, frame: &Frame) -> Array2<f32> {
-    let slice = slices::extract(image.voxels(), axis, slice);
-    resize(frame.shown(slice.view()).mapv(|value| view.range.apply(value)).view(), frame.valid())
-}
-
-/// What a prompt made of its slice.
-struct Start {
-    object: ObjectId,
-    slice: SliceIndex,
-    view: View,
-    prompted: Prompted,
-}
-
-/// The slices between one prompted slice and where its run must end.
-#[derive(Debug, Clone, Copy)]
-struct Leg {
-    object: ObjectId,
-    prompt_slice: SliceIndex,
-    upwards: bool,
-    /// Slices from..to, whichever way they are walked.
-    from: usize,
-    to: usize,
-}
-
-impl Leg {
-    fn len(&self) -> usize {
-        self.to.saturating_sub(self.from)
-    }
-
-    fn covers(&self, slice: SliceIndex) -> bool {
-        (self.from..self.to).contains(&slice.0)
-    }
-
-    /// The slice that is walked before.
-    fn before(&self, slice: SliceIndex) -> SliceIndex {
-        SliceIndex(if self.upwards { slice.0 - 1 } else { slice.0 + 1 })
-    }
-
-    fn left_after(&self, slice: SliceIndex) -> usize {
-        if self.upwards {
-            self.to - slice.0 - 1
-        } else {
-            slice.0 - self.from
-        }
-    }
-}
-
-/// What one propagation gathers.
-struct Walk<'a> {
-    outcome: Outcome,
-    progress: Progress,
-    sink: &'a mut dyn SliceSink,
-}
-
-impl Walk<'_> {
-    fn report(&mut self, object: ObjectId, slice: SliceIndex, score: f64, mask: Option<CroppedMask>) -> Result<()> {
-        self.progress.done += 1;
-        let report = SliceReport { object, slice, mask: mask.as_ref(), score, progress: self.progress };
-        if self.sink.slice(report)? == Flow::Stop {
-            self.outcome.stopped = true;
-        }
-        if let Some(mask) = mask {
-            self.outcome.assembly.offer(object, slice, score, mask);
-        }
-        Ok(())
-    }
-
-    fn record(&mut self, leg: Leg, slice: SliceIndex, step: Step, [encode_ms, search_ms]: [f64; 2]) {
-        let entries = if leg.upwards { &mut self.outcome.trace.up } else { &mut self.outcome.trace.down };
-        entries.push(SliceTrace {
-            slice: slice.0,
-            candidates: step.candidates,
-            order: step.order,
-            object: leg.object.label(),
-            prompt_slice: leg.prompt_slice.0,
-            accepted: step.best.is_some(),
-            encode_ms,
-            search_ms,
-        });
     }
 }

@@ -11,16 +11,16 @@ use crate::session::tensors;
 use crate::session::trace::CandidateTrace;
 use crate::slices::resize::Frame;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
+use std::ffi::c_void;
 use tch::Tensor;
 
 /// What a prompt made of its slice.
 #[derive(Debug)]
 pub struct Prompted {
     pub decoded: Decoded,
-    pub memory: Rc<Memory>,
+    pub memory: Memory,
     /// [1, 1, m, m]
-    pub logits: Rc<Tensor>,
+    pub logits: Tensor,
 }
 
 /// Turns one slice's prompt into a mask and the first memory.
@@ -38,12 +38,12 @@ pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &Sl
             network.decode(image, &features, &points, dense.as_ref(), MaskChoice::for_points(points.len()))
         }
     };
-    let memory = Rc::new(network.remember(image, &decoded));
+    let memory = network.remember(image, &decoded);
     let logits = match decoded.logits.size()[3] == side {
         true => average_pool(&decoded.logits, network.config().mask_stride()),
         false => decoded.logits.shallow_clone(),
     };
-    Prompted { decoded, memory, logits: Rc::new(logits) }
+    Prompted { decoded, memory, logits }
 }
 
 /// The box's corners first, then the points, as SAM 2's video predictor orders them.
@@ -116,7 +116,7 @@ pub struct Best {
 
 impl Run {
     /// `logits` [1, 1, m, m] of the prompt slice's mask, for a prior.
-    pub fn new(view: View, slice: SliceIndex, memory: Rc<Memory>, logits: Rc<Tensor>) -> Self {
+    pub fn new(view: View, slice: SliceIndex, memory: Memory, logits: Tensor) -> Self {
         Self { banks: vec![Bank::new(Entry { slice, memory, logits })], view }
     }
 
@@ -132,7 +132,7 @@ impl Run {
     /// Makes the memories anew from the masks that are known, as another frame shows them. `images`: embeddings of the remembered slices in
     /// that frame. Object pointers stay.
     pub fn reframe(&mut self, network: &Sam2, images: &BTreeMap<SliceIndex, ImageEmbedding>, [from, to]: [&Frame; 2]) {
-        let mut made: HashMap<*const Memory, Entry> = HashMap::new(); // banks share entries
+        let mut made: HashMap<(SliceIndex, *mut c_void), Entry> = HashMap::new(); // banks share entries
         let mut anew = |entry: &Entry| {
             let make = || {
                 let before = tensors::array(&entry.logits);
@@ -142,11 +142,11 @@ impl Run {
                 let pointer = entry.memory.pointer.shallow_clone();
                 let object_logit = if present { 1.0 } else { -1.0 };
                 let decoded = Decoded { logits, iou: 0.0, object_logit, pointer };
-                let memory = Rc::new(network.remember(&images[&entry.slice], &decoded));
-                let logits = Rc::new(average_pool(&decoded.logits, network.config().mask_stride()));
+                let memory = network.remember(&images[&entry.slice], &decoded);
+                let logits = average_pool(&decoded.logits, network.config().mask_stride());
                 Entry { slice: entry.slice, memory, logits }
             };
-            made.entry(Rc::as_ptr(&entry.memory)).or_insert_with(make).clone()
+            made.entry((entry.slice, entry.memory.features.data_ptr())).or_insert_with(make).clone()
         };
         self.banks = self.banks.iter().map(|bank| bank.map(&mut anew)).collect();
         self.view.region = to.region();
@@ -175,7 +175,7 @@ impl Run {
                 let (entries, span) =
                     search::pointers(slices, &candidate.attended, slice, slices_in_volume, options.pointers);
                 let pointers: Vec<(&Memory, usize)> =
-                    entries.iter().map(|&e| (&*bank[e].memory, slices[e].distance(slice))).collect();
+                    entries.iter().map(|&e| (&bank[e].memory, slices[e].distance(slice))).collect();
                 let features = network.with_memory(image, &attended, &pointers, span);
                 let prior = hint.prompt(&self.banks[candidate.bank].newest().logits);
                 network.propagate(image, &features, prior.as_ref())
@@ -194,8 +194,8 @@ impl Run {
         }
         self.banks = (order.iter().take(options.beams))
             .map(|&c| {
-                let memory = Rc::new(network.remember(image, &decoded[c]));
-                let logits = Rc::new(decoded[c].logits.shallow_clone());
+                let memory = network.remember(image, &decoded[c]);
+                let logits = decoded[c].logits.shallow_clone();
                 self.banks[plan[c].bank].extended(Entry { slice, memory, logits }, options.reach())
             })
             .collect();

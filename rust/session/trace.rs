@@ -5,6 +5,7 @@ use crate::geometry::SliceIndex;
 use crate::prompt::ObjectId;
 use crate::session::CroppedMask;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// One candidate's scores, as in the specification's trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,7 +49,7 @@ pub struct SliceReport<'a> {
     pub object: ObjectId,
     pub slice: SliceIndex,
     /// `None` where the run ended before this slice.
-    pub mask: Option<&'a CroppedMask>,
+    pub mask: Option<&'a Arc<CroppedMask>>,
     /// Predicted IoU of the mask; 1 for a mask that the user gave.
     pub score: f64,
     pub progress: Progress,

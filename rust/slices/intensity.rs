@@ -1,7 +1,7 @@
 //! From a scan's values to the 0..1 that the network sees.
 
 use crate::error::{Error, Result};
-use ndarray::ArrayView3;
+use crate::slices::Scan;
 use std::str::FromStr;
 
 /// Which values are worth seeing. `auto | soft | lung | bone | brain | WIDTH,LEVEL`
@@ -22,10 +22,10 @@ impl Window {
     pub const BONE: Window = Window::WidthLevel { width: 1800.0, level: 400.0 };
     pub const BRAIN: Window = Window::WidthLevel { width: 80.0, level: 40.0 };
 
-    /// The values that become 0 and 1 in this volume.
-    pub fn resolve(self, voxels: ArrayView3<f32>) -> IntensityRange {
+    /// The values that become 0 and 1 in this scan.
+    pub fn resolve(self, scan: &(impl Scan + ?Sized)) -> IntensityRange {
         match self {
-            Window::Auto => automatic(voxels),
+            Window::Auto => automatic(scan.sample(SAMPLE)),
             Window::WidthLevel { width, level } => {
                 IntensityRange { low: (level - width / 2.0) as f32, high: (level + width / 2.0) as f32 }
             }
@@ -121,9 +121,7 @@ fn percentiles(values: &mut Vec<f32>, shares: [f64; 2]) -> Option<[f32; 2]> {
 
 /// Scanners fill what they did not measure with the lowest value (0 in MR, -1024 or less in CT): where at least 1 % of
 /// the voxels share the minimum, they are left out.
-fn automatic(voxels: ArrayView3<f32>) -> IntensityRange {
-    let step = voxels.len().div_ceil(SAMPLE).max(1);
-    let mut values: Vec<f32> = voxels.iter().copied().step_by(step).filter(|v| v.is_finite()).collect();
+fn automatic(mut values: Vec<f32>) -> IntensityRange {
     values.sort_unstable_by(f32::total_cmp);
     let Some(&minimum) = values.first() else {
         return IntensityRange { low: 0.0, high: 0.0 };
@@ -143,11 +141,19 @@ fn automatic(voxels: ArrayView3<f32>) -> IntensityRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::{Dims, Geometry, IjkToRas, Spacing};
+    use crate::volume::Volume;
     use ndarray::Array3;
+
+    fn scan(voxels: Array3<f32>) -> Volume<f32> {
+        let (k, j, i) = voxels.dim();
+        let ijk_to_ras = IjkToRas::from_spacing(Spacing([1.0; 3]));
+        Volume::new(Geometry { dims: Dims([i, j, k]), ijk_to_ras }, voxels).unwrap()
+    }
 
     #[test]
     fn width_and_level_map_to_zero_and_one() {
-        let range = "400,40".parse::<Window>().unwrap().resolve(Array3::zeros((1, 1, 1)).view());
+        let range = "400,40".parse::<Window>().unwrap().resolve(&scan(Array3::zeros((1, 1, 1))));
         assert_eq!(range, IntensityRange { low: -160.0, high: 240.0 });
         assert_eq!([-500.0, -160.0, 40.0, 240.0, 900.0].map(|v| range.apply(v)), [0.0, 0.0, 0.5, 1.0, 1.0]);
         assert_eq!("soft".parse::<Window>().unwrap(), Window::SOFT);
@@ -184,15 +190,15 @@ mod tests {
             9999 => 1e6,
             n => (n % 100) as f32,
         });
-        let range = Window::Auto.resolve(volume.view());
+        let range = Window::Auto.resolve(&scan(volume));
         assert_eq!(range, IntensityRange { low: 0.0, high: 99.0 });
     }
 
     #[test]
     fn a_constant_volume_has_a_range_that_maps_to_zero() {
         let volume = Array3::from_elem((2, 2, 2), 7.0);
-        assert_eq!(Window::Auto.resolve(volume.view()).apply(7.0), 0.0);
+        assert_eq!(Window::Auto.resolve(&scan(volume)).apply(7.0), 0.0);
         let two_values = Array3::from_shape_fn((2, 2, 2), |(k, _, _)| k as f32);
-        assert_eq!(Window::Auto.resolve(two_values.view()).apply(1.0), 1.0);
+        assert_eq!(Window::Auto.resolve(&scan(two_values)).apply(1.0), 1.0);
     }
 }

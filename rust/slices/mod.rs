@@ -8,11 +8,14 @@ pub mod intensity;
 pub mod region;
 pub mod registration;
 pub mod resize;
+mod scan;
 
 use crate::geometry::{Axis, Geometry, SliceIndex};
 use ndarray::{Array2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use region::Plane;
 use resize::Frame;
+
+pub use scan::Scan;
 
 /// The array axis of voxels [k, j, i] that belongs to an index axis.
 fn array_axis(axis: Axis) -> ndarray::Axis {

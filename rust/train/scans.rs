@@ -105,7 +105,7 @@ fn cut(case: &Case, mask: &BinaryMask, axis: ScanAxis, options: &ClipOptions, rn
     };
     let slices = &slices[begin..begin + length];
     let frame = slices::frame(case.image.geometry(), axis, options.side);
-    let range = Window::Auto.resolve(case.image.voxels());
+    let range = Window::Auto.resolve(&case.image);
     let augment = Augment::draw(rng);
     let side = options.side;
     let mut images = Array3::zeros((length, side, side));

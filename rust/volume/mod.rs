@@ -9,6 +9,7 @@ pub mod nifti;
 mod nifti_write;
 pub mod nrrd;
 mod nrrd_write;
+pub mod raw;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Dims, Geometry};
@@ -20,6 +21,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use crate::output::Overwrite;
+pub use encoding::Scalar;
 
 /// Voxels [k, j, i], i fastest, and where they are.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! `promem evaluate`.
 
 use crate::args::{Evaluate, Output};
-use crate::{models, progress};
+use crate::progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use promem::datasets;
 use promem::evaluate::exchange::{self, TaskFile};
@@ -94,17 +94,18 @@ fn load_models(arguments: &Evaluate) -> Result<(Vec<NamedModel>, Vec<String>)> {
         if models.iter().any(|known| known.name == name) {
             return Err(Error::invalid(format!("two models are called `{name}`; expected different file names")));
         }
-        let (model, loaded) = models::load(path, arguments.image_size, arguments.device, arguments.precision)?;
+        let loaded = session::load(path, arguments.image_size, arguments.device, arguments.precision)?;
         let digest = digest(path)?;
+        let computing = format!("{:?}, {:?}", loaded.device, loaded.precision);
         notes.push(format!(
             "{name}: {} at {} px, {}, SHA-256 {}.",
             loaded.network,
             loaded.image_size,
-            loaded.computing,
+            computing,
             &digest[..16]
         ));
-        let identity = format!("{digest} {} px {}", loaded.image_size, loaded.computing);
-        models.push(NamedModel { name, model, identity });
+        let identity = format!("{digest} {} px {computing}", loaded.image_size);
+        models.push(NamedModel { name, model: loaded.model, identity });
     }
     Ok((models, notes))
 }

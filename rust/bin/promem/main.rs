@@ -9,7 +9,6 @@ mod compare;
 mod demo;
 mod evaluate;
 mod info;
-mod models;
 mod progress;
 mod prompts;
 mod segment;

@@ -31,7 +31,7 @@ pub fn add(session: &mut Session, arguments: &Segment) -> Result<()> {
             }
             PromptArgument::Mask(path) => {
                 let labels = volume::read_labels(path)?;
-                labels.geometry().check_same_grid(session.image().geometry()).map_err(|e| {
+                labels.geometry().check_same_grid(session.geometry()).map_err(|e| {
                     e.context(format!("prompt mask `{}` and image `{}`", path.display(), arguments.image.display()))
                 })?;
                 add_mask(session.prompts_mut(), &labels, path, *named, arguments)?;

@@ -1,17 +1,18 @@
 //! `promem segment`.
 
 use crate::args::{Output, Segment};
-use crate::{models, progress, prompts};
+use crate::{progress, prompts};
 use promem::geometry::{Axis, SliceIndex};
 use promem::memory::SearchOptions;
 use promem::picture::montage;
 use promem::session::{self, Flow, Outcome, PropagateOptions, Session, SliceReport};
 use promem::slices::intensity::IntensityRange;
-use promem::volume::{self, LabelMap, Segment as SegmentName};
+use promem::volume::{self, LabelMap, Segment as SegmentName, Volume};
 use promem::{output, Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Reads, walks, writes. Every output is checked before anything is computed.
@@ -19,22 +20,24 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     let begin = Instant::now();
     check_outputs(arguments)?;
     session::set_threads(arguments.threads);
-    let image = volume::read_image(&arguments.image)?;
+    let image = Arc::new(volume::read_image(&arguments.image)?);
     let axis = arguments.axis.unwrap_or_else(|| image.geometry().slice_axis());
-    let range = arguments.window.resolve(image.voxels());
+    let range = arguments.window.resolve(&image);
     let path = match &arguments.model {
         Some(path) => path.clone(),
-        None => models::default_path()?,
+        None => {
+            let program = std::env::current_exe().map_err(|e| Error::io("cannot tell where the program lies", e))?;
+            session::default_model(&program)?
+        }
     };
-    let (model, _) = models::load(&path, arguments.image_size, arguments.device, arguments.precision)?;
-    let mut session = Session::new(model, image, axis, arguments.window, arguments.cache_mb << 20)?;
+    let model = session::load(&path, arguments.image_size, arguments.device, arguments.precision)?.model;
+    let mut session = Session::new(model, image.clone(), axis, arguments.window, arguments.cache_mb << 20)?;
     prompts::add(&mut session, arguments)?;
 
     let options = PropagateOptions {
-        search: arguments.search.clone(),
         direction: arguments.direction,
         range: arguments.range,
-        object_ranges: BTreeMap::new(),
+        ..PropagateOptions::whole(arguments.search.clone())
     };
     let interrupted = progress::interruption()?;
     let bar = progress::Bar::new("segmenting", print);
@@ -44,8 +47,9 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     })?;
     bar.finish();
 
-    let labels = session.label_map(&outcome);
-    write(arguments, &session, &outcome, &labels, axis, range)?;
+    let mut labels = LabelMap::empty_like(&image);
+    outcome.assembly.write(axis, labels.voxels_mut());
+    write(arguments, &session, &outcome, &image, &labels, range)?;
     report(arguments, &session, &labels, axis, &options.search, begin.elapsed().as_secs_f64(), print);
     if outcome.stopped {
         return Err(Error::new(
@@ -68,8 +72,8 @@ fn write(
     arguments: &Segment,
     session: &Session,
     outcome: &Outcome,
+    image: &Volume<f32>,
     labels: &LabelMap,
-    axis: Axis,
     range: IntensityRange,
 ) -> Result<()> {
     let objects: Vec<SegmentName> = (session.prompts().objects().keys())
@@ -85,7 +89,7 @@ fn write(
     if let Some(path) = &arguments.overlay {
         let prompted: Vec<SliceIndex> =
             session.prompts().objects().values().flat_map(|slices| slices.keys().copied()).collect();
-        let picture = montage::montage(session.image(), labels, axis, range, &prompted);
+        let picture = montage::montage(image, labels, session.axis(), range, &prompted);
         picture.write(path, arguments.overwrite)?;
     }
     Ok(())

@@ -1,0 +1,225 @@
+//! What comes in as a pointer, checked. Every `unsafe` says what the header makes the caller promise.
+
+use super::status::{Outcome, Refusal};
+use crate::geometry::{Dims, SliceIndex, VoxelIndex};
+use crate::prompt::ObjectId;
+use std::ffi::{c_char, CStr};
+use std::path::PathBuf;
+
+/// A struct whose first field is its size, so that it can grow at its end. All zero is a valid value.
+///
+/// # Safety
+/// `repr(C)`, a size that is a multiple of 8, `u32` first, no value of any field invalid.
+pub(super) unsafe trait Sized32: Copy {
+    const NAME: &'static str;
+}
+
+fn checked_size<T: Sized32>(found: u32) -> Outcome<usize> {
+    let (found, known) = (found as usize, size_of::<T>());
+    if found > known {
+        return Err(Refusal::TooLarge { what: T::NAME, found, known });
+    }
+    if found < 8 || found % 8 != 0 {
+        return Err(Refusal::invalid(format!(
+            "{}: struct_size is {found}, expected sizeof({}), {known} bytes; is it initialised?",
+            T::NAME,
+            T::NAME
+        )));
+    }
+    Ok(found)
+}
+
+/// A caller's struct; what an older caller's lacks is zero. `None` for NULL.
+///
+/// # Safety
+/// NULL, or readable for as many bytes as its first field says.
+pub(super) unsafe fn optional_struct<T: Sized32>(pointer: *const T) -> Outcome<Option<T>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's struct begins with its size.
+    let size = checked_size::<T>(unsafe { pointer.cast::<u32>().read() })?;
+    // SAFETY: all zero is valid for T; `size` is no larger than T and readable, as the caller says.
+    let value = unsafe {
+        let mut value: T = std::mem::zeroed();
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut value).cast::<u8>(), size);
+        value
+    };
+    Ok(Some(value))
+}
+
+/// The same where NULL is refused.
+///
+/// # Safety
+/// As [`optional_struct`].
+pub(super) unsafe fn required_struct<T: Sized32>(pointer: *const T) -> Outcome<T> {
+    // SAFETY: as the caller promises.
+    unsafe { optional_struct(pointer) }?.ok_or(Refusal::Null(T::NAME))
+}
+
+/// Fills a caller's struct as far as it reaches; its size stays.
+///
+/// # Safety
+/// NULL, or writable for as many bytes as its first field says.
+pub(super) unsafe fn fill_struct<T: Sized32>(pointer: *mut T, value: T) -> Outcome {
+    if pointer.is_null() {
+        return Err(Refusal::Null(T::NAME));
+    }
+    // SAFETY: the caller's struct begins with its size and is writable for that many bytes.
+    unsafe {
+        let size = checked_size::<T>(pointer.cast::<u32>().read())?;
+        let (from, to) = ((&raw const value).cast::<u8>(), pointer.cast::<u8>());
+        std::ptr::copy_nonoverlapping(from.add(4), to.add(4), size - 4);
+    }
+    Ok(())
+}
+
+/// Sets a caller's struct of `size` bytes to zero and its first field to `size`.
+///
+/// # Safety
+/// NULL, or writable for `size` bytes.
+pub(super) unsafe fn init_struct<T: Sized32>(pointer: *mut T, size: usize) -> Outcome {
+    if pointer.is_null() {
+        return Err(Refusal::Null(T::NAME));
+    }
+    checked_size::<T>(u32::try_from(size).unwrap_or(u32::MAX))?;
+    // SAFETY: the caller's struct is writable for `size` bytes, which hold at least its first field.
+    unsafe {
+        pointer.cast::<u8>().write_bytes(0, size);
+        pointer.cast::<u32>().write(size as u32);
+    }
+    Ok(())
+}
+
+/// A handle that functions share.
+///
+/// # Safety
+/// NULL, or a live handle of this library.
+pub(super) unsafe fn handle<'a, T>(pointer: *const T, what: &'static str) -> Outcome<&'a T> {
+    // SAFETY: as the caller promises.
+    unsafe { pointer.as_ref() }.ok_or(Refusal::Null(what))
+}
+
+/// Writes a result, which must have somewhere to go.
+///
+/// # Safety
+/// NULL, or writable.
+pub(super) unsafe fn put<T>(pointer: *mut T, what: &'static str, value: T) -> Outcome {
+    if pointer.is_null() {
+        return Err(Refusal::Null(what));
+    }
+    // SAFETY: it is writable, as the caller says; what was there is not dropped.
+    unsafe { pointer.write(value) };
+    Ok(())
+}
+
+/// Refuses NULL before anything is computed that would go there.
+pub(super) fn not_null<T>(pointer: *const T, what: &'static str) -> Outcome {
+    if pointer.is_null() {
+        return Err(Refusal::Null(what));
+    }
+    Ok(())
+}
+
+/// UTF-8 text; `None` for NULL.
+///
+/// # Safety
+/// NULL, or NUL-terminated.
+pub(super) unsafe fn optional_text<'a>(pointer: *const c_char, what: &'static str) -> Outcome<Option<&'a str>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: NUL-terminated, as the caller says.
+    let text = unsafe { CStr::from_ptr(pointer) };
+    text.to_str().map(Some).map_err(|_| Refusal::invalid(format!("{what}: it is not UTF-8")))
+}
+
+/// A path in UTF-8; `None` for NULL.
+///
+/// # Safety
+/// NULL, or NUL-terminated.
+pub(super) unsafe fn optional_path(pointer: *const c_char, what: &'static str) -> Outcome<Option<PathBuf>> {
+    // SAFETY: as the caller promises.
+    Ok(unsafe { optional_text(pointer, what) }?.map(PathBuf::from))
+}
+
+/// A caller's array to read.
+///
+/// # Safety
+/// NULL, or `count` readable values.
+pub(super) unsafe fn values<'a, T>(pointer: *const T, count: usize, what: &'static str) -> Outcome<&'a [T]> {
+    not_null(pointer, what)?;
+    // SAFETY: `count` values are readable, as the caller says.
+    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
+}
+
+/// A caller's array to fill, which must have exactly `expected` values.
+///
+/// # Safety
+/// NULL, or `count` writable values.
+pub(super) unsafe fn buffer<'a, T>(
+    pointer: *mut T,
+    count: usize,
+    expected: usize,
+    what: &'static str,
+) -> Outcome<&'a mut [T]> {
+    not_null(pointer, what)?;
+    if count != expected {
+        return Err(Refusal::invalid(format!("{what}: room for {count} values, expected {expected}")));
+    }
+    // SAFETY: `count` values are writable, as the caller says, and nobody else uses them meanwhile.
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer, count) })
+}
+
+pub(super) fn object(number: u32) -> Outcome<ObjectId> {
+    match u16::try_from(number) {
+        Ok(label) => Ok(ObjectId::new(label)?),
+        Err(_) => Err(Refusal::invalid(format!("object {number}: expected 1 to 65535"))),
+    }
+}
+
+pub(super) fn slice(number: i64, count: usize) -> Outcome<SliceIndex> {
+    match usize::try_from(number) {
+        Ok(slice) if slice < count => Ok(SliceIndex(slice)),
+        _ => Err(Refusal::invalid(format!("slice {number}: expected 0 to {}", count - 1))),
+    }
+}
+
+/// Three indices i, j, k.
+///
+/// # Safety
+/// NULL, or three readable values.
+pub(super) unsafe fn voxel(pointer: *const i64, what: &'static str) -> Outcome<VoxelIndex> {
+    // SAFETY: as the caller promises.
+    let ijk = unsafe { values(pointer, 3, what) }?;
+    let index = |n: usize| {
+        usize::try_from(ijk[n])
+            .map_err(|_| Refusal::invalid(format!("{what} {},{},{}: a negative index", ijk[0], ijk[1], ijk[2])))
+    };
+    Ok(VoxelIndex([index(0)?, index(1)?, index(2)?]))
+}
+
+/// An extent (first and last index along i, j, k, both inside), by default the whole volume.
+///
+/// # Safety
+/// NULL, or six readable values.
+pub(super) unsafe fn extent(pointer: *const i64, dims: Dims) -> Outcome<[[usize; 2]; 3]> {
+    if pointer.is_null() {
+        return Ok(dims.0.map(|n| [0, n - 1]));
+    }
+    // SAFETY: as the caller promises.
+    let given = unsafe { values(pointer, 6, "extent") }?;
+    let mut extent = [[0; 2]; 3];
+    for axis in 0..3 {
+        let (first, last) = (given[2 * axis], given[2 * axis + 1]);
+        if first < 0 || last < first || last >= dims.0[axis] as i64 {
+            return Err(Refusal::invalid(format!(
+                "extent {first},{last} along {}: expected two rising indices between 0 and {}",
+                ["i", "j", "k"][axis],
+                dims.0[axis] - 1
+            )));
+        }
+        extent[axis] = [first as usize, last as usize];
+    }
+    Ok(extent)
+}

@@ -1,0 +1,34 @@
+//! The C interface: check pointers, translate, call, translate back.
+//!
+//! The documentation of what is public here is the manual of `include/promem.h`, which `make header` writes and a test compares. No panic
+//! leaves it. Nothing here decides; that is `session`'s.
+
+#![allow(non_camel_case_types)]
+#![deny(missing_docs)]
+
+mod arguments;
+mod board;
+mod engine;
+mod job;
+mod library;
+mod model;
+mod options;
+mod progress;
+mod prompts;
+mod propagate;
+mod results;
+mod session;
+mod status;
+mod volume;
+
+pub use job::*;
+pub use library::*;
+pub use model::*;
+pub use options::*;
+pub use progress::*;
+pub use prompts::*;
+pub use propagate::*;
+pub use results::*;
+pub use session::*;
+pub use status::*;
+pub use volume::*;

@@ -1,0 +1,194 @@
+//! Models: load, describe, free.
+
+use super::arguments::{fill_struct, handle, not_null, optional_path, optional_struct, optional_text, put, Sized32};
+use super::library::{own_file, text_or};
+use super::status::{boundary, c_text, promem_status, Refusal};
+use crate::session::{self, SharedModel};
+use std::collections::BTreeMap;
+use std::ffi::{c_char, CString};
+
+/// How a model is loaded. All zero but the size is the default; promem_model_options_init sets that.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct promem_model_options {
+    /// sizeof(promem_model_options)
+    pub struct_size: u32,
+    /// Pixels of a side of the square that the network sees; 0: the file's own, or the paper's 512 for files that do not say.
+    pub image_size: u32,
+    /// "auto", "cpu", "cuda" or "cuda:1"; NULL: auto, the first CUDA device if there is one.
+    pub device: *const c_char,
+    /// "auto", "fp32" or "bf16"; NULL: auto, bf16 where the hardware multiplies it.
+    pub precision: *const c_char,
+}
+
+// SAFETY: a size of 24, pointers may be NULL.
+unsafe impl Sized32 for promem_model_options {
+    const NAME: &'static str = "promem_model_options";
+}
+
+/// What was loaded. The texts are the model's and are valid while it is.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct promem_model_info {
+    /// sizeof(promem_model_info), set by the caller.
+    pub struct_size: u32,
+    /// Pixels of a side of the square that the network sees.
+    pub image_size: u32,
+    /// Number of weights.
+    pub parameters: u64,
+    /// The network, such as "compact" or "sam2.1_hiera_tiny".
+    pub network: *const c_char,
+    /// "cpu" or "cuda:0".
+    pub device: *const c_char,
+    /// "fp32" or "bf16".
+    pub precision: *const c_char,
+    /// The file it was read from.
+    pub path: *const c_char,
+}
+
+// SAFETY: a size of 48, pointers may be NULL.
+unsafe impl Sized32 for promem_model_info {
+    const NAME: &'static str = "promem_model_info";
+}
+
+/// A network with its weights. It never changes: any number of threads and sessions may use one at the same time; they compute one after
+/// the other. Sessions keep what they need of it, so it may be freed before them.
+pub struct promem_model {
+    pub(super) shared: SharedModel,
+    image_size: u32,
+    parameters: u64,
+    network: CString,
+    device: CString,
+    precision: CString,
+    path: CString,
+    metadata: Vec<(CString, CString)>,
+}
+
+/// Sets all options to their defaults; `struct_size` is sizeof(promem_model_options).
+///
+/// # Safety
+/// `options` is writable for `struct_size` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn promem_model_options_init(
+    options: *mut promem_model_options,
+    struct_size: usize,
+) -> promem_status {
+    // SAFETY: as this function's caller promises.
+    boundary(|| unsafe { super::arguments::init_struct(options, struct_size) })
+}
+
+/// Loads a model: a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors. `path` in UTF-8; NULL: the environment's PROMEM_MODEL, else the default
+/// model that was installed with the library. `options` may be NULL. Free the model with promem_model_free.
+///
+/// Errors: PROMEM_IO_ERROR, PROMEM_BAD_FORMAT, PROMEM_BAD_MODEL for the file, PROMEM_COMPUTE_ERROR for a device that is not there.
+///
+/// # Safety
+/// Pointers are NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn promem_model_load(
+    path: *const c_char,
+    options: *const promem_model_options,
+    model: *mut *mut promem_model,
+) -> promem_status {
+    boundary(|| {
+        not_null(model, "model")?;
+        // SAFETY: as this function's caller promises.
+        let (path, options) = unsafe { (optional_path(path, "path")?, optional_struct(options)?) };
+        let (mut size, mut device, mut precision) = (None, "auto", "auto");
+        if let Some(options) = options {
+            size = (options.image_size > 0).then_some(i64::from(options.image_size));
+            // SAFETY: NULL or NUL-terminated, as this function's caller promises.
+            (device, precision) = unsafe {
+                (text_or(options.device, device, "device")?, text_or(options.precision, precision, "precision")?)
+            };
+        }
+        let path = match path {
+            Some(path) => path,
+            None => session::default_model(&own_file().unwrap_or_default())?,
+        };
+        let loaded = session::load(&path, size, device.parse()?, precision.parse()?)?;
+        let metadata: BTreeMap<_, _> = loaded.metadata.clone();
+        let made = promem_model {
+            image_size: loaded.image_size as u32,
+            parameters: loaded.parameters,
+            network: c_text(&loaded.network),
+            device: c_text(&loaded.device_name()),
+            precision: c_text(loaded.precision_name()),
+            path: c_text(&path.to_string_lossy()),
+            metadata: metadata.iter().map(|(key, value)| (c_text(key), c_text(value))).collect(),
+            shared: loaded.model,
+        };
+        // SAFETY: not NULL; writable, as this function's caller promises.
+        unsafe { put(model, "model", Box::into_raw(Box::new(made))) }
+    })
+}
+
+/// Describes a model. `info->struct_size` must be set.
+///
+/// # Safety
+/// `model` is NULL or live, `info` NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn promem_model_describe(
+    model: *const promem_model,
+    info: *mut promem_model_info,
+) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        let model = unsafe { handle(model, "model") }?;
+        let described = promem_model_info {
+            struct_size: 0,
+            image_size: model.image_size,
+            parameters: model.parameters,
+            network: model.network.as_ptr(),
+            device: model.device.as_ptr(),
+            precision: model.precision.as_ptr(),
+            path: model.path.as_ptr(),
+        };
+        // SAFETY: as this function's caller promises.
+        unsafe { fill_struct(info, described) }
+    })
+}
+
+/// What the model's file says of itself: the text under `key`, such as "promem.licence". It is the model's and valid while that is.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT where the file says nothing under that name; the message lists the names that there are.
+///
+/// # Safety
+/// `model` is NULL or live, `key` NULL or NUL-terminated, `value` NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn promem_model_metadata(
+    model: *const promem_model,
+    key: *const c_char,
+    value: *mut *const c_char,
+) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        let (model, key) = unsafe { (handle(model, "model")?, optional_text(key, "key")?) };
+        let key = key.ok_or(Refusal::Null("key"))?;
+        let found = model.metadata.iter().find(|(known, _)| known.to_bytes() == key.as_bytes());
+        match found {
+            // SAFETY: as this function's caller promises.
+            Some((_, text)) => unsafe { put(value, "value", text.as_ptr()) },
+            None => {
+                let known: Vec<_> = model.metadata.iter().map(|(known, _)| known.to_string_lossy()).collect();
+                Err(Refusal::invalid(format!("metadata `{key}`: the model has {}", known.join(", "))))
+            }
+        }
+    })
+}
+
+/// Frees a model; NULL is allowed. Nobody may use it any more; sessions made of it may go on.
+///
+/// # Safety
+/// `model` is NULL or live.
+#[no_mangle]
+pub unsafe extern "C" fn promem_model_free(model: *mut promem_model) {
+    if !model.is_null() {
+        // SAFETY: it was made by `promem_model_load`, and the caller gives it back.
+        let model = unsafe { Box::from_raw(model) };
+        boundary(|| {
+            drop(model);
+            Ok(())
+        });
+    }
+}

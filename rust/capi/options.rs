@@ -1,0 +1,168 @@
+//! How a propagation goes.
+
+use super::arguments::{init_struct, object, optional_struct, slice, Sized32};
+use super::status::{boundary, promem_status, Outcome, Refusal};
+use crate::geometry::{Axis, Dims};
+use crate::memory::{FieldOfView, Pointers, Prior, PromptMemory, SearchOptions};
+use crate::session::{Direction, PropagateOptions};
+
+/// Both ways from every prompted slice.
+pub const PROMEM_BOTH: u32 = 0;
+/// Towards higher slice numbers.
+pub const PROMEM_UP: u32 = 1;
+/// Towards lower slice numbers.
+pub const PROMEM_DOWN: u32 = 2;
+
+/// Memory window search, the paper's method.
+pub const PROMEM_SEARCH: u32 = 0;
+/// Plain SAM 2 propagation: one window of 6 slices, the prompt's memory always attended to.
+pub const PROMEM_SAM2: u32 = 1;
+
+/// As the method or the model has it.
+pub const PROMEM_DEFAULT: u32 = 0;
+/// Not.
+pub const PROMEM_NO: u32 = 1;
+/// Always.
+pub const PROMEM_YES: u32 = 2;
+
+/// Nothing: memory alone, the paper's method.
+pub const PROMEM_PRIOR_NONE: u32 = 1;
+/// The mask of the slice before.
+pub const PROMEM_PRIOR_MASK: u32 = 2;
+/// The mask of the slice before, moved by registration of the two slices.
+pub const PROMEM_PRIOR_FLOW: u32 = 3;
+
+/// All of a slice: objects share what is computed of it.
+pub const PROMEM_VIEW_SLICE: u32 = 1;
+/// The object and its surroundings.
+pub const PROMEM_VIEW_OBJECT: u32 = 2;
+
+/// How a propagation goes. All zero but the size is the default: every object, both ways, until it ends.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct promem_propagate_options {
+    /// sizeof(promem_propagate_options)
+    pub struct_size: u32,
+    /// PROMEM_BOTH, PROMEM_UP or PROMEM_DOWN.
+    pub direction: u32,
+    /// The only object to propagate; 0: all.
+    pub object: u32,
+    /// Not 0: no further than first_slice and last_slice, both inside.
+    pub use_range: u32,
+    /// With use_range: the lowest slice.
+    pub first_slice: i64,
+    /// With use_range: the highest slice.
+    pub last_slice: i64,
+    /// Not 0: predict every slice, also where the object seems to have ended.
+    pub never_stop: u32,
+    /// PROMEM_SEARCH or PROMEM_SAM2: what the following zeros stand for.
+    pub memory: u32,
+    /// Memory windows to try on each slice, 1 to 6 slices each, then zeros; all zero: 1 and 6 (PROMEM_SAM2: 6).
+    pub windows: [u32; 6],
+    /// Banks kept from slice to slice, at most 16; 0: 2 (PROMEM_SAM2: 1).
+    pub beams: u32,
+    /// Whether every candidate attends to the prompt's memory: PROMEM_DEFAULT (PROMEM_SEARCH: only within the window), PROMEM_NO, PROMEM_YES.
+    pub include_prompt: u32,
+    /// Whether candidates attend to object pointers beyond their window, as SAM 2 does: PROMEM_DEFAULT, PROMEM_NO, PROMEM_YES.
+    pub all_pointers: u32,
+    /// What the decoder is told of the slice before: PROMEM_DEFAULT (what the model was trained with), PROMEM_PRIOR_NONE, _MASK, _FLOW.
+    pub prior: u32,
+    /// What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE, PROMEM_VIEW_OBJECT.
+    pub field_of_view: u32,
+    /// 0
+    pub reserved: u32,
+}
+
+// SAFETY: a size of 88, every number is allowed.
+unsafe impl Sized32 for promem_propagate_options {
+    const NAME: &'static str = "promem_propagate_options";
+}
+
+/// Sets all options to their defaults; `struct_size` is sizeof(promem_propagate_options).
+///
+/// # Safety
+/// `options` is writable for `struct_size` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn promem_propagate_options_init(
+    options: *mut promem_propagate_options,
+    struct_size: usize,
+) -> promem_status {
+    // SAFETY: as this function's caller promises.
+    boundary(|| unsafe { init_struct(options, struct_size) })
+}
+
+fn unknown<T>(what: &str, found: u32, expected: &str) -> Outcome<T> {
+    Err(Refusal::invalid(format!("{what} {found}: expected {expected}")))
+}
+
+/// # Safety
+/// NULL, or a valid struct.
+pub(super) unsafe fn read(
+    options: *const promem_propagate_options,
+    dims: Dims,
+    axis: Axis,
+) -> Outcome<PropagateOptions> {
+    // SAFETY: as the caller promises.
+    let Some(given) = unsafe { optional_struct(options) }? else {
+        return Ok(PropagateOptions::whole(SearchOptions::promem()));
+    };
+    let mut search = match given.memory {
+        PROMEM_SEARCH => SearchOptions::promem(),
+        PROMEM_SAM2 => SearchOptions { stop_when_absent: true, ..SearchOptions::sam2() },
+        other => return unknown("memory", other, "PROMEM_SEARCH (0) or PROMEM_SAM2 (1)"),
+    };
+    search.stop_when_absent &= given.never_stop == 0;
+    let used = given.windows.iter().take_while(|&&window| window != 0).count();
+    if given.windows[used..].iter().any(|&window| window != 0) {
+        return Err(Refusal::invalid(format!("windows {:?}: expected zeros only at the end", given.windows)));
+    }
+    if used > 0 {
+        search.windows = given.windows[..used].iter().map(|&window| window as usize).collect();
+    }
+    if given.beams > 0 {
+        search.beams = given.beams as usize;
+    }
+    match given.include_prompt {
+        PROMEM_DEFAULT => {}
+        PROMEM_NO => search.prompt = PromptMemory::InWindow,
+        PROMEM_YES => search.prompt = PromptMemory::Pinned,
+        other => return unknown("include_prompt", other, "PROMEM_DEFAULT (0), PROMEM_NO (1) or PROMEM_YES (2)"),
+    }
+    match given.all_pointers {
+        PROMEM_DEFAULT => {}
+        PROMEM_NO => search.pointers = Pointers::Window,
+        PROMEM_YES => search.pointers = Pointers::Sam2,
+        other => return unknown("all_pointers", other, "PROMEM_DEFAULT (0), PROMEM_NO (1) or PROMEM_YES (2)"),
+    }
+    match given.prior {
+        PROMEM_DEFAULT => {}
+        PROMEM_PRIOR_NONE => search.prior = Some(Prior::None),
+        PROMEM_PRIOR_MASK => search.prior = Some(Prior::Mask),
+        PROMEM_PRIOR_FLOW => search.prior = Some(Prior::Flow),
+        other => return unknown("prior", other, "PROMEM_DEFAULT (0) to PROMEM_PRIOR_FLOW (3)"),
+    }
+    search.field_of_view = field_of_view(given.field_of_view)?;
+    search.validate()?;
+    let direction = match given.direction {
+        PROMEM_BOTH => Direction::Both,
+        PROMEM_UP => Direction::Up,
+        PROMEM_DOWN => Direction::Down,
+        other => return unknown("direction", other, "PROMEM_BOTH (0), PROMEM_UP (1) or PROMEM_DOWN (2)"),
+    };
+    let count = dims.along(axis);
+    let range = match given.use_range {
+        0 => None,
+        _ => Some((slice(given.first_slice, count)?, slice(given.last_slice, count)?)),
+    };
+    let object = (given.object > 0).then(|| object(given.object)).transpose()?;
+    Ok(PropagateOptions { direction, range, object, ..PropagateOptions::whole(search) })
+}
+
+pub(super) fn field_of_view(number: u32) -> Outcome<Option<FieldOfView>> {
+    match number {
+        PROMEM_DEFAULT => Ok(None),
+        PROMEM_VIEW_SLICE => Ok(Some(FieldOfView::Slice)),
+        PROMEM_VIEW_OBJECT => Ok(Some(FieldOfView::Object)),
+        other => unknown("field_of_view", other, "PROMEM_DEFAULT (0), PROMEM_VIEW_SLICE (1) or PROMEM_VIEW_OBJECT (2)"),
+    }
+}

@@ -1,0 +1,258 @@
+//! Prompts: points, boxes and masks of objects on slices.
+
+use super::arguments::{buffer, handle, object, put, slice, values, voxel};
+use super::session::promem_session;
+use super::status::{boundary, promem_status, Outcome, Refusal};
+use crate::prompt::PointLabel;
+use crate::session::Session;
+use ndarray::Array2;
+
+/// What is said of an object on a slice.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct promem_prompt {
+    /// The object, 1 to 65535.
+    pub object: u32,
+    /// How many points.
+    pub points: u32,
+    /// The slice.
+    pub slice: i64,
+    /// 1 where there is a box.
+    pub has_box: u32,
+    /// 1 where there is a mask.
+    pub has_mask: u32,
+}
+
+/// # Safety
+/// `session` is NULL or live.
+unsafe fn with_session<R>(session: *mut promem_session, work: impl FnOnce(&mut Session) -> Outcome<R>) -> Outcome<R> {
+    // SAFETY: as the caller promises.
+    unsafe { handle(session, "session") }?.engine.claim()?.with(work)
+}
+
+/// Says that a voxel belongs to an object (`positive` not 0) or does not. `ijk`: its three indices. An object's number, 1 to 65535, is its
+/// label in the label map.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT for an object or a voxel that cannot be, PROMEM_BUSY.
+///
+/// # Safety
+/// Pointers are NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_add_point(
+    session: *mut promem_session,
+    object: u32,
+    ijk: *const i64,
+    positive: u32,
+) -> promem_status {
+    boundary(|| {
+        let object = self::object(object)?;
+        // SAFETY: as this function's caller promises.
+        let at = unsafe { voxel(ijk, "point") }?;
+        let label = if positive != 0 { PointLabel::Foreground } else { PointLabel::Background };
+        // SAFETY: as this function's caller promises.
+        unsafe { with_session(session, |session| Ok(session.prompts_mut().add_point(object, at, label)?)) }
+    })
+}
+
+/// Gives an object's box on a slice: two opposite corners, both inside; it replaces an earlier box of that slice.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT for corners outside the volume or on two slices, PROMEM_BUSY.
+///
+/// # Safety
+/// Pointers are NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_add_box(
+    session: *mut promem_session,
+    object: u32,
+    corner_ijk: *const i64,
+    opposite_ijk: *const i64,
+) -> promem_status {
+    boundary(|| {
+        let object = self::object(object)?;
+        // SAFETY: as this function's caller promises.
+        let corners = unsafe { (voxel(corner_ijk, "box corner")?, voxel(opposite_ijk, "box corner")?) };
+        // SAFETY: as this function's caller promises.
+        unsafe { with_session(session, |session| Ok(session.prompts_mut().add_box(object, corners.0, corners.1)?)) }
+    })
+}
+
+/// Gives an object's mask on a slice: rows times columns bytes, row after row, not 0 inside (promem_session_slices tells which axes they are).
+/// Alone it is the result on its slice, voxel for voxel; beside points or a box it guides what they select. It replaces an earlier one.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT for a count that is not rows times columns, or an empty mask; PROMEM_BUSY.
+///
+/// # Safety
+/// Pointers are NULL or valid; `mask` is readable for `count` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_add_mask(
+    session: *mut promem_session,
+    object: u32,
+    slice: i64,
+    mask: *const u8,
+    count: usize,
+) -> promem_status {
+    boundary(|| {
+        let object = self::object(object)?;
+        // SAFETY: as this function's caller promises.
+        let bytes = unsafe { values(mask, count, "mask") }?;
+        // SAFETY: as this function's caller promises.
+        unsafe {
+            with_session(session, |session| {
+                let [rows, columns] = session.slice_size();
+                if bytes.len() != rows * columns {
+                    return Err(Refusal::invalid(format!(
+                        "mask: {count} bytes, expected {rows} rows of {columns} columns, {}",
+                        rows * columns
+                    )));
+                }
+                let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
+                let mask = Array2::from_shape_fn((rows, columns), |(r, c)| bytes[r * columns + c] != 0);
+                Ok(session.prompts_mut().add_mask(object, slice, mask)?)
+            })
+        }
+    })
+}
+
+/// Takes back the newest point of an object on a slice.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT where there is none, PROMEM_BUSY.
+///
+/// # Safety
+/// `session` is NULL or live.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_remove_last_point(
+    session: *mut promem_session,
+    object: u32,
+    slice: i64,
+) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        unsafe {
+            with_session(session, |session| {
+                let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
+                let removed = session.prompts_mut().remove_last_point(self::object(object)?, slice);
+                removed
+                    .then_some(())
+                    .ok_or_else(|| Refusal::invalid(format!("object {object}, slice {slice}: no point")))
+            })
+        }
+    })
+}
+
+/// Takes back everything said of an object on a slice. The result changes with the next propagation.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT where there is nothing, PROMEM_BUSY.
+///
+/// # Safety
+/// `session` is NULL or live.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_remove_slice(
+    session: *mut promem_session,
+    object: u32,
+    slice: i64,
+) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        unsafe {
+            with_session(session, |session| {
+                let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
+                let removed = session.prompts_mut().remove_slice(self::object(object)?, slice);
+                removed
+                    .then_some(())
+                    .ok_or_else(|| Refusal::invalid(format!("object {object}, slice {slice}: no prompt")))
+            })
+        }
+    })
+}
+
+/// Takes back everything said of an object. The result changes with the next propagation.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT where there is nothing, PROMEM_BUSY.
+///
+/// # Safety
+/// `session` is NULL or live.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_remove_object(session: *mut promem_session, object: u32) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        unsafe {
+            with_session(session, |session| {
+                let removed = session.prompts_mut().remove_object(self::object(object)?);
+                removed.then_some(()).ok_or_else(|| Refusal::invalid(format!("object {object}: no prompt")))
+            })
+        }
+    })
+}
+
+/// Takes back every prompt. Results stay until the next propagation or promem_session_reset.
+///
+/// Errors: PROMEM_BUSY.
+///
+/// # Safety
+/// `session` is NULL or live.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_clear_prompts(session: *mut promem_session) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        unsafe {
+            with_session(session, |session| {
+                session.prompts_mut().clear();
+                Ok(())
+            })
+        }
+    })
+}
+
+/// How many slices of objects have prompts.
+///
+/// Errors: PROMEM_BUSY.
+///
+/// # Safety
+/// Pointers are NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_prompt_count(session: *mut promem_session, count: *mut usize) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        unsafe {
+            let all = with_session(session, |session| Ok(listed(session).len()))?;
+            put(count, "count", all)
+        }
+    })
+}
+
+/// Lists the prompts by object, then slice, both rising. `count` must be what promem_session_prompt_count said.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT for another count, PROMEM_BUSY.
+///
+/// # Safety
+/// Pointers are NULL or valid; `prompts` is writable for `count` structs.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_list_prompts(
+    session: *mut promem_session,
+    prompts: *mut promem_prompt,
+    count: usize,
+) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        unsafe {
+            let all = with_session(session, |session| Ok(listed(session)))?;
+            buffer(prompts, count, all.len(), "prompts")?.copy_from_slice(&all);
+        }
+        Ok(())
+    })
+}
+
+fn listed(session: &Session) -> Vec<promem_prompt> {
+    let objects = session.prompts().objects().iter();
+    objects
+        .flat_map(|(object, slices)| {
+            slices.iter().map(|(slice, prompt)| promem_prompt {
+                object: u32::from(object.label()),
+                points: prompt.points.len() as u32,
+                slice: slice.0 as i64,
+                has_box: u32::from(prompt.bounds.is_some()),
+                has_mask: u32::from(prompt.mask.is_some()),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,145 @@
+//! Predicting one slice, propagating through all.
+
+use super::arguments::{buffer, handle, object, put, slice};
+use super::engine::Claim;
+use super::options::{self, promem_propagate_options};
+use super::progress::{goes_on, promem_progress, promem_progress_callback};
+use super::session::promem_session;
+use super::status::{boundary, promem_status, Outcome, Refusal};
+use crate::error::{Error, ErrorKind};
+use crate::session::{Flow, PropagateOptions, SliceReport};
+use std::ffi::c_void;
+
+/// What the prompts of an object on a slice select there: a preview while the user points. `mask` gets rows times columns bytes, row after
+/// row, 1 inside and 0 outside, or is NULL; `score` gets the predicted IoU (1 for a mask that was given), or is NULL. Results of propagations are
+/// not touched, and the next one begins with this.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT without a positive prompt there or for a count that is not rows times columns, PROMEM_COMPUTE_ERROR, PROMEM_BUSY.
+///
+/// # Safety
+/// Pointers are NULL or valid; `mask` is writable for `count` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_predict_slice(
+    session: *mut promem_session,
+    object: u32,
+    slice: i64,
+    mask: *mut u8,
+    count: usize,
+    score: *mut f64,
+) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        let session = unsafe { handle(session, "session") }?;
+        let object = self::object(object)?;
+        session.engine.claim()?.with(|session| {
+            let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
+            let [rows, columns] = session.slice_size();
+            let out = match mask.is_null() {
+                true => None,
+                // SAFETY: as this function's caller promises.
+                false => Some(unsafe { buffer(mask, count, rows * columns, "mask") }?),
+            };
+            let (iou, found) = session.predict(object, slice, None)?;
+            if let Some(out) = out {
+                out.fill(0);
+                for (row, column) in found.iter().flat_map(|found| found.pixels()) {
+                    out[row * columns + column] = 1;
+                }
+            }
+            match score.is_null() {
+                true => Ok(()),
+                // SAFETY: as this function's caller promises.
+                false => unsafe { put(score, "score", iou) },
+            }
+        })
+    })
+}
+
+/// Segments: walks from every prompted slice and keeps what it finds for reading. `options` may be NULL, `progress` too.
+///
+/// What an earlier propagation found from the same prompts with the same search is not computed again: after a new prompt only
+/// what it can change is, and after a cancel it goes on where it stood.
+///
+/// Errors: PROMEM_INVALID_ARGUMENT without prompts or for an option; PROMEM_CANCELLED where `progress` answered 0 or promem_session_cancel was called,
+/// and PROMEM_COMPUTE_ERROR: what was done is kept; PROMEM_BUSY.
+///
+/// # Safety
+/// Pointers are NULL or valid.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_propagate(
+    session: *mut promem_session,
+    options: *const promem_propagate_options,
+    progress: promem_progress_callback,
+    user_data: *mut c_void,
+) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        let claim = unsafe { handle(session, "session") }?.engine.claim()?;
+        // SAFETY: as this function's caller promises.
+        let options = unsafe { read(&claim, options) }?;
+        // SAFETY: as this function's caller promises.
+        propagate(&claim, &options, &mut |told| unsafe { goes_on(progress, user_data, told) })
+    })
+}
+
+/// Ends what is running on the session, a propagation, a job or a computation ahead, after the slice that it is at. Does nothing where nothing runs.
+///
+/// # Safety
+/// `session` is NULL or live.
+#[no_mangle]
+pub unsafe extern "C" fn promem_session_cancel(session: *const promem_session) -> promem_status {
+    boundary(|| {
+        // SAFETY: as this function's caller promises.
+        unsafe { handle(session, "session") }?.engine.cancel();
+        Ok(())
+    })
+}
+
+/// # Safety
+/// NULL, or a valid struct.
+pub(super) unsafe fn read(claim: &Claim, options: *const promem_propagate_options) -> Outcome<PropagateOptions> {
+    let axis = claim.with(|session| Ok(session.axis()))?;
+    // SAFETY: as the caller promises.
+    unsafe { options::read(options, claim.engine().dims, axis) }
+}
+
+pub(super) fn cancelled() -> Refusal {
+    Refusal::Library(Error::new(ErrorKind::Cancelled, "cancelled; the slices done so far are kept"))
+}
+
+/// Propagates onto the board. `told` says whether to go on.
+pub(super) fn propagate(
+    claim: &Claim,
+    options: &PropagateOptions,
+    told: &mut dyn FnMut(&promem_progress) -> bool,
+) -> Outcome {
+    claim.with(|session| {
+        let board = &claim.engine().board;
+        board.lock().begin();
+        let outcome = session.propagate(options, &mut |report: SliceReport| {
+            board.lock().report(&report);
+            let on = told(&promem_progress::of(&report)) && !claim.cancelled();
+            Ok(if on { Flow::Continue } else { Flow::Stop })
+        })?;
+        board.lock().finish(outcome.assembly);
+        if outcome.stopped {
+            return Err(cancelled());
+        }
+        Ok(())
+    })
+}
+
+/// Computes embeddings ahead. `told` says whether to go on.
+pub(super) fn precompute(claim: &Claim, told: &mut dyn FnMut(&promem_progress) -> bool) -> Outcome {
+    claim.with(|session| {
+        let done = session.precompute(None, &mut |progress| {
+            let on = told(&promem_progress::ahead(progress)) && !claim.cancelled();
+            if on {
+                Flow::Continue
+            } else {
+                Flow::Stop
+            }
+        })?;
+        done.then_some(()).ok_or_else(cancelled)
+    })
+}
