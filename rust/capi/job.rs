@@ -89,9 +89,11 @@ fn start(claim: Claim, engine: &Arc<Engine>, work: Box<Work>) -> Outcome<promem_
             }
             work(&claim, &mut told)
         });
-        drop(claim); // first of all, so that who waited finds the session free
         let _ = of_thread.message.set(c_text(&message));
-        *of_thread.ended.lock() = Some(status);
+        // At one moment for all who look: the session is free and the job has ended.
+        let mut ended = of_thread.ended.lock();
+        drop(claim);
+        *ended = Some(status);
         of_thread.end.notify_all();
     };
     let thread = std::thread::Builder::new()
