@@ -87,7 +87,7 @@ impl World {
                 self.network.decode(&image, &features, &points, None, MaskChoice::for_points(points.len()))
             }
         };
-        let memory = (self.network.remember(&image, &decoded));
+        let memory = self.network.remember(&image, &decoded);
         (decoded, memory)
     }
 
@@ -98,7 +98,7 @@ impl World {
             let trace = self.traces[format!("{name}.{way}")].as_array().expect("a golden trace");
             let view = View::plain([SIZE as usize; 2]);
             let mut run =
-                Run::new(view, SliceIndex(PROMPT), first.clone(), (Tensor::zeros([1], (Kind::Float, Device::Cpu))));
+                Run::new(view, SliceIndex(PROMPT), first.clone(), Tensor::zeros([1], (Kind::Float, Device::Cpu)));
             for (expected, slice) in trace.iter().zip(slices) {
                 let step =
                     run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options, Hint::Nothing);

@@ -56,9 +56,9 @@ fn every_official_network_equals_the_public_one_at_512_pixels() {
             check(name, &arrays, "image.high1@8", &image.high_resolution[1]);
             let decoded = network.accept_mask(&image, &masks[PROMPT]);
             check(name, &arrays, "pointer", &decoded.pointer);
-            let memory = (network.remember(&image, &decoded));
+            let memory = network.remember(&image, &decoded);
             check(name, &arrays, "memory@2", &memory.features);
-            let logits = (Tensor::zeros([1], (Kind::Float, Device::Cpu)));
+            let logits = Tensor::zeros([1], (Kind::Float, Device::Cpu));
             let mut run = Run::new(View::plain([512, 512]), SliceIndex(PROMPT), memory, logits);
             let next = network.encode_image(&images[PROMPT + 1]);
             let step =

@@ -197,10 +197,10 @@ mod tests {
         let extent = [[1, 3], [0, 1], [1, 1]];
         let expected: Vec<u16> = volume.slice(ndarray::s![1..2, 0..2, 1..4]).iter().copied().collect();
         for axis in [Axis::I, Axis::J, Axis::K] {
-            let mut out = vec![0; 6];
+            let mut out = [0; 6];
             let plane = |slice| -> Array2<u16> { crate::slices::extract(volume.view(), axis, slice) };
             Board::new(axis).read(Dims([i, j, k]), extent, &mut out, plane);
-            assert_eq!(out, expected, "along {axis}");
+            assert_eq!(out[..], expected, "along {axis}");
         }
     }
 }

@@ -175,7 +175,7 @@ mod tests {
     fn strides_may_be_padded_swapped_negative_and_unaligned() {
         let expected = Array3::from_shape_fn((2, 3, 4), |(k, j, i)| (12 * k + 4 * j + i) as f32);
         // k fastest, a byte of padding before each voxel, rows from the last to the first.
-        let mut bytes = vec![0u8; 24 * 3];
+        let mut bytes = [0u8; 24 * 3];
         let strides = [2 * 3 * 3, -(2 * 3), 3];
         let first = 2 * (2 * 3) + 1;
         for ((k, j, i), &value) in expected.indexed_iter() {
