@@ -58,8 +58,11 @@ parity: libtorch reference ## Compare all official networks at full size with th
 evaluate: setup ## Score the default model and what learns nothing on the verification scans (PROMEM_DATA)
 	scripts/evaluate.sh
 
-bench: setup ## Peak memory of a 512x512x400 CT, and time per slice
+bench: setup ## Memory and time of a large CT, training, and the C interface beside the Rust one
 	scripts/bench_memory.sh
+	scripts/bench_training.sh
+	cargo bench --bench training
+	cargo bench --bench capi
 
 clean: ## Remove what was built; libtorch stays
 	cargo clean

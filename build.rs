@@ -16,8 +16,8 @@ fn main() {
     }
     // The number rises when the C interface breaks.
     match system.as_str() {
-        "linux" => println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libpromem.so.0"),
-        "macos" => println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libpromem.0.dylib"),
+        "linux" => println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libpromem.so.1"),
+        "macos" => println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libpromem.1.dylib"),
         _ => {}
     }
 }

@@ -282,8 +282,8 @@ typedef struct {
     uint32_t prior;
     // What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE, PROMEM_VIEW_OBJECT.
     uint32_t field_of_view;
-    // 0
-    uint32_t reserved;
+    // A run goes on while the object is there with at least this probability; 0: what the model was calibrated to, else 0.5.
+    float presence;
 } promem_propagate_options;
 
 // A slice of an object, just made. More fields may follow in later versions; the library sets struct_size.
@@ -521,14 +521,12 @@ promem_status promem_session_remove_object(promem_session *session, uint32_t obj
 promem_status promem_session_clear_prompts(promem_session *session);
 
 // How many slices of objects have prompts.
-//
-// Errors: PROMEM_BUSY.
-promem_status promem_session_prompt_count(promem_session *session, size_t *count);
+promem_status promem_session_prompt_count(const promem_session *session, size_t *count);
 
 // Lists the prompts by object, then slice, both rising. `count` must be what promem_session_prompt_count said.
 //
-// Errors: PROMEM_INVALID_ARGUMENT for another count, PROMEM_BUSY.
-promem_status promem_session_list_prompts(promem_session *session, promem_prompt *prompts, size_t count);
+// Errors: PROMEM_INVALID_ARGUMENT for another count.
+promem_status promem_session_list_prompts(const promem_session *session, promem_prompt *prompts, size_t count);
 
 // Sets all options to their defaults; `struct_size` is sizeof(promem_propagate_options).
 promem_status promem_propagate_options_init(promem_propagate_options *options, size_t struct_size);

@@ -31,7 +31,7 @@ impl World {
         let program = Path::new(env!("CARGO_BIN_EXE_promem"));
         // Tests link the library where cargo builds it for them, which is not where `cargo build` leaves it.
         let library = program.parent().unwrap().join("deps/libpromem.so");
-        for name in ["libpromem.so", "libpromem.so.0"] {
+        for name in ["libpromem.so", "libpromem.so.1"] {
             std::os::unix::fs::symlink(&library, folder.path().join(name)).unwrap();
         }
         let demo = folder.path().join("demo");
@@ -86,5 +86,5 @@ fn many_lives_take_no_more_memory() {
 fn a_thousand_lives_take_no_more_memory() {
     let world = World::new();
     let program = world.compile("tests/c/api.c", &[]);
-    println!("{}", world.run(&program, &["rounds", "1000"]));
+    eprintln!("{}", world.run(&program, &["rounds", "1000"]));
 }

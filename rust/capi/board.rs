@@ -1,19 +1,11 @@
 //! What is known of the result, readable while a propagation goes on.
 
+use super::prompts::promem_prompt;
 use crate::geometry::{Axis, Dims, SliceIndex};
 use crate::prompt::ObjectId;
 use crate::session::{Assembly, CroppedMask, SliceReport};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// A slice of an object, as soon as it is known.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Ready {
-    pub object: ObjectId,
-    pub slice: SliceIndex,
-    pub found: bool,
-    pub score: f64,
-}
 
 /// First and last index along each axis, both inside.
 pub(super) type Extent = [[usize; 2]; 3];
@@ -25,12 +17,13 @@ pub(super) struct Board {
     /// Slices that the running propagation has reported.
     fresh: BTreeSet<(ObjectId, SliceIndex)>,
     changed: Option<Extent>,
-    pub ready: VecDeque<Ready>,
+    /// What is said, for reading at any time.
+    pub prompts: Vec<promem_prompt>,
 }
 
 impl Board {
     pub fn new(axis: Axis) -> Self {
-        Self { axis, shown: Assembly::default(), fresh: BTreeSet::new(), changed: None, ready: VecDeque::new() }
+        Self { axis, shown: Assembly::default(), fresh: BTreeSet::new(), changed: None, prompts: Vec::new() }
     }
 
     /// The axis that the slices lie across.
@@ -45,7 +38,6 @@ impl Board {
     /// A propagation begins.
     pub fn begin(&mut self) {
         self.fresh.clear();
-        self.ready.clear();
     }
 
     /// A slice of it. The first report of a slice replaces what an earlier propagation left there, later ones compete with it.
@@ -60,7 +52,6 @@ impl Board {
         }
         let after = self.shown.mask(object, slice).cloned();
         self.note(slice, before.map(|(_, mask)| mask), after.map(|(_, mask)| mask));
-        self.ready.push_back(Ready { object, slice, found: report.mask.is_some(), score: report.score });
     }
 
     /// A propagation has ended with this; what no run reaches any more goes away.
@@ -85,6 +76,7 @@ impl Board {
         self.finish(Assembly::default());
         self.begin();
         self.axis = axis;
+        self.prompts.clear();
     }
 
     /// The box of the voxels that have changed since this was last asked.
@@ -173,7 +165,6 @@ mod tests {
         assert_eq!(board.shown().mask(object(), SliceIndex(1)).unwrap().0, 0.2);
         report(&mut board, 1, 0.0, None);
         assert!(board.shown().mask(object(), SliceIndex(1)).is_some());
-        assert_eq!(board.ready.len(), 3);
     }
 
     #[test]

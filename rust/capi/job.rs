@@ -1,7 +1,7 @@
 //! Propagations in the background.
 
 use super::arguments::{fill_struct, handle, not_null, put, values, Sized32};
-use super::engine::{Claim, Engine};
+use super::engine::Claim;
 use super::options::promem_propagate_options;
 use super::progress::promem_progress;
 use super::propagate;
@@ -10,6 +10,7 @@ use super::status::{boundary, c_text, caught, promem_status, Outcome, Refusal, P
 use crate::error::{Error, ErrorKind};
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::ffi::{c_char, CString};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -61,6 +62,8 @@ struct Shared {
     ended: Mutex<Option<promem_status>>,
     end: Condvar,
     message: OnceCell<CString>,
+    /// What was made and not taken yet.
+    ready: Mutex<VecDeque<promem_slice_result>>,
 }
 
 /// A propagation in a thread of its own. While it runs, what changes its session answers PROMEM_BUSY; what reads does not.
@@ -68,13 +71,12 @@ struct Shared {
 /// Threads: any number may use a job at the same time; promem_job_free must be the last call. It may outlive its session, and the session it.
 pub struct promem_job {
     shared: Arc<Shared>,
-    engine: Arc<Engine>,
     thread: Option<JoinHandle<()>>,
 }
 
 type Work = dyn FnOnce(&Claim, &mut dyn FnMut(&promem_progress) -> bool) -> Outcome + Send;
 
-fn start(claim: Claim, engine: &Arc<Engine>, work: Box<Work>) -> Outcome<promem_job> {
+fn start(claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
     let shared = Arc::new(Shared::default());
     let of_thread = shared.clone();
     let body = move || {
@@ -82,6 +84,10 @@ fn start(claim: Claim, engine: &Arc<Engine>, work: Box<Work>) -> Outcome<promem_
             let mut told = |progress: &promem_progress| {
                 of_thread.done.store(progress.done, Ordering::SeqCst);
                 of_thread.expected.store(progress.expected, Ordering::SeqCst);
+                if progress.object > 0 {
+                    let &promem_progress { object, found, slice, score, .. } = progress;
+                    of_thread.ready.lock().push_back(promem_slice_result { object, found, slice, score });
+                }
                 !of_thread.cancelled.load(Ordering::SeqCst)
             };
             if of_thread.cancelled.load(Ordering::SeqCst) {
@@ -100,7 +106,7 @@ fn start(claim: Claim, engine: &Arc<Engine>, work: Box<Work>) -> Outcome<promem_
         .name("promem job".into())
         .spawn(body)
         .map_err(|e| Refusal::Library(Error::new(ErrorKind::Compute, "cannot start a thread").with_source(e)))?;
-    Ok(promem_job { shared, engine: engine.clone(), thread: Some(thread) })
+    Ok(promem_job { shared, thread: Some(thread) })
 }
 
 /// As promem_session_propagate, in the background. `options` is read during the call and may be NULL. Free the job with promem_job_free.
@@ -122,7 +128,7 @@ pub unsafe extern "C" fn promem_session_start_propagate(
         let claim = engine.claim()?;
         // SAFETY: as this function's caller promises.
         let options = unsafe { propagate::read(&claim, options) }?;
-        let made = start(claim, engine, Box::new(move |claim, told| propagate::propagate(claim, &options, told)))?;
+        let made = start(claim, Box::new(move |claim, told| propagate::propagate(claim, &options, told)))?;
         // SAFETY: not NULL; writable, as this function's caller promises.
         unsafe { put(job, "job", Box::into_raw(Box::new(made))) }
     })
@@ -144,7 +150,7 @@ pub unsafe extern "C" fn promem_session_start_precompute(
         not_null(job, "job")?;
         // SAFETY: as this function's caller promises.
         let engine = &unsafe { handle(session, "session") }?.engine;
-        let made = start(engine.claim()?, engine, Box::new(propagate::precompute))?;
+        let made = start(engine.claim()?, Box::new(propagate::precompute))?;
         // SAFETY: not NULL; writable, as this function's caller promises.
         unsafe { put(job, "job", Box::into_raw(Box::new(made))) }
     })
@@ -195,15 +201,9 @@ pub unsafe extern "C" fn promem_job_take_ready(
             // SAFETY: only asked whether it is NULL.
             unsafe { values(results, 0, "results") }?;
         }
-        let mut board = job.engine.board.lock();
-        let taken = board.ready.len().min(capacity);
-        for (n, ready) in board.ready.drain(..taken).enumerate() {
-            let result = promem_slice_result {
-                object: u32::from(ready.object.label()),
-                found: u32::from(ready.found),
-                slice: ready.slice.0 as i64,
-                score: ready.score,
-            };
+        let mut ready = job.shared.ready.lock();
+        let taken = ready.len().min(capacity);
+        for (n, result) in ready.drain(..taken).enumerate() {
             // SAFETY: writable for `capacity` structs, as this function's caller promises.
             unsafe { results.add(n).write(result) };
         }
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn promem_job_free(job: *mut promem_job) {
     if !job.is_null() {
         // SAFETY: it was made by this library, and the caller gives it back.
         let mut job = unsafe { Box::from_raw(job) };
-        boundary(|| {
+        caught(|| {
             job.shared.cancelled.store(true, Ordering::SeqCst);
             if let Some(thread) = job.thread.take() {
                 // A thread that panicked has told so by its status.

@@ -2,7 +2,7 @@
 
 use super::arguments::{fill_struct, handle, not_null, optional_path, optional_struct, optional_text, put, Sized32};
 use super::library::{own_file, text_or};
-use super::status::{boundary, c_text, promem_status, Refusal};
+use super::status::{boundary, c_text, caught, promem_status, Refusal};
 use crate::session::{self, SharedModel};
 use std::collections::BTreeMap;
 use std::ffi::{c_char, CString};
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn promem_model_free(model: *mut promem_model) {
     if !model.is_null() {
         // SAFETY: it was made by `promem_model_load`, and the caller gives it back.
         let model = unsafe { Box::from_raw(model) };
-        boundary(|| {
+        caught(|| {
             drop(model);
             Ok(())
         });

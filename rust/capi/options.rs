@@ -69,8 +69,8 @@ pub struct promem_propagate_options {
     pub prior: u32,
     /// What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE, PROMEM_VIEW_OBJECT.
     pub field_of_view: u32,
-    /// 0
-    pub reserved: u32,
+    /// A run goes on while the object is there with at least this probability; 0: what the model was calibrated to, else 0.5.
+    pub presence: f32,
 }
 
 // SAFETY: a size of 88, every number is allowed.
@@ -142,6 +142,7 @@ pub(super) unsafe fn read(
         other => return unknown("prior", other, "PROMEM_DEFAULT (0) to PROMEM_PRIOR_FLOW (3)"),
     }
     search.field_of_view = field_of_view(given.field_of_view)?;
+    search.presence = (given.presence != 0.0).then_some(f64::from(given.presence));
     search.validate()?;
     let direction = match given.direction {
         PROMEM_BOTH => Direction::Both,

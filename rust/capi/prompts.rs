@@ -27,7 +27,12 @@ pub struct promem_prompt {
 /// `session` is NULL or live.
 unsafe fn with_session<R>(session: *mut promem_session, work: impl FnOnce(&mut Session) -> Outcome<R>) -> Outcome<R> {
     // SAFETY: as the caller promises.
-    unsafe { handle(session, "session") }?.engine.claim()?.with(work)
+    let engine = &unsafe { handle(session, "session") }?.engine;
+    engine.claim()?.with(|session| {
+        let done = work(session);
+        engine.board.lock().prompts = listed(session);
+        done
+    })
 }
 
 /// Says that a voxel belongs to an object (`positive` not 0) or does not. `ijk`: its three indices. An object's number, 1 to 65535, is its
@@ -205,16 +210,17 @@ pub unsafe extern "C" fn promem_session_clear_prompts(session: *mut promem_sessi
 
 /// How many slices of objects have prompts.
 ///
-/// Errors: PROMEM_BUSY.
-///
 /// # Safety
 /// Pointers are NULL or valid.
 #[no_mangle]
-pub unsafe extern "C" fn promem_session_prompt_count(session: *mut promem_session, count: *mut usize) -> promem_status {
+pub unsafe extern "C" fn promem_session_prompt_count(
+    session: *const promem_session,
+    count: *mut usize,
+) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
         unsafe {
-            let all = with_session(session, |session| Ok(listed(session).len()))?;
+            let all = handle(session, "session")?.engine.board.lock().prompts.len();
             put(count, "count", all)
         }
     })
@@ -222,21 +228,21 @@ pub unsafe extern "C" fn promem_session_prompt_count(session: *mut promem_sessio
 
 /// Lists the prompts by object, then slice, both rising. `count` must be what promem_session_prompt_count said.
 ///
-/// Errors: PROMEM_INVALID_ARGUMENT for another count, PROMEM_BUSY.
+/// Errors: PROMEM_INVALID_ARGUMENT for another count.
 ///
 /// # Safety
 /// Pointers are NULL or valid; `prompts` is writable for `count` structs.
 #[no_mangle]
 pub unsafe extern "C" fn promem_session_list_prompts(
-    session: *mut promem_session,
+    session: *const promem_session,
     prompts: *mut promem_prompt,
     count: usize,
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
         unsafe {
-            let all = with_session(session, |session| Ok(listed(session)))?;
-            buffer(prompts, count, all.len(), "prompts")?.copy_from_slice(&all);
+            let all = &handle(session, "session")?.engine.board.lock().prompts;
+            buffer(prompts, count, all.len(), "prompts")?.copy_from_slice(all);
         }
         Ok(())
     })

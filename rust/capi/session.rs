@@ -3,7 +3,7 @@
 use super::arguments::{handle, init_struct, not_null, optional_struct, put, Sized32};
 use super::engine::Engine;
 use super::model::promem_model;
-use super::status::{boundary, promem_status, Outcome, Refusal};
+use super::status::{boundary, caught, promem_status, Outcome, Refusal};
 use super::volume::{promem_volume, raw_volume};
 use crate::geometry::Axis;
 use crate::session::Session;
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn promem_session_free(session: *mut promem_session) {
     if !session.is_null() {
         // SAFETY: it was made by `promem_session_new`, and the caller gives it back.
         let session = unsafe { Box::from_raw(session) };
-        boundary(|| {
+        caught(|| {
             session.engine.close();
             drop(session);
             Ok(())

@@ -13,6 +13,8 @@ pub const PROMPT_SLOT: usize = 6;
 pub const MAX_WINDOW: usize = 6;
 /// `max_obj_ptrs_in_encoder`: how many pointers SAM 2 attends to at most.
 pub const MAX_POINTERS: usize = 16;
+/// Where presence and absence are equally likely: SAM 2's rule.
+pub const EVEN: f64 = 0.5;
 /// More beams than this only cost time: a slice has at most beams x windows candidates.
 pub const MAX_BEAMS: usize = 16;
 
@@ -84,7 +86,7 @@ impl std::str::FromStr for FieldOfView {
 }
 
 /// How the search goes.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct SearchOptions {
     /// Numbers of past slices that candidates attend to, each 1..=6.
     pub windows: Vec<usize>,
@@ -94,6 +96,8 @@ pub struct SearchOptions {
     pub pointers: Pointers,
     /// Whether a run ends where the object is absent.
     pub stop_when_absent: bool,
+    /// A run goes on while the object is there with at least this probability. `None`: what the network was calibrated to, else 0.5.
+    pub presence: Option<f64>,
     /// `None`: what the network was trained with.
     pub prior: Option<Prior>,
     /// `None`: what the network was trained with.
@@ -109,6 +113,7 @@ impl SearchOptions {
             prompt: PromptMemory::InWindow,
             pointers: Pointers::Window,
             stop_when_absent: true,
+            presence: None,
             prior: None,
             field_of_view: None,
         }
@@ -122,6 +127,7 @@ impl SearchOptions {
             prompt: PromptMemory::Pinned,
             pointers: Pointers::Sam2,
             stop_when_absent: false,
+            presence: None,
             prior: Some(Prior::None),
             field_of_view: None,
         }
@@ -135,10 +141,19 @@ impl SearchOptions {
         if let Some(w) = self.windows.iter().find(|w| !(1..=MAX_WINDOW).contains(*w)) {
             return Err(Error::invalid(format!("window {w}: expected 1 to {MAX_WINDOW} slices")));
         }
+        if let Some(p) = self.presence.filter(|p| !(*p > 0.0 && *p < 1.0)) {
+            return Err(Error::invalid(format!("presence {p}: expected a probability between 0 and 1, both outside")));
+        }
         if !(1..=MAX_BEAMS).contains(&self.beams) {
             return Err(Error::invalid(format!("beams {}: expected 1 to {MAX_BEAMS}", self.beams)));
         }
         Ok(())
+    }
+
+    /// The object score, a logit, above which a run goes on.
+    pub fn least_object_logit(&self) -> f64 {
+        let p = self.presence.unwrap_or(EVEN);
+        (p / (1.0 - p)).ln()
     }
 
     /// Slices behind the current one whose memories a later candidate can still attend to.

@@ -1,7 +1,7 @@
 //! One model, many users: a lock around computing, and tch's panics turned into errors.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{FieldOfView, Prior};
+use crate::memory::{FieldOfView, Prior, EVEN};
 use crate::model::Sam2;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
@@ -19,15 +19,17 @@ pub struct SharedModel {
 }
 
 /// What a network was trained for beyond SAM 2; published ones for nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trained {
     pub prior: Prior,
     pub field_of_view: FieldOfView,
+    /// The probability of presence below which a run ends best.
+    pub presence: f64,
 }
 
 impl Trained {
     /// As SAM 2.
-    pub const PUBLISHED: Self = Self { prior: Prior::None, field_of_view: FieldOfView::Slice };
+    pub const PUBLISHED: Self = Self { prior: Prior::None, field_of_view: FieldOfView::Slice, presence: EVEN };
 
     /// What the metadata of a model file say.
     pub fn of(metadata: &BTreeMap<String, String>) -> Result<Self> {
@@ -37,6 +39,12 @@ impl Trained {
         }
         if let Some(name) = metadata.get("promem.field_of_view") {
             trained.field_of_view = name.parse()?;
+        }
+        if let Some(text) = metadata.get("promem.presence") {
+            let number = text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0);
+            trained.presence = number.ok_or_else(|| {
+                Error::new(ErrorKind::Checkpoint, format!("metadata promem.presence `{text}`: expected a probability"))
+            })?;
         }
         Ok(trained)
     }

@@ -78,6 +78,9 @@ impl Session {
         }
         let (first, last) = self.checked_range(options)?;
         self.known.keep_starts(&self.prompts, self.field_of_view(options.search.field_of_view));
+        let mut options = options.clone();
+        options.search.presence.get_or_insert(self.model.trained().presence);
+        let options = &options;
         self.known.keep_courses(&options.search);
         let legs = self.legs(options, [first, last]);
         let expected = legs.iter().map(|leg| self.expected(leg)).sum::<usize>()

@@ -188,7 +188,8 @@ impl Run {
             .collect();
         let best = &decoded[order[0]];
         let full_resolution = network.full_resolution(&best.logits);
-        let absent = best.object_logit <= 0.0 || full_resolution.max().double_value(&[]) <= 0.0;
+        let absent =
+            best.object_logit <= options.least_object_logit() || full_resolution.max().double_value(&[]) <= 0.0;
         if options.stop_when_absent && absent {
             return Step { candidates, order, best: None };
         }

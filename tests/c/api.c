@@ -409,6 +409,9 @@ static int32_t counted(const promem_progress *progress, void *user_data)
     CHECK(!progress->found || scores[progress->slice] >= progress->score);
     REFUSED(promem_session_clear_prompts(calls->session), PROMEM_BUSY, "in use");
     REFUSED(promem_session_propagate(calls->session, NULL, NULL, NULL), PROMEM_BUSY, "in use");
+    size_t prompts = 0;
+    OK(promem_session_prompt_count(calls->session, &prompts));
+    CHECK(prompts == 1);
     if (calls->cancel_at == calls->count)
         OK(promem_session_cancel(calls->session));
     return calls->count != calls->stop_at;
@@ -469,6 +472,19 @@ static void a_job_is_followed_cancelled_and_outlived(void)
         CHECK(running || total == SLICES || count > 0);
     }
     CHECK(state.status == PROMEM_OK && state.done == SLICES && state.expected == SLICES);
+    /* A job's slices are its own. */
+    promem_slice_result ready[SLICES];
+    size_t count = 0;
+    OK(promem_session_propagate(session, &walk, NULL, NULL));
+    OK(promem_job_take_ready(job, ready, SLICES, &count));
+    CHECK(count == 0);
+    OK(promem_session_start_propagate(session, &walk, &second));
+    OK(promem_job_wait(second, -1, NULL));
+    OK(promem_job_take_ready(job, ready, SLICES, &count));
+    CHECK(count == 0);
+    OK(promem_job_take_ready(second, ready, SLICES, &count));
+    CHECK(count == SLICES);
+    promem_job_free(second);
     CHECK(strcmp(promem_job_error_message(job), "") == 0);
     promem_job_free(job);
 
@@ -572,6 +588,11 @@ static void a_message_belongs_to_its_thread(void)
     CHECK(pthread_create(&thread, NULL, fail_elsewhere, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(strstr(promem_last_error_message(), "promem_model_info"));
+    /* Cleaning up does not lose it. */
+    promem_session *session = new_session();
+    REFUSED(promem_session_set_axis(session, 9), PROMEM_INVALID_ARGUMENT, "axis 9");
+    promem_session_free(session);
+    CHECK(strstr(promem_last_error_message(), "axis 9"));
 }
 
 static void count_line(int32_t level, const char *target, const char *line, void *user_data)

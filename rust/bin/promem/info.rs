@@ -2,6 +2,7 @@
 
 use crate::args::{Convert, Output};
 use promem::model::checkpoint;
+use promem::session::Trained;
 use promem::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,6 +34,10 @@ pub fn convert(arguments: &Convert, print: Output) -> Result<()> {
     });
     if let Some(licence) = &arguments.licence {
         about.insert("promem.licence".into(), licence.clone());
+    }
+    if let Some(presence) = arguments.presence {
+        about.insert("promem.presence".into(), presence.to_string());
+        Trained::of(&about)?;
     }
     checkpoint::write_safetensors(&arguments.output, &config, &file.state, &about, arguments.overwrite)?;
     match print {

@@ -83,6 +83,8 @@ pub struct Convert {
     pub output: PathBuf,
     pub image_size: Option<i64>,
     pub licence: Option<String>,
+    /// The probability of presence below which runs end best.
+    pub presence: Option<f64>,
     pub overwrite: Overwrite,
 }
 
@@ -109,6 +111,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
             output: path(m, "output"),
             image_size: m.get_one("image-size").copied(),
             licence: m.get_one("licence").cloned(),
+            presence: m.get_one("presence").copied(),
             overwrite: overwrite(m),
         })),
         Some(("demo", m)) => Ok(Command::Demo(Demo {
@@ -153,6 +156,12 @@ fn command() -> ClapCommand {
                         .value_parser(value_parser!(PathBuf)),
                     image_size(),
                     option("licence", "TEXT", "Licence of the weights, kept in the file"),
+                    option(
+                        "presence",
+                        "P",
+                        "A run goes on while the object is there with at least this probability, kept in the file",
+                    )
+                    .value_parser(value_parser!(f64)),
                     force(),
                 ]),
         )

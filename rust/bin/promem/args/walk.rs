@@ -11,6 +11,8 @@ pub(super) fn direction_args() -> Vec<Arg> {
     vec![
         option("axis", "AXIS", "auto (largest spacing, else k), i, j or k").default_value("auto"),
         option("direction", "WAY", "both, up or down").default_value("both"),
+        option("presence", "P", "A run goes on while the object is there with at least this probability [default: the model's own, else 0.5]")
+            .value_parser(value_parser!(f64)),
         flag("no-stop", "Predict every slice of the range, also where the object seems absent"),
     ]
 }
@@ -101,6 +103,7 @@ pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
     if let Some(name) = text(m, "field-of-view") {
         search.field_of_view = Some(name.parse()?);
     }
+    search.presence = m.get_one("presence").copied();
     if m.get_flag("no-stop") {
         search.stop_when_absent = false;
     }

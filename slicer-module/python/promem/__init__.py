@@ -1,0 +1,66 @@
+"""Segment a whole 3D CT or MR scan from prompts on a few slices: libpromem for Python.
+
+    model = promem.Model()
+    with promem.Session(model, voxels, spacing=(0.7, 0.7, 2.5)) as session:
+        session.add_point(1, (120, 88, 40))
+        session.propagate()
+        labels = session.labels()
+
+Arrays of voxels are indexed [k, j, i], voxel indices are (i, j, k), lengths are millimetres. libpromem and libtorch are loaded at the
+first use, not by the import. Not a medical device.
+"""
+
+from ._arguments import Extent
+from ._log import set_log
+from .errors import (
+    BadFormat,
+    BadModel,
+    Busy,
+    Cancelled,
+    Closed,
+    ComputeError,
+    InternalError,
+    InvalidArgument,
+    IoError,
+    LibraryNotLoaded,
+    PromemError,
+    Unsupported,
+)
+from .job import Job, JobState, SliceResult
+from .library import devices, libtorch_version, set_thread_count, thread_count, version
+from .model import Model, ModelInfo
+from .options import propagate_options
+from .session import Progress, Prompt, Session
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadFormat",
+    "BadModel",
+    "Busy",
+    "Cancelled",
+    "Closed",
+    "ComputeError",
+    "Extent",
+    "InternalError",
+    "InvalidArgument",
+    "IoError",
+    "Job",
+    "JobState",
+    "LibraryNotLoaded",
+    "Model",
+    "ModelInfo",
+    "Progress",
+    "PromemError",
+    "Prompt",
+    "Session",
+    "SliceResult",
+    "Unsupported",
+    "devices",
+    "libtorch_version",
+    "propagate_options",
+    "set_log",
+    "set_thread_count",
+    "thread_count",
+    "version",
+]

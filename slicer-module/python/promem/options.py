@@ -1,0 +1,86 @@
+"""How a propagation goes."""
+
+import ctypes
+import numbers
+from collections.abc import Iterable
+from typing import Any, Optional
+
+from . import _abi
+from ._arguments import choice, object_number, slice_number, whole
+from .errors import InvalidArgument
+
+
+def propagate_options(
+    *,
+    direction: str = "both",
+    object: Optional[int] = None,
+    range: Optional[tuple[int, int]] = None,
+    never_stop: bool = False,
+    memory: str = "search",
+    windows: Iterable[int] = (),
+    beams: Optional[int] = None,
+    include_prompt: Optional[bool] = None,
+    all_pointers: Optional[bool] = None,
+    prior: Optional[str] = None,
+    field_of_view: Optional[str] = None,
+    presence: Optional[float] = None,
+) -> _abi.PropagateOptions:
+    """The options of `Session.propagate` and `Session.start_propagate`. None is the default of the method or the model.
+
+    direction: "both", "up" (towards higher slice numbers) or "down" from every prompted slice.
+    object: the only object to propagate; None: all.
+    range: first and last slice to stay within, both inside.
+    never_stop: predict every slice, also where the object seems to have ended.
+    memory: "search" is memory window search; "sam2" is plain SAM 2 propagation.
+    windows: up to six memory windows to try on each slice, 1 to 6 slices each.
+    beams: banks kept from slice to slice, 1 to 16.
+    include_prompt: whether every candidate attends to the prompt's memory.
+    all_pointers: whether candidates attend to object pointers beyond their window, as SAM 2 does.
+    prior: what the decoder is told of the slice before: "none", its "mask", or "flow", the mask moved by registration.
+    field_of_view: what of a slice the network is shown: "slice", all of it, or "object", it and its surroundings.
+    presence: a run goes on while the object is there with at least this probability, between 0 and 1.
+    """
+    options = _abi.PropagateOptions(struct_size=ctypes.sizeof(_abi.PropagateOptions))
+    options.direction = choice(direction, _abi.DIRECTIONS, "direction")
+    if object is not None:
+        options.object = _not_zero(object_number(object), "object")
+    if range is not None:
+        first, last = _pair(range)
+        options.use_range, options.first_slice, options.last_slice = 1, slice_number(first), slice_number(last)
+    options.never_stop = bool(never_stop)
+    options.memory = choice(memory, _abi.MEMORIES, "memory")
+    tried = [_not_zero(whole(window, "windows", 32), "windows") for window in windows]
+    if len(tried) > len(options.windows):
+        raise InvalidArgument(f"windows: {len(tried)} of them, expected at most {len(options.windows)}")
+    options.windows[: len(tried)] = tried
+    if beams is not None:
+        options.beams = _not_zero(whole(beams, "beams", 32), "beams")
+    options.include_prompt = choice(include_prompt, _abi.CHOICES, "include_prompt")
+    options.all_pointers = choice(all_pointers, _abi.CHOICES, "all_pointers")
+    options.prior = choice(prior, _abi.PRIORS, "prior")
+    options.field_of_view = choice(field_of_view, _abi.VIEWS, "field_of_view")
+    if presence is not None:
+        options.presence = _probability(presence)
+    return options
+
+
+def _probability(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < 1:
+        raise InvalidArgument(f"presence: {value!r}, expected a probability between 0 and 1, both outside")
+    return float(value)
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    """First and last of a range."""
+    try:
+        first, last = value
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"range: {value!r}, expected the first and the last slice") from None
+    return first, last
+
+
+def _not_zero(number: int, what: str) -> int:
+    """In C 0 is the default; here the default is not to say anything."""
+    if number == 0:
+        raise InvalidArgument(f"{what}: 0, expected 1 or more")
+    return number
