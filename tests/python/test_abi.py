@@ -21,6 +21,7 @@ NUMBERS = {
     "uint64_t": ctypes.c_uint64,
     "size_t": ctypes.c_size_t,
     "double": ctypes.c_double,
+    "float": ctypes.c_float,
     "promem_status": ctypes.c_int32,
 }
 STRUCTS = dict(
