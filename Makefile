@@ -5,7 +5,7 @@ REFERENCE := .deps/reference
 PARITY := target/parity
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint parity header goldens reference evaluate bench clean
+.PHONY: help setup build demo test packages lint parity header goldens reference evaluate bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -19,14 +19,17 @@ libtorch:
 build: libtorch
 	cargo build --release
 
-demo: setup ## Segment a generated scan; mask, overlay and trace go to target/demo
+demo: setup ## Segment the liver of a generated scan from one slice; mask, overlay and trace go to target/demo
 	@$(PROMEM) demo $(DEMO) --force
-	$(PROMEM) segment --image $(DEMO)/scan.nii.gz --model $(DEMO)/toy.safetensors \
-	    --prompt-mask $(DEMO)/mask.nii.gz --range 8,28 --no-stop --window soft --force \
+	$(PROMEM) segment --image $(DEMO)/scan.nii.gz --prompt-mask $(DEMO)/mask.nii.gz --force \
 	    --output $(DEMO)/result.nii.gz --overlay $(DEMO)/overlay.png --trace $(DEMO)/trace.json
 
 test: libtorch ## Every test (lint apart)
 	cargo test
+
+packages: setup ## C++, CMake, ITK (where they are installed) and Python from outside
+	tests/packages.sh
+	tests/python/run.sh
 
 lint: libtorch ## Formatting, clippy and ruff
 	cargo fmt --check

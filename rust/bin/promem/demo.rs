@@ -43,7 +43,7 @@ pub fn run(arguments: &Demo, print: Output) -> Result<()> {
         Output::Human => {
             println!("wrote {}, {} and {}", scan_path.display(), mask_path.display(), model_path.display());
             println!(
-                "The model's weights are pseudo-random: it shows that everything runs, not what a trained model finds."
+                "That model's weights are pseudo-random: it shows that everything runs. The default model finds the liver."
             );
         }
     }
