@@ -125,6 +125,10 @@ public:
   itkGetConstMacro(StopWhenAbsent, bool);
   itkBooleanMacro(StopWhenAbsent);
 
+  /** A walk goes on while the object is there with at least this probability; 0 (default): the model's. */
+  itkSetMacro(Presence, float);
+  itkGetConstMacro(Presence, float);
+
   /** The intensities that the network sees; a width of 0 (default): chosen from the image and the object. */
   itkSetMacro(WindowWidth, double);
   itkGetConstMacro(WindowWidth, double);
@@ -205,6 +209,7 @@ private:
   MemoryWindowsType                                        m_MemoryWindows{};
   unsigned int                                             m_Beams{ 0 };
   bool                                                     m_StopWhenAbsent{ true };
+  float                                                    m_Presence{ 0.0F };
   double                                                   m_WindowWidth{ 0.0 };
   double                                                   m_WindowLevel{ 0.0 };
 

@@ -369,11 +369,15 @@ public:
     void clear_prompts() { detail::check(promem_session_clear_prompts(handle())); }
     // By object, then slice, both rising.
     std::vector<promem_prompt> prompts() const {
-        std::size_t count = 0;
-        detail::check(promem_session_prompt_count(handle(), &count));
-        std::vector<promem_prompt> found(count);
-        if (count > 0) detail::check(promem_session_list_prompts(handle(), found.data(), count));
-        return found;
+        for (;;) {
+            std::size_t count = 0;
+            detail::check(promem_session_prompt_count(handle(), &count));
+            std::vector<promem_prompt> found(count);
+            const promem_status status = count == 0 ? PROMEM_OK : promem_session_list_prompts(handle(), found.data(), count);
+            if (status == PROMEM_INVALID_ARGUMENT) continue;  // another thread has added or removed some meanwhile
+            detail::check(status);
+            return found;
+        }
     }
 
     Prediction predict_slice(std::uint32_t object, std::int64_t slice) {

@@ -259,6 +259,7 @@ fn memory_search_equals_the_reference_candidate_by_candidate() {
                             prompt,
                             pointers: Pointers::Window,
                             stop_when_absent: false,
+                            presence: None,
                             prior: None,
                             field_of_view: None,
                         };

@@ -106,7 +106,7 @@ const OBJECT_PERCENTILES: [f64; 2] = [0.1, 0.9];
 /// The margin beside an object's values, in its own spread (five deviations, where values are normal), and at least so large a share of the
 /// surroundings' range.
 const OBJECT_MARGIN: f32 = 2.0;
-const LEAST_MARGIN: f32 = 0.2;
+const LEAST_MARGIN: f32 = 0.1;
 /// A minimum that so large a share of the voxels has is padding or air, not anatomy.
 const BACKGROUND_SHARE: f64 = 0.01;
 /// Percentiles of more voxels than this are taken from evenly spread ones.
@@ -165,7 +165,7 @@ mod tests {
         let liver: Vec<f32> = (80..=120).map(|v| v as f32).collect();
         let surroundings: Vec<f32> = (0..1000).map(|n| if n % 2 == 0 { -900.0 } else { 1000.0 }).collect();
         let range = IntensityRange::around_object(liver.clone(), surroundings.clone(), 1.0).unwrap();
-        assert_eq!(range, IntensityRange { low: 84.0 - 380.0, high: 116.0 + 380.0 });
+        assert_eq!(range, IntensityRange { low: 84.0 - 190.0, high: 116.0 + 190.0 });
         assert_eq!([-900.0, 1000.0].map(|v| range.apply(v)), [0.0, 1.0]);
         let narrow = IntensityRange::around_object(liver.clone(), surroundings, 0.5).unwrap();
         assert!(narrow.high - narrow.low < range.high - range.low);

@@ -101,9 +101,10 @@ void values() {
     options.windows = {1, 2, 3};
     options.include_prompt = promem::Choice::no;
     options.prior = promem::Prior::flow;
+    options.presence = 0.25F;
     const promem_propagate_options c = options.c_options();
     check(c.struct_size == sizeof c && c.use_range == 1 && c.first_slice == 2 && c.last_slice == 6 && c.never_stop == 1 && c.windows[2] == 3 &&
-              c.windows[3] == 0 && c.include_prompt == PROMEM_NO && c.prior == PROMEM_PRIOR_FLOW && c.all_pointers == PROMEM_DEFAULT,
+              c.windows[3] == 0 && c.include_prompt == PROMEM_NO && c.prior == PROMEM_PRIOR_FLOW && c.all_pointers == PROMEM_DEFAULT && c.presence > 0.2F,
           "options arrive in the C struct");
     options.windows.assign(7, 1);
     check(status_of([&] { options.c_options(); }) == PROMEM_INVALID_ARGUMENT, "seven windows are refused");
