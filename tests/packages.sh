@@ -208,7 +208,9 @@ mkdir -p "$moved/share/promem"
 cp "$model" "$moved/share/promem/promem-compact.safetensors"
 without_itk=(-DCMAKE_DISABLE_FIND_PACKAGE_ITK=ON)
 [ $itk = 1 ] && without_itk=()
-check "find_package finds the moved package" configure -S "$work/consumer" -B "$work/consumer/build" -DCMAKE_PREFIX_PATH="$moved" "${without_itk[@]}"
+# A project of C++14: the targets ask for what they need.
+check "find_package finds the moved package" \
+    configure -S "$work/consumer" -B "$work/consumer/build" -DCMAKE_PREFIX_PATH="$moved" -DCMAKE_CXX_STANDARD=14 "${without_itk[@]}"
 check "a project is built with it" cmake --build "$work/consumer/build"
 check "its C program runs, with the default model of the installation" says "label 1 in the middle" "$work/consumer/build/in_c"
 check "its C++ program runs" says "27648 labels" "$work/consumer/build/in_cpp"
