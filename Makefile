@@ -5,7 +5,7 @@ REFERENCE := .deps/reference
 PARITY := target/parity
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test packages lint parity header goldens reference evaluate bench clean
+.PHONY: help setup build demo test packages lint soak parity header goldens reference evaluate bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -53,6 +53,9 @@ goldens: reference ## Write the golden files anew from the public implementation
 	$(REFERENCE)/bin/python tests/golden/generate.py
 	$(REFERENCE)/bin/python tests/golden/metrics.py
 	for golden in adamw losses stochastic_propagation training_step; do $(REFERENCE)/bin/python tests/golden/$$golden.py; done
+
+soak: libtorch ## A thousand lives of models and sessions through the C interface take no more memory
+	cargo test --release --test c -- --ignored --nocapture
 
 parity: libtorch reference ## Compare all official networks at full size with the public implementation
 	$(REFERENCE)/bin/python tests/golden/parity.py $(PARITY)

@@ -80,9 +80,9 @@ fn many_lives_take_no_more_memory() {
     world.run(&program, &["rounds", "60"]);
 }
 
-/// `cargo test --release --test c -- --ignored`
+/// `make soak`
 #[test]
-#[ignore = "half a minute"]
+#[ignore = "half a minute: make soak"]
 fn a_thousand_lives_take_no_more_memory() {
     let world = World::new();
     let program = world.compile("tests/c/api.c", &[]);

@@ -1,6 +1,5 @@
 //! What concerns the library as a whole: versions, devices, threads, the log.
 
-use super::arguments;
 use super::status::{boundary, c_text, promem_status, Refusal};
 use crate::session;
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -175,17 +174,4 @@ pub(super) fn own_file() -> Option<std::path::PathBuf> {
         }
     }
     std::env::current_exe().ok()
-}
-
-/// Text of a caller, or a default.
-///
-/// # Safety
-/// NULL, or NUL-terminated.
-pub(super) unsafe fn text_or<'a>(
-    pointer: *const c_char,
-    default: &'a str,
-    what: &'static str,
-) -> super::status::Outcome<&'a str> {
-    // SAFETY: as the caller promises.
-    Ok(unsafe { arguments::optional_text(pointer, what) }?.unwrap_or(default))
 }

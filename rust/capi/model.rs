@@ -1,10 +1,9 @@
 //! Models: load, describe, free.
 
 use super::arguments::{fill_struct, handle, not_null, optional_path, optional_struct, optional_text, put, Sized32};
-use super::library::{own_file, text_or};
+use super::library::own_file;
 use super::status::{boundary, c_text, caught, promem_status, Refusal};
 use crate::session::{self, SharedModel};
-use std::collections::BTreeMap;
 use std::ffi::{c_char, CString};
 
 /// How a model is loaded. All zero but the size is the default; promem_model_options_init sets that.
@@ -99,7 +98,10 @@ pub unsafe extern "C" fn promem_model_load(
             size = (options.image_size > 0).then_some(i64::from(options.image_size));
             // SAFETY: NULL or NUL-terminated, as this function's caller promises.
             (device, precision) = unsafe {
-                (text_or(options.device, device, "device")?, text_or(options.precision, precision, "precision")?)
+                (
+                    optional_text(options.device, "device")?.unwrap_or(device),
+                    optional_text(options.precision, "precision")?.unwrap_or(precision),
+                )
             };
         }
         let path = match path {
@@ -107,7 +109,6 @@ pub unsafe extern "C" fn promem_model_load(
             None => session::default_model(&own_file().unwrap_or_default())?,
         };
         let loaded = session::load(&path, size, device.parse()?, precision.parse()?)?;
-        let metadata: BTreeMap<_, _> = loaded.metadata.clone();
         let made = promem_model {
             image_size: loaded.image_size as u32,
             parameters: loaded.parameters,
@@ -115,7 +116,7 @@ pub unsafe extern "C" fn promem_model_load(
             device: c_text(&loaded.device_name()),
             precision: c_text(loaded.precision_name()),
             path: c_text(&path.to_string_lossy()),
-            metadata: metadata.iter().map(|(key, value)| (c_text(key), c_text(value))).collect(),
+            metadata: loaded.metadata.iter().map(|(key, value)| (c_text(key), c_text(value))).collect(),
             shared: loaded.model,
         };
         // SAFETY: not NULL; writable, as this function's caller promises.

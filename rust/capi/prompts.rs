@@ -3,7 +3,8 @@
 use super::arguments::{buffer, handle, object, put, slice, values, voxel};
 use super::session::promem_session;
 use super::status::{boundary, promem_status, Outcome, Refusal};
-use crate::prompt::PointLabel;
+use crate::geometry::SliceIndex;
+use crate::prompt::{ObjectId, PointLabel, Prompts};
 use crate::session::Session;
 use ndarray::Array2;
 
@@ -118,6 +119,34 @@ pub unsafe extern "C" fn promem_session_add_mask(
     })
 }
 
+/// Takes something back; refused where there is nothing.
+///
+/// # Safety
+/// `session` is NULL or live.
+unsafe fn take_back(
+    session: *mut promem_session,
+    object: u32,
+    slice: Option<i64>,
+    what: &str,
+    remove: impl FnOnce(&mut Prompts, ObjectId, SliceIndex) -> bool,
+) -> promem_status {
+    boundary(|| {
+        let id = self::object(object)?;
+        // SAFETY: as the caller promises.
+        unsafe {
+            with_session(session, |session| {
+                let count = session.geometry().dims.along(session.axis());
+                let at = slice.map(|slice| self::slice(slice, count)).transpose()?;
+                if remove(session.prompts_mut(), id, at.unwrap_or(SliceIndex(0))) {
+                    return Ok(());
+                }
+                let place = slice.map_or(String::new(), |slice| format!(", slice {slice}"));
+                Err(Refusal::invalid(format!("object {object}{place}: no {what}")))
+            })
+        }
+    })
+}
+
 /// Takes back the newest point of an object on a slice.
 ///
 /// Errors: PROMEM_INVALID_ARGUMENT where there is none, PROMEM_BUSY.
@@ -130,18 +159,12 @@ pub unsafe extern "C" fn promem_session_remove_last_point(
     object: u32,
     slice: i64,
 ) -> promem_status {
-    boundary(|| {
-        // SAFETY: as this function's caller promises.
-        unsafe {
-            with_session(session, |session| {
-                let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
-                let removed = session.prompts_mut().remove_last_point(self::object(object)?, slice);
-                removed
-                    .then_some(())
-                    .ok_or_else(|| Refusal::invalid(format!("object {object}, slice {slice}: no point")))
-            })
-        }
-    })
+    // SAFETY: as this function's caller promises.
+    unsafe {
+        take_back(session, object, Some(slice), "point", |prompts, object, slice| {
+            prompts.remove_last_point(object, slice)
+        })
+    }
 }
 
 /// Takes back everything said of an object on a slice. The result changes with the next propagation.
@@ -156,18 +179,10 @@ pub unsafe extern "C" fn promem_session_remove_slice(
     object: u32,
     slice: i64,
 ) -> promem_status {
-    boundary(|| {
-        // SAFETY: as this function's caller promises.
-        unsafe {
-            with_session(session, |session| {
-                let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
-                let removed = session.prompts_mut().remove_slice(self::object(object)?, slice);
-                removed
-                    .then_some(())
-                    .ok_or_else(|| Refusal::invalid(format!("object {object}, slice {slice}: no prompt")))
-            })
-        }
-    })
+    // SAFETY: as this function's caller promises.
+    unsafe {
+        take_back(session, object, Some(slice), "prompt", |prompts, object, slice| prompts.remove_slice(object, slice))
+    }
 }
 
 /// Takes back everything said of an object. The result changes with the next propagation.
@@ -178,15 +193,8 @@ pub unsafe extern "C" fn promem_session_remove_slice(
 /// `session` is NULL or live.
 #[no_mangle]
 pub unsafe extern "C" fn promem_session_remove_object(session: *mut promem_session, object: u32) -> promem_status {
-    boundary(|| {
-        // SAFETY: as this function's caller promises.
-        unsafe {
-            with_session(session, |session| {
-                let removed = session.prompts_mut().remove_object(self::object(object)?);
-                removed.then_some(()).ok_or_else(|| Refusal::invalid(format!("object {object}: no prompt")))
-            })
-        }
-    })
+    // SAFETY: as this function's caller promises.
+    unsafe { take_back(session, object, None, "prompt", |prompts, object, _| prompts.remove_object(object)) }
 }
 
 /// Takes back every prompt. Results stay until the next propagation or promem_session_reset.

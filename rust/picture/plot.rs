@@ -10,8 +10,18 @@ const FONT: &str = "sans-serif";
 const LEFT: i32 = 250;
 const ROW: i32 = 26;
 /// Colours of series, told apart also by most colour-blind people (Okabe and Ito).
-const SERIES: [Colour; 7] =
-    [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [90, 90, 90]];
+const SERIES: [Colour; 10] = [
+    [0, 114, 178],
+    [213, 94, 0],
+    [0, 158, 115],
+    [204, 121, 167],
+    [230, 159, 0],
+    [86, 180, 233],
+    [90, 90, 90],
+    [140, 86, 75],
+    [40, 40, 60],
+    [150, 150, 0],
+];
 
 /// The font travels with the program: a plot looks the same everywhere.
 static FONT_READY: Lazy<bool> =
@@ -108,6 +118,7 @@ pub fn curves(title: &str, [x_name, y_name]: [&str; 2], curves: &[Curve]) -> Res
         if curves.len() > 1 {
             chart
                 .configure_series_labels()
+                .position(SeriesLabelPosition::UpperRight) // quality falls to the right, and so do losses
                 .background_style(WHITE.mix(0.8))
                 .border_style(RGBColor(200, 200, 200))
                 .label_font((FONT, 14))
@@ -161,6 +172,13 @@ fn quantile(sorted: &[f64], p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_series_have_one_colour() {
+        let colours: std::collections::BTreeSet<Colour> = SERIES.into_iter().collect();
+        assert_eq!(colours.len(), SERIES.len());
+        assert!(SERIES.len() >= 8, "a report has eight rows");
+    }
 
     #[test]
     fn a_box_plot_shows_ink_in_every_row_and_letters_beside_it() {

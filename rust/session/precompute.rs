@@ -5,6 +5,7 @@ use crate::geometry::SliceIndex;
 use crate::memory::FieldOfView;
 use crate::session::trace::{Flow, Progress};
 use crate::session::{Session, View};
+use std::collections::HashSet;
 
 impl Session {
     /// Encodes the slices that a propagation will need, those next to prompts first, until all are there, the cache is full or `watch` ends
@@ -16,14 +17,14 @@ impl Session {
         field_of_view: Option<FieldOfView>,
         watch: &mut dyn FnMut(Progress) -> Flow,
     ) -> Result<bool> {
-        let mut wanted = self.wanted(field_of_view)?;
         let count = self.geometry().dims.along(self.axis());
         let mut order: Vec<(usize, SliceIndex, View)> = Vec::new();
-        for (centre, view) in wanted.drain(..) {
+        for (centre, view) in self.wanted(field_of_view)? {
             order.extend((0..count).map(SliceIndex).map(|slice| (slice.distance(centre), slice, view)));
         }
         order.sort_by_key(|(distance, slice, _)| (*distance, *slice));
-        order.dedup_by_key(|(_, slice, view)| (*slice, *view));
+        let mut seen = HashSet::new(); // prompts that share a view share its slices
+        order.retain(|&(_, slice, view)| seen.insert((slice, view)));
         let mut progress = Progress { done: 0, expected: order.len() };
         for (_, slice, view) in order {
             let before = self.cache.bytes();
