@@ -89,11 +89,12 @@ pub fn boxes(title: &str, axis: &str, rows: &[BoxRow]) -> Result<Picture> {
 /// Curves over a common x; y is 0..1 unless values go beyond.
 pub fn curves(title: &str, [x_name, y_name]: [&str; 2], curves: &[Curve]) -> Result<Picture> {
     draw(900, 460, |area| {
+        let (plot, side) = area.split_horizontally(690); // names beside the curves, never over them
         let all = || curves.iter().flat_map(|c| c.points.iter()).filter(|(x, y)| x.is_finite() && y.is_finite());
         let x_end = all().map(|p| p.0).fold(1.0, f64::max);
         let x_begin = all().map(|p| p.0).fold(x_end, f64::min).min(x_end - 1.0);
         let y_end = all().map(|p| p.1).fold(1.0, f64::max);
-        let mut chart = ChartBuilder::on(area)
+        let mut chart = ChartBuilder::on(&plot)
             .caption(title, (FONT, 20))
             .margin(14)
             .x_label_area_size(42)
@@ -110,19 +111,12 @@ pub fn curves(title: &str, [x_name, y_name]: [&str; 2], curves: &[Curve]) -> Res
             .draw()?;
         for (n, curve) in curves.iter().enumerate() {
             let colour = series(n);
-            chart
-                .draw_series(LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2)))?
-                .label(curve.name.clone())
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+            chart.draw_series(LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2)))?;
         }
-        if curves.len() > 1 {
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight) // quality falls to the right, and so do losses
-                .background_style(WHITE.mix(0.8))
-                .border_style(RGBColor(200, 200, 200))
-                .label_font((FONT, 14))
-                .draw()?;
+        for (n, curve) in curves.iter().enumerate() {
+            let y = 40 + 22 * n as i32;
+            side.draw(&PathElement::new([(4, y + 8), (22, y + 8)], series(n).stroke_width(2)))?;
+            side.draw(&Text::new(shortened(&curve.name, 28), (30, y), (FONT, 14).into_font().color(&ink())))?;
         }
         Ok(())
     })
