@@ -22,4 +22,4 @@ pub mod weights;
 
 pub use config::Config;
 pub use layers::average_pool;
-pub use sam2::{Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};
+pub use sam2::{Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Presence, Sam2};

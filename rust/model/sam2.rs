@@ -71,6 +71,15 @@ pub struct Attended<'a> {
     pub slot: i64,
 }
 
+/// Whether the decoder's object score is asked if there is a mask at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// SAM 2's rule: no mask where the score says that the object is absent.
+    Judged,
+    /// The object is known to be there: it has been prompted on this slice, or its ends are given. Published networks are judged all the same.
+    Certain,
+}
+
 /// Which of the decoder's masks to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaskChoice {
@@ -308,7 +317,7 @@ impl Sam2 {
         choice: MaskChoice,
     ) -> Decoded {
         let output = self.decode_all(image, features, &self.prompt_encoder.sparse(points), mask);
-        self.choose(&output, choice)
+        self.choose(&output, choice, Presence::Certain)
     }
 
     /// All that the decoder says, for a batch: `features` [B, hidden, h, w], `sparse` tokens [B or 1, T, hidden], `mask` logits
@@ -341,8 +350,14 @@ impl Sam2 {
     }
 
     /// The best of three masks of [`Sam2::decode_propagated`], for one slice.
-    pub fn propagate(&self, image: &ImageEmbedding, features: &Tensor, prior: Option<&Tensor>) -> Decoded {
-        self.choose(&self.decode_propagated(image, features, prior), MaskChoice::BestOfThree)
+    pub fn propagate(
+        &self,
+        image: &ImageEmbedding,
+        features: &Tensor,
+        prior: Option<&Tensor>,
+        presence: Presence,
+    ) -> Decoded {
+        self.choose(&self.decode_propagated(image, features, prior), MaskChoice::BestOfThree, presence)
     }
 
     /// Object pointers of a batch: decoder tokens [B, hidden], `present` [B, 1] of 0 and 1 -> [B, hidden].
@@ -370,13 +385,13 @@ impl Sam2 {
         }
     }
 
-    fn choose(&self, output: &DecoderOutput, choice: MaskChoice) -> Decoded {
+    fn choose(&self, output: &DecoderOutput, choice: MaskChoice, presence: Presence) -> Decoded {
         let (logits, iou, token) = match choice {
             MaskChoice::BestOfThree => output.best_of_three(),
             MaskChoice::Single => output.single(),
         };
         let object_logit = output.object_logit.double_value(&[0, 0]);
-        let present = object_logit > 0.0;
+        let present = object_logit > 0.0 || (presence == Presence::Certain && self.config.refinement.is_some());
         let logits = if present { logits } else { logits.full_like(NO_OBJ_SCORE) };
         let pointer = if present { self.obj_ptr_proj.forward(&token) } else { self.no_obj_ptr.shallow_clone() };
         Decoded { logits, iou: iou.double_value(&[0, 0]), object_logit, pointer }
@@ -438,5 +453,30 @@ impl Sam2 {
         let present = Tensor::from_slice(&[present]).reshape([1, 1]).to_device(self.device);
         let features = self.memory_features(image, &logits, &present);
         Memory { features, pointer: decoded.pointer.shallow_clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::Version;
+
+    #[test]
+    fn an_absent_object_has_no_mask_unless_a_network_of_ours_is_told_that_it_is_there() {
+        for (config, told) in [(Config::mini(), true), (Config::toy(Version::V2_1), false)] {
+            let network = Sam2::pseudo_random(&config, Device::Cpu, Precision::Fp32);
+            let options = (Kind::Float, Device::Cpu);
+            let output = DecoderOutput {
+                masks: Tensor::ones([1, 4, 8, 8], options),
+                ious: Tensor::ones([1, 4], options),
+                tokens: Tensor::zeros([1, 4, config.hidden_dim], options),
+                object_logit: Tensor::full([1, 1], -2.0, options),
+            };
+            let highest = |presence| {
+                network.choose(&output, MaskChoice::BestOfThree, presence).logits.max().double_value(&[])
+            };
+            assert_eq!(highest(Presence::Judged), NO_OBJ_SCORE);
+            assert_eq!(highest(Presence::Certain), if told { 1.0 } else { NO_OBJ_SCORE }, "{}", config.name);
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::geometry::SliceIndex;
 use crate::memory::{search, Bank, Entry, SearchOptions};
 use crate::model::config::{GIVEN_MASK_BIAS, NO_OBJ_SCORE};
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{average_pool, Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Sam2};
+use crate::model::{average_pool, Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Presence, Sam2};
 use crate::prompt::{PointLabel, SlicePrompt};
 use crate::session::embeddings::View;
 use crate::session::tensors;
@@ -164,6 +164,8 @@ impl Run {
     ) -> Step {
         let known: Vec<Vec<SliceIndex>> = self.banks.iter().map(Bank::slices).collect();
         let plan = search::candidates(&known, slice, options);
+        // Who does not want a run to stop says that the object is there.
+        let presence = if options.stop_when_absent { Presence::Judged } else { Presence::Certain };
         let decoded: Vec<Decoded> = plan
             .iter()
             .map(|candidate| {
@@ -178,7 +180,7 @@ impl Run {
                     entries.iter().map(|&e| (&bank[e].memory, slices[e].distance(slice))).collect();
                 let features = network.with_memory(image, &attended, &pointers, span);
                 let prior = hint.prompt(&self.banks[candidate.bank].newest().logits);
-                network.propagate(image, &features, prior.as_ref())
+                network.propagate(image, &features, prior.as_ref(), presence)
             })
             .collect();
 

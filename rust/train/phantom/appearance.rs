@@ -17,10 +17,18 @@ const LEVELS: f32 = 255.0;
 /// How often labels of one tissue look the same: nothing but shape tells the halves of a hippocampus or two vertebrae apart.
 const ALIKE: f64 = 0.75;
 
+/// How often borders between tissues are lines of their own, as fat and capsules are, and the deviation of their brightness.
+const RIMS: f64 = 0.4;
+const RIM: f32 = 25.0;
+/// How bright or dark a line is that alone parts an object from a neighbour of its intensity, as the liver and the wall of the body in MR.
+const PARTING: std::ops::Range<f32> = 12.0..45.0;
+
 /// How labels look in one clip.
 pub struct Appearance {
     pub mean: [f32; 256],
     pub texture: Weights,
+    /// Added where two labels meet; 0 where borders are bare.
+    pub rim: f32,
 }
 
 impl Appearance {
@@ -48,7 +56,10 @@ impl Appearance {
         };
         mean[usize::from(AIR)] =
             if rng.random_bool(0.9) { rng.random_range(0.0..20.0) } else { rng.random_range(0.0..LEVELS) };
-        Self::set_contrast(rng, &mut mean, target, near, others);
+        let mut rim = if rng.random_bool(RIMS) { normal(rng) * RIM } else { 0.0 };
+        if Self::set_contrast(rng, &mut mean, target, near, others) {
+            rim = sign(rng) * rng.random_range(PARTING);
+        }
         for tissue in alike {
             if rng.random_bool(ALIKE) {
                 let of_tissue =
@@ -61,13 +72,13 @@ impl Appearance {
                 }
             }
         }
-        Self { mean, texture: Weights::random(rng) }
+        Self { mean, texture: Weights::random(rng), rim }
     }
 
-    /// Look-alikes in some clips, hardly any contrast in others, else enough.
-    fn set_contrast(rng: &mut Rng, mean: &mut [f32; 256], target: &[u8], near: &[u8], others: &[u8]) {
+    /// Look-alikes in some clips, hardly any contrast in others, else enough. Whether a neighbour of the object's intensity needs a line to part
+    /// the two.
+    fn set_contrast(rng: &mut Rng, mean: &mut [f32; 256], target: &[u8], near: &[u8], others: &[u8]) -> bool {
         let own = mean[usize::from(target[0])];
-        let sign = |rng: &mut Rng| if rng.random_bool(0.5) { 1.0 } else { -1.0 };
         // Parts of one object are mostly alike.
         for &part in &target[1..] {
             if rng.random_bool(0.5) {
@@ -85,6 +96,13 @@ impl Appearance {
                     mean[usize::from(other)] = own + sign(rng) * rng.random_range(5.0..14.0);
                 }
             }
+            u if u < 0.58 => {
+                let alike = near.choose(rng);
+                if let Some(&other) = alike {
+                    mean[usize::from(other)] = own + normal(rng) * 3.0;
+                }
+                return alike.is_some();
+            }
             _ => {
                 for &other in near {
                     if (mean[usize::from(other)] - own).abs() < 10.0 {
@@ -93,6 +111,15 @@ impl Appearance {
                 }
             }
         }
+        false
+    }
+}
+
+fn sign(rng: &mut Rng) -> f32 {
+    if rng.random_bool(0.5) {
+        1.0
+    } else {
+        -1.0
     }
 }
 

@@ -25,9 +25,6 @@ const SHORT_PASSED: f64 = 0.7;
 /// Mostly a clip begins in the first part of the object along its way, as prompts do.
 const EARLY: f64 = 0.75;
 const EARLY_PART: f64 = 0.6;
-/// How often borders between tissues are lines of their own, and the deviation of their brightness.
-const RIMS: f64 = 0.4;
-const RIM: f32 = 25.0;
 /// How often one of several pieces on the prompt slice is marked: users do so.
 const ONE_OF_SEVERAL: f64 = 0.3;
 /// Longer side of the object's box on the prompt slice, as a share of the frame's side: mostly about what `slices::region` shows of a prompted
@@ -69,7 +66,7 @@ impl Sequence {
             .collect();
         let present: Vec<usize> = (0..depth).filter(|&z| areas[z] >= LEAST_AREA).collect();
         let (&first, &last) = (present.first()?, present.last()?);
-        let stride = *[1, 1, 1, 1, 1, 1, 1, 2, 2, 3].choose(rng)?;
+        let stride = *[1, 1, 1, 1, 1, 1, 2, 2, 2, 3].choose(rng)?;
         let stride = if present.len() / stride < 6 { 1 } else { stride };
         if present.len() < SHORT && rng.random_bool(SHORT_PASSED) {
             return None;
@@ -239,7 +236,6 @@ impl View {
         let look = Appearance::random(rng, &object.labels, &near, &others, &volume.alike);
         let count = sequence.slices.len();
         let textures = Textures::random(rng, count, self.side);
-        let rim = if rng.random_bool(RIMS) { normal(rng) * RIM } else { 0.0 };
         let gain = *[0.0, 0.02, 0.06].choose(rng).expect("not empty");
         let depth = volume.labels.dim().0;
         let mut images = Array3::zeros((count, self.side, self.side));
@@ -256,8 +252,8 @@ impl View {
             for (((r, c), value), &label) in image.indexed_iter_mut().zip(&labels) {
                 *value += textures.at(&look.texture, label, [t, r, c]);
                 let beside = |r: usize, c: usize| labels.get((r, c)).is_some_and(|&other| other != label);
-                if rim != 0.0 && (beside(r + 1, c) || beside(r, c + 1)) {
-                    *value += rim; // fat or a capsule between tissues
+                if look.rim != 0.0 && (beside(r + 1, c) || beside(r, c + 1)) {
+                    *value += look.rim;
                 }
             }
             if self.smoothing() > 0.4 {

@@ -1,0 +1,173 @@
+"""The controller's jobs: activate, preview, propagate. Each is a generator that yields after a piece of work and to wait for the engine."""
+
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from promem.worker import masks
+
+from .grid import AXES, Extent
+from .link import Failed, Steps
+from .options import BadOption
+from .plan import digests_of
+from .prompts import is_positive, prompts_of
+from .report import Progress, Report
+from .run import Run, Target
+
+# Voxels that are read from the scene at once.
+MOST_VOXELS_AT_ONCE = 4 << 20
+
+
+def activate(controller: Any) -> Steps:
+    """Starts the engine and loads the model."""
+    yield from controller.link.load(controller.options, controller.show)
+    controller.show("ready", "Paint the object on one slice, or click into it.")
+
+
+def preview(controller: Any, segment: str, slice_: int) -> Steps:
+    """Shows what the prompts of a slice select there."""
+    link, scene = controller.link, controller.scene
+    axis = controller.axis_of(segment)
+    yield from link.open(controller.options, axis, controller.show)
+    prompts = prompts_of(scene, controller.guides, segment, axis, None)
+    if slice_ not in prompts or not is_positive(prompts[slice_]):
+        scene.show_preview(segment, axis, slice_, None)
+        controller.show("ready", "Click into the object: only what it is not has been marked on this slice.")
+        return
+    controller.show("predicting", controller.message)
+    yield from link.tell(segment, prompts)
+    found = yield link.call("predict", object=link.object(segment), slice=slice_)
+    scene.show_preview(segment, axis, slice_, masks.unpack(found["mask"]))
+    controller.show(
+        "ready", f"Slice {slice_ + 1}: expected overlap {found['score']:.2f}. Click to correct it, or propagate."
+    )
+
+
+def propagate(
+    controller: Any, segments: list[str], direction: str, range_: Optional[tuple[int, int]], axis: Optional[str]
+) -> Steps:
+    """Segments, those of one axis together."""
+    scene = controller.scene
+    groups: dict[str, list[str]] = {}
+    for segment in segments:
+        groups.setdefault(axis or controller.axis_of(segment), []).append(segment)
+    done = []
+    for along, group in groups.items():
+        yield from controller.link.open(controller.options, along, controller.show)
+        count = scene.grid().count(along)
+        span = (0, count - 1) if range_ is None else tuple(int(slice_) for slice_ in range_)
+        if not 0 <= span[0] <= span[1] < count:
+            raise BadOption(f"range: slices {span[0] + 1} to {span[1] + 1}, expected slices between 1 and {count}")
+        done += yield from _group(controller, group, direction, span, along, several=len(segments) > 1)
+        if controller.cancelled is not None:
+            break
+    names = [f"{scene.name(report.segment)}: {report.summary}" if len(done) > 1 else report.summary for report in done]
+    cancelled = "" if controller.cancelled is None else "Cancelled. "
+    controller.message = cancelled + " ".join(names)
+
+
+def _group(
+    controller: Any, segments: list[str], direction: str, span: tuple[int, int], axis: str, several: bool
+) -> Steps:
+    """Segments along one axis: their prompts, their walks, their writes, and what is left behind. Returns reports."""
+    link, scene = controller.link, controller.scene
+    controller.show("propagating", "Looking at what is painted …")
+    targets = []
+    for segment in segments:
+        reading = yield from read(controller, segment, axis)
+        prompts = prompts_of(scene, controller.guides, segment, axis, reading)
+        if not any(is_positive(given) for given in prompts.values()):
+            if several:
+                continue
+            raise BadOption(
+                f"{scene.name(segment)}: nothing to start from. Paint it on one slice, click into it, or draw a box."
+            )
+        yield from link.tell(segment, prompts)
+        targets.append(Target(segment, link.object(segment), reading, tuple(sorted(prompts))))
+    if not targets:
+        raise BadOption("All segments are empty: paint at least one of them on a slice, or click into it.")
+    yield from link.silence([target.segment for target in targets])
+    scene.clear_previews()
+    run = Run(scene, link.scan.grid, axis, link.scan.labels, targets)
+    controller.run = run
+    for target in targets:
+        controller.history(target.segment).left(target.before)
+    try:
+        for target in targets:
+            if controller.cancelled is not None:
+                break
+            controller.show("propagating", f"Segmenting {scene.name(target.segment)} …")
+            run.begins(target, controller.now)
+            arguments = controller.options.walk_arguments
+            yield link.call("propagate", object=target.object, direction=direction, range=list(span), **arguments)
+            run.labels_are_there()
+        if controller.cancelled is None:
+            run.results_that_ended(direction, span)
+    except Failed as failed:
+        # What was found before stays, as after a cancel.
+        run.labels_are_there()
+        while run.waiting:
+            run.write(controller.now)
+        yield from _leave(controller, run)
+        controller.run = None
+        raise Failed(failed.kind, f"{failed} What was found so far is kept; propagate again to go on.") from failed
+    if controller.cancelled is False:
+        controller.run = None
+        if run.saved_undo:
+            scene.undo()
+        return []
+    while run.waiting:
+        run.write(controller.now)
+        yield None
+    controller.run = None
+    yield from _leave(controller, run)
+    reports = []
+    for target in targets:
+        scores = (yield link.call("scores", object=target.object))["scores"]
+        shown = tuple(float(s) if s is not None and s == s else None for s in scores)
+        seconds = controller.now - target.began
+        report = Report(target.segment, axis, shown, target.prompted, seconds, controller.cancelled is not None)
+        controller.keep_report(target.segment, report)
+        reports.append(report)
+    return reports
+
+
+def progress_of(run: Run, event: dict[str, Any], now: float) -> Progress:
+    """How far a run is, by what the engine tells of one slice."""
+    target = next(target for target in run.targets if target.object == event["object"])
+    done, expected = event["done"], max(event["expected"], event["done"])
+    left = (now - target.began) / done * (expected - done) if done else None
+    return Progress(target.segment, done, expected, event["slice"], left)
+
+
+def _leave(controller: Any, run: Run) -> Steps:
+    """Remembers how a run leaves its segments, so that what the user does next is told from it."""
+    for target in run.targets:
+        digests = yield from _digests(controller, target.segment, run.axis)
+        controller.history(target.segment).left(run.after(target, digests))
+
+
+def read(controller: Any, segment: str, axis: str) -> Steps:
+    """What a segment's slices hold, and what that makes them."""
+    digests = yield from _digests(controller, segment, axis)
+    return controller.history(segment).read(axis, digests)
+
+
+def _digests(controller: Any, segment: str, axis: str) -> Steps:
+    digests = {}
+    for first, box in _slabs(controller.scene, segment, axis):
+        digests.update(digests_of(controller.scene.mask(segment, box), axis, first))
+        yield None
+    return digests
+
+
+def _slabs(scene: Any, segment: str, axis: str) -> Iterator[tuple[int, Extent]]:
+    """Whole slices of a segment, as many at once as are read quickly."""
+    occupied = scene.occupied(segment)
+    if occupied is None:
+        return
+    shape = scene.grid().shape
+    across = shape[0] * shape[1] * shape[2] // shape[AXES[axis]]
+    first, end = occupied[AXES[axis]]
+    step = max(1, MOST_VOXELS_AT_ONCE // across)
+    for at in range(first, end, step):
+        yield at, Extent.of_slices(shape, axis, at, min(at + step, end))

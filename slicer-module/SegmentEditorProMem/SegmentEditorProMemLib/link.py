@@ -1,0 +1,237 @@
+"""The controller's side of the engine: its requests as things to wait for, the model and the scan that it holds, the objects that it knows.
+
+In: an engine, options, the scene's scan. Out: an engine that has that model and that scan. Sends voxels in pieces, and only what is new.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from .options import Options
+from .prompts import placed_prompts
+
+# Bytes of a piece of the scan: what is copied in a few milliseconds.
+PIECE_BYTES = 4 << 20
+# Objects are numbered from 1 to this in the engine's labels.
+MOST_OBJECTS = 65535
+
+
+class Failed(Exception):
+    """The engine could not do what was asked. kind: the binding's name of the error, or "Died"."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Call:
+    """A request under way."""
+
+    def __init__(self) -> None:
+        self.settled = False
+        self.result: dict[str, Any] = {}
+        self.failure: Optional[Failed] = None
+
+    def done(self, result: dict[str, Any]) -> None:
+        self.settled, self.result = True, result
+
+    def failed(self, error: Any) -> None:
+        self.settled, self.failure = True, Failed(error.kind, error.message)
+
+
+@dataclass
+class Scan:
+    """What the engine has of the scene: the scan that `stamp` names, seen across `axis` in `window`."""
+
+    stamp: Any
+    grid: Any
+    voxels: Any
+    results: Any
+    axis: str
+    window: Optional[tuple[float, float]]
+    slices: int
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Which object each voxel belongs to, [k, j, i]; the engine writes it."""
+        return self.results.array
+
+    def close(self) -> None:
+        self.voxels.close()
+        self.results.close()
+
+
+# What a job yields: a request to wait for, or None after a piece of work.
+Steps = Generator[Optional[Call], dict[str, Any], Any]
+
+
+class Link:
+    """Keeps an engine supplied."""
+
+    def __init__(self, engine: Any, scene: Any) -> None:
+        self._engine = engine
+        self._scene = scene
+        self._waiting_for: Optional[Call] = None
+        self._model: Optional[tuple] = None
+        self.model: Optional[dict[str, Any]] = None
+        self.scan: Optional[Scan] = None
+        self._objects: dict[str, int] = {}
+        # Of each object, what the engine was told: slice -> prompts of that slice but its mask.
+        self.told: dict[int, dict[int, Any]] = {}
+
+    # Requests.
+
+    def poll(self) -> None:
+        self._engine.poll()
+
+    def send(self, method: str, **arguments: Any) -> None:
+        """Asks for something whose reply does not matter."""
+        self._engine.send(method, **arguments)
+
+    def call(self, method: str, **arguments: Any) -> Call:
+        """Asks for something; a job yields it to wait for the reply."""
+        call = Call()
+        self._engine.send(method, done=call.done, failed=call.failed, **arguments)
+        return call
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._waiting_for is not None and not self._waiting_for.settled
+
+    def resume(self, job: Steps) -> None:
+        """Lets a job go on with what it waited for, to its next yield. Raises StopIteration at its end, and what it raises."""
+        call, self._waiting_for = self._waiting_for, None
+        if call is None:
+            self._waiting_for = next(job)
+        elif call.failure is not None:
+            self._waiting_for = job.throw(call.failure)
+        else:
+            self._waiting_for = job.send(call.result)
+
+    def forget(self) -> None:
+        """Nobody waits for the last request any more."""
+        self._waiting_for = None
+
+    # What the engine holds.
+
+    @property
+    def state(self) -> str:
+        if self._model is None:
+            return "off"
+        return "ready"
+
+    def died(self) -> None:
+        """The engine is gone, and with it what it held; its last labels can still be read."""
+        self._model = self.model = None
+        if self.scan is not None:
+            self.scan.stamp = None
+        self.told.clear()
+
+    def close(self) -> None:
+        self._engine.stop()
+        self._model = self.model = None
+        self._drop_scan()
+        self.told.clear()
+
+    def _drop_scan(self) -> None:
+        if self.scan is not None:
+            self.scan.close()
+            self.scan = None
+
+    def object(self, segment: str) -> int:
+        """A segment's number in the engine."""
+        if segment not in self._objects:
+            self._objects[segment] = len(self._objects) % MOST_OBJECTS + 1
+        return self._objects[segment]
+
+    def load(self, options: Options, show: Callable[[str, str], None]) -> Steps:
+        """Starts the engine and loads the model, where that is not done."""
+        if self._engine.state == "stopped":
+            show("starting", "Starting the engine …")
+            self._engine.start()
+            yield self.call("hello")
+        arguments = options.model_arguments
+        wanted = tuple(sorted((key, str(value)) for key, value in arguments.items()))
+        if wanted != self._model:
+            show("loading model", "Loading the model …")
+            self._model = None
+            self._drop_scan()
+            self.told.clear()
+            self.model = yield self.call("load_model", **arguments)
+            self._model = wanted
+
+    def open(self, options: Options, axis: str, show: Callable[[str, str], None]) -> Steps:
+        """Brings the engine to the scene's scan, seen across an axis."""
+        yield from self.load(options, show)
+        window = self._scene.window() if options.intensity == "displayed" else None
+        stamp = self._scene.source_stamp()
+        if self.scan is None or self.scan.stamp != stamp:
+            yield from self._send_scan(stamp, axis, window, show)
+        if self.scan.axis != axis:
+            self.scan.slices = (yield self.call("set_axis", axis=axis))["slices"]
+            self.scan.axis = axis
+            self.told.clear()
+        if self.scan.window != window:
+            yield self.call("set_window", window=window)
+            self.scan.window = window
+
+    def _send_scan(self, stamp: Any, axis: str, window: Any, show: Callable[[str, str], None]) -> Steps:
+        show("sending scan", "Sending the scan to the engine …")
+        self._drop_scan()
+        self.told.clear()
+        grid, source = self._scene.grid(), self._scene.voxels()
+        voxels = self._engine.scan_memory(source.shape, source.dtype)
+        results = self._engine.scan_memory(source.shape, np.dtype(np.uint16))
+        step = max(1, PIECE_BYTES // max(1, source[0].nbytes))
+        for first in range(0, len(source), step):
+            voxels.array[first : first + step] = source[first : first + step]
+            yield None
+        try:
+            opened = yield self.call(
+                "open_scan",
+                memory=voxels.name,
+                shape=list(source.shape),
+                dtype=source.dtype.str,
+                ijk_to_ras=grid.ijk_to_ras.tolist(),
+                axis=axis,
+                window=window,
+                results=results.name,
+            )
+        except Failed:
+            voxels.close()
+            results.close()
+            raise
+        self.scan = Scan(stamp, grid, voxels, results, axis, window, opened["slices"])
+
+    # What the engine was told of objects.
+
+    def tell(self, segment: str, prompts: dict[int, dict[str, Any]]) -> Steps:
+        """Says everything about one object: slice -> points, box and packed mask."""
+        number = self.object(segment)
+        yield self.call("set_prompts", object=number, slices=[{"slice": at, **prompts[at]} for at in sorted(prompts)])
+        if prompts:
+            self.told[number] = {at: said(prompts[at]) for at in prompts}
+        else:
+            self.told.pop(number, None)
+
+    def silence(self, but: list[str]) -> Steps:
+        """Takes back everything about other objects: they are no part of a run, nor of its overlaps."""
+        kept = {self.object(segment) for segment in but}
+        for number in [number for number in self.told if number not in kept]:
+            yield self.call("set_prompts", object=number, slices=[])
+            del self.told[number]
+
+    def slices_with_other_prompts(self, segment: str, axis: str) -> list[int]:
+        """Slices whose points or box are not what the engine was last told, and that have some."""
+        if self.scan is None or self.scan.stamp is None or self.scan.axis != axis:
+            return []
+        told = self.told.get(self.object(segment), {})
+        placed = placed_prompts(self._scene, self.scan.grid, segment, axis)
+        return [at for at in sorted(placed) if said(placed[at]) != told.get(at)]
+
+
+def said(prompts: dict[str, Any]) -> tuple:
+    """Points and box of a slice, to be compared."""
+    return repr(prompts.get("points") or []), repr(prompts.get("box"))

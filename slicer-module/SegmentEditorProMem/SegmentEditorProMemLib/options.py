@@ -1,0 +1,70 @@
+"""What a user can choose, and what the engine is told for it.
+
+In: the choices of a panel or a script. Out: arguments of the engine's requests. The defaults need no touching.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+DIRECTIONS = ("both", "up", "down")
+SEARCHES = ("paper", "off", "custom")
+INTENSITIES = ("displayed", "automatic")
+STOPS = ("automatic", "never")
+
+
+class BadOption(ValueError):
+    """A choice that there is not."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the engine computes with.
+
+    model: a file of weights; None: the default model. device: "auto", "cpu" or "cuda:0". precision: "auto", "fp32" or "bf16".
+    threads: CPU threads of the engine; None: all but one, so that the application stays quick.
+    search: "paper" tries memory windows of 1 and 6 slices with two beams; "off" is plain SAM 2; "custom" takes `windows` and `beams`.
+    intensity: "displayed" shows the network what the slice views show; "automatic" takes what suits the object.
+    stop: "automatic" ends where the object ends; "never" goes on to the end of the range.
+    """
+
+    model: Optional[str] = None
+    device: str = "auto"
+    precision: str = "auto"
+    threads: Optional[int] = None
+    search: str = "paper"
+    windows: tuple[int, ...] = (1, 6)
+    beams: int = 2
+    intensity: str = "displayed"
+    stop: str = "automatic"
+
+    def __post_init__(self) -> None:
+        for name, choices in (("search", SEARCHES), ("intensity", INTENSITIES), ("stop", STOPS)):
+            if getattr(self, name) not in choices:
+                raise BadOption(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+        if not self.windows or not all(1 <= window <= 6 for window in self.windows):
+            raise BadOption(f"windows: {self.windows}, expected one or more numbers of slices between 1 and 6")
+        if not 1 <= self.beams <= 16:
+            raise BadOption(f"beams: {self.beams}, expected 1 to 16")
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        return {"path": self.model, "device": self.device, "precision": self.precision, "threads": self.threads}
+
+    @property
+    def walk_arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"never_stop": self.stop == "never"}
+        if self.search == "off":
+            arguments["memory"] = "sam2"
+        elif self.search == "custom":
+            arguments.update(memory="search", windows=list(self.windows), beams=self.beams)
+        else:
+            arguments["memory"] = "search"
+        return arguments
+
+
+def windows_from_text(text: str) -> tuple[int, ...]:
+    """Windows as a user writes them: "1, 6". Raises BadOption."""
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isdigit() for word in words):
+        raise BadOption(f"windows: {text!r}, expected numbers of slices such as 1, 6")
+    return tuple(int(word) for word in words)

@@ -1,0 +1,70 @@
+"""What is said of a segment: its points, its box and what is painted of it, slice by slice, as the engine takes them.
+
+In: the scene's prompts and a segment's slices. Out: for each slice a dictionary of `points` [i, j, k, positive], `box` (two corners) and `mask`
+(packed). Knows no engine.
+"""
+
+from typing import Any, Optional
+
+import numpy as np
+from promem.worker import masks
+
+from .grid import AXES, Extent, Grid, OutsideScan
+from .plan import Reading
+
+
+def prompts_of(
+    scene: Any, guides: dict[tuple[str, int], np.ndarray], segment: str, axis: str, reading: Optional[Reading]
+) -> dict[int, dict[str, Any]]:
+    """Everything that is said of a segment: slice -> points, box, packed mask.
+
+    guides: what was on slices when their first point was set. reading: what its slices are; None for a preview, which needs points and boxes
+    only.
+    """
+    grid = scene.grid()
+    prompts = placed_prompts(scene, grid, segment, axis)
+    for slice_, given in prompts.items():
+        guide = guides.get((segment, slice_))
+        if guide is not None and guide.any() and guide.shape == plane_shape(grid, axis):
+            given["mask"] = masks.pack(guide)
+    for slice_ in reading.painted if reading is not None else ():
+        mask = scene.mask(segment, Extent.of_slices(grid.shape, axis, slice_, slice_ + 1)).squeeze(AXES[axis])
+        guide = guides.get((segment, slice_))
+        if slice_ in prompts and guide is not None and np.array_equal(guide, mask):
+            continue  # the points came after the painting, and correct it
+        # Painted after the points, if there are any: the painting is what is meant.
+        prompts[slice_] = {"mask": masks.pack(mask)}
+    return prompts
+
+
+def placed_prompts(scene: Any, grid: Grid, segment: str, axis: str) -> dict[int, dict[str, Any]]:
+    """Points and boxes of a segment: slice -> points [i, j, k, positive] and box corners. What lies outside the scan is left out."""
+    along = 2 - AXES[axis]
+    prompts: dict[int, dict[str, Any]] = {}
+    for ras, positive in scene.points(segment):
+        try:
+            voxel = grid.voxel(ras)
+        except OutsideScan:
+            continue
+        prompts.setdefault(voxel[along], {}).setdefault("points", []).append([*voxel, bool(positive)])
+    box = scene.box(segment)
+    if box is not None:
+        corners = np.round([grid.index(corner) for corner in box]).astype(int)
+        # It belongs to slices across another axis where it is thick along this one.
+        slice_ = int(round(float(np.mean([grid.index(corner)[along] for corner in box]))))
+        if abs(corners[0][along] - corners[1][along]) <= 1 and 0 <= slice_ < grid.count(axis):
+            corners = np.clip(corners, 0, np.array(grid.shape[::-1]) - 1)
+            corners[:, along] = slice_
+            prompts.setdefault(slice_, {})["box"] = corners.tolist()
+    return prompts
+
+
+def is_positive(prompts: dict[str, Any]) -> bool:
+    """Whether the prompts of a slice say where the object is, not only where it is not."""
+    points = prompts.get("points") or []
+    return bool(prompts.get("mask") or prompts.get("box") or any(point[3] for point in points))
+
+
+def plane_shape(grid: Grid, axis: str) -> tuple[int, ...]:
+    """Rows and columns of a slice."""
+    return tuple(size for number, size in enumerate(grid.shape) if number != AXES[axis])
