@@ -96,12 +96,14 @@ def test_an_installed_torch_is_found_without_importing_it(monkeypatch, tmp_path,
     foreign.parent.rename(tmp_path / "torch" / "lib")
     assert _libtorch.find(None) == (tmp_path / "torch" / "lib").resolve()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.9.1\n")
+    monkeypatch.setenv("PROMEM_HOME", "/nowhere/home")
     with pytest.raises(promem.LibraryNotLoaded, match="its version is 2.9.1, expected 2.11.0"):
         _libtorch.find(None)
 
 
 def test_where_nothing_is_found_every_place_is_named_and_the_command_that_gets_it(monkeypatch):
     monkeypatch.delenv("PROMEM_LIBTORCH", raising=False)
+    monkeypatch.setenv("PROMEM_HOME", "/nowhere/home")
 
     def not_installed(name):
         raise importlib.metadata.PackageNotFoundError(name)
@@ -116,6 +118,8 @@ def test_where_nothing_is_found_every_place_is_named_and_the_command_that_gets_i
         f"no libtorch_cpu.so in {package.parent / 'promem.libs'}",
         "no libtorch_cpu.so in /nowhere/.deps/libtorch",
         "the distribution torch: not installed",
+        "no libtorch_cpu.so in /nowhere/home/libtorch-2.11.0",
+        "python3 -m promem.install",
         "--no-deps",
         "torch==2.11.0 nvidia-cuda-runtime==13.0.96",
     ):

@@ -36,8 +36,8 @@ def test_the_wheel_has_the_library_and_names_its_platform(wheel):
     assert {"promem/libpromem.so", "promem/py.typed", "promem/LICENSE", "promem/NOTICE"} <= files
     model = ROOT / "models" / "promem-compact.safetensors"
     assert ("promem/promem-compact.safetensors" in files) == model.is_file()
-    own = (ROOT / "slicer-module" / "python" / "promem").glob("*.py")
-    assert {f"promem/{path.name}" for path in own} <= files
+    own = ROOT / "slicer-module" / "python"
+    assert {str(path.relative_to(own)) for path in own.glob("promem/**/*.py")} <= files
 
 
 def test_the_wheels_library_does_not_look_on_the_build_machine(wheel, tmp_path):
@@ -85,6 +85,6 @@ print([line.split()[-1] for line in open("/proc/self/maps") if "libpromem" in li
     assert told.returncode == 0, told.stderr
     assert told.stdout == f"{site}/promem/__init__.py [0, 5]\n{site}/promem/libpromem.so\n"
 
-    environment["PROMEM_LIBTORCH"] = ""
+    environment.update(PROMEM_LIBTORCH="", PROMEM_HOME="/nowhere/home")
     told = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert "libtorch 2.11.0 is not found" in told.stderr and "pip install --target" in told.stderr

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Optional
 
+from . import _home
 from ._abi import LIBTORCH_VERSION
 from .errors import LibraryNotLoaded
 
@@ -42,7 +43,8 @@ def find(checkout: Optional[pathlib.Path]) -> pathlib.Path:
     places = "".join(f"\n  {line}" for line in looked)
     raise LibraryNotLoaded(
         f"libtorch {LIBTORCH_VERSION} is not found. Looked at:{places}\n"
-        f"Get it (550 MB), into a folder DIR of its own, with\n  {INSTALL}\nand set PROMEM_LIBTORCH=DIR"
+        f"Get it (550 MB), into the ProMem folder, with\n  python3 -m promem.install\n"
+        f"or, into a folder DIR of its own, with\n  {INSTALL}\nand set PROMEM_LIBTORCH=DIR"
     )
 
 
@@ -56,15 +58,24 @@ def _places(checkout: Optional[pathlib.Path], looked: list[str]) -> Iterator[tup
     yield "beside the package", _PACKAGE.parent / "promem.libs"
     if checkout is not None:
         yield "the repository", checkout / ".deps" / "libtorch"
+    torch = _distribution(looked)
+    if torch is not None:
+        yield "the distribution torch", torch
+    # After an installed torch: that one may have its CUDA half.
+    yield "the ProMem folder", _home.libtorch()
+
+
+def _distribution(looked: list[str]) -> Optional[pathlib.Path]:
+    """The folder of an installed torch of the right version."""
     try:
         torch = importlib.metadata.distribution("torch")
     except importlib.metadata.PackageNotFoundError:
         looked.append("the distribution torch: not installed")
-        return
+        return None
     if not _is_expected(torch.version):
         looked.append(f"the distribution torch: its version is {torch.version}, expected {LIBTORCH_VERSION}")
-        return
-    yield "the distribution torch", pathlib.Path(str(torch.locate_file("torch")))
+        return None
+    return pathlib.Path(str(torch.locate_file("torch")))
 
 
 def _inside(base: pathlib.Path) -> tuple[Optional[pathlib.Path], str]:

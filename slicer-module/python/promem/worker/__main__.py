@@ -1,0 +1,42 @@
+"""`python -m promem.worker`: the worker; with --check, what it would use.
+
+In: messages on stdin. Out: messages on stdout.
+"""
+
+import argparse
+import json
+import sys
+
+from ..errors import PromemError
+from .check import check
+from .lifetime import end, end_with_client, take_streams
+from .server import Server
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m promem.worker", description="The engine in a process of its own.")
+    parser.add_argument("--check", action="store_true", help="tell as JSON what would be used, and end")
+    parser.add_argument("--client", type=int, default=0, metavar="PID", help="the process that asks")
+    parser.add_argument("--bound", action="store_true", help="end with the thread that started this")
+    asked = parser.parse_args()
+    if asked.check:
+        return _check()
+    requests, replies = take_streams()
+    end_with_client(requests, asked.client, asked.bound)
+    Server(requests, replies).run()
+    end()
+    return 0
+
+
+def _check() -> int:
+    try:
+        found = check()
+    except PromemError as trouble:
+        print(" ".join(str(trouble).split()), file=sys.stderr)
+        return 1
+    print(json.dumps(found, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The client: what a program uses to talk to the engine.
+
+In: requests, and a call of `poll` every few milliseconds. Out: replies and events, as calls inside `poll`. There are no threads and nothing
+waits: where a window is drawn, no more than a few milliseconds may be lost. Knows nothing of what is asked.
+"""
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional
+
+from ..errors import PromemError
+from .memory import SharedArray
+from .process import WorkerProcess, default_command
+from .protocol import BadMessage, decode, encode
+
+# As long as a poll may go on reading, in seconds.
+_BUDGET = 0.004
+
+Done = Callable[[dict[str, Any]], Any]
+Failed = Callable[["EngineError"], Any]
+
+
+class EngineError(Exception):
+    """Why a request has failed. kind: the name of the exception in the worker, such as "InvalidArgument"; "Died" where the worker ended."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind, self.message = kind, message
+
+
+class Engine:
+    """One worker at a time, with one model and one scan.
+
+    on_event: called with each event of the worker. on_died: called once for each worker that ended unasked, with a sentence that says why,
+    after every open request has failed; `start` works again then. Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        command: Optional[Sequence[str]] = None,
+        environment: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        """command: how to start Python; None: the one that runs this. environment: the worker's; None: that of this process."""
+        self.on_event: Optional[Callable[[dict[str, Any]], Any]] = None
+        self.on_died: Optional[Callable[[str], Any]] = None
+        self._command = default_command() if command is None else list(command)
+        self._given_environment = environment
+        self._worker: Optional[WorkerProcess] = None
+        self._heard = False  # whether the worker has said a word
+        self._last_lines: list[str] = []
+        self._number = 0
+        self._open: dict[int, tuple[Optional[Done], Optional[Failed], str]] = {}
+        self._to_tell: deque[Callable[[], Any]] = deque()
+        self._polling = False
+
+    @property
+    def state(self) -> str:
+        """ "stopped", "starting" or "running"."""
+        if self._worker is None:
+            return "stopped"
+        return "running" if self._heard else "starting"
+
+    @property
+    def pid(self) -> Optional[int]:
+        return None if self._worker is None else self._worker.pid
+
+    @property
+    def last_lines(self) -> list[str]:
+        """What the worker, or the last one, wrote to stderr, at most 50 lines."""
+        return self._last_lines if self._worker is None else self._worker.last_lines
+
+    def start(self) -> None:
+        """Starts a worker unless one runs. Where that is not possible, the next `poll` tells of a death."""
+        if self._worker is not None:
+            return
+        self._heard, self._last_lines = False, []
+        try:
+            self._worker = WorkerProcess(self._command, self._given_environment)
+        except (OSError, ValueError) as trouble:
+            self._bury(f"The engine cannot be started: {trouble}.")
+
+    def send(self, method: str, done: Optional[Done] = None, failed: Optional[Failed] = None, **arguments: Any) -> int:
+        """Asks for something. Either `done`, with the result, or `failed` is called later, inside `poll`. Returns the request's number.
+
+        A request that fails and has no `failed` is written to the log. TypeError, ValueError: an argument that JSON does not know.
+        """
+        self._number += 1
+        line = encode({"id": self._number, "method": method, "arguments": arguments})
+        self._open[self._number] = (done, failed, method)
+        if self._worker is None:
+            self._fail(self._number, EngineError("Died", "The engine is not running."))
+        else:
+            self._worker.write(line)
+        return self._number
+
+    def poll(self) -> None:
+        """Sends, receives, and tells, for a few milliseconds at most, apart from what is called takes. Inside of itself it does nothing."""
+        if self._polling:
+            return
+        self._polling = True
+        try:
+            self._poll(time.monotonic() + _BUDGET)
+        finally:
+            self._polling = False
+
+    def _poll(self, limit: float) -> None:
+        def late() -> bool:
+            return time.monotonic() > limit
+
+        self._tell()
+        worker = self._worker
+        if worker is None:
+            return
+        worker.send(late)
+        worker.listen()
+        try:
+            # What is called may stop this worker and start another.
+            while worker is self._worker:
+                line = worker.lines.take()
+                if line is not None:
+                    self._hear(line)
+                elif not worker.receive():
+                    self._look(worker)
+                    break
+                if late():
+                    break
+        except BadMessage as trouble:
+            worker.end(0)
+            self._last_lines = worker.last_lines
+            self._bury(f"The engine wrote what is no message: {trouble}.")
+        self._tell()
+
+    def _look(self, worker: WorkerProcess) -> None:
+        """Whether it still lives."""
+        reason = worker.ended()
+        if reason is not None:
+            self._last_lines = worker.last_lines
+            self._bury(reason)
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            message = decode(line)
+        except BadMessage:
+            if not self._heard:
+                return  # a launcher, or whatever comes before the worker's first word, may greet
+            raise
+        if message.get("event") == "started":
+            self._heard = True
+        elif "event" in message:
+            if self.on_event is not None:
+                self.on_event(message)
+        else:
+            self._receive(message)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        done, failed, method = self._open.pop(message.get("id"), (None, None, ""))
+        error = message.get("error")
+        if error is None:
+            if done is not None:
+                done(message.get("result", {}))
+            return
+        _call(failed, method, EngineError(error["kind"], error["message"]))
+
+    def _bury(self, reason: str) -> None:
+        """There is no worker any more."""
+        self._worker = None
+        self._fail_all(reason)
+        self._to_tell.append(lambda: self._announce(reason))
+
+    def _announce(self, reason: str) -> None:
+        if self.on_died is not None:
+            self.on_died(reason)
+
+    def _fail_all(self, reason: str) -> None:
+        for number in list(self._open):
+            self._fail(number, EngineError("Died", reason))
+
+    def _fail(self, number: int, error: EngineError) -> None:
+        _, failed, method = self._open.pop(number)
+        self._to_tell.append(lambda: _call(failed, method, error))
+
+    def _tell(self) -> None:
+        """Calls what was left to be called; what is added meanwhile waits for the next time."""
+        for _ in range(len(self._to_tell)):
+            # An exception leaves the rest for the next time, too.
+            self._to_tell.popleft()()
+
+    def stop(self, seconds: float = 1.0) -> None:
+        """Ends the worker, by force after `seconds`, and lets open requests fail, now. Nothing is told of a death."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.end(seconds)
+            self._last_lines = worker.last_lines
+        self._fail_all("The engine was stopped.")
+        self._tell()
+
+    def scan_memory(self, shape: Sequence[int], dtype: Any) -> SharedArray:
+        """Memory for a scan [k, j, i] or for labels (uint16), 0 everywhere. Close it yourself. Errors: EngineError."""
+        try:
+            return SharedArray(shape, dtype)
+        except PromemError as trouble:
+            raise EngineError(type(trouble).__name__, str(trouble)) from trouble
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stop()
+
+    def __del__(self) -> None:
+        # A worker must not outlive the object, nor stay a zombie. At the end of the interpreter the modules may be gone.
+        with contextlib.suppress(Exception):
+            worker = self._worker
+            if worker is not None:
+                worker.end(0)
+
+
+def _call(failed: Optional[Failed], method: str, error: EngineError) -> None:
+    if failed is not None:
+        failed(error)
+    else:
+        logging.getLogger("promem.worker").warning("%s: %s: %s", method, error.kind, error)

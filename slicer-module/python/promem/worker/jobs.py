@@ -1,0 +1,71 @@
+"""A computation in the background, as a reply that is not there yet.
+
+In: a job of libpromem. Out: events while it runs, and how it ended. Knows nothing of messages' form.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any, Callable, Optional
+
+from ..errors import Cancelled
+from ..job import Job
+
+# How one ended that was cancelled before it began.
+NOT_BEGUN = {"cancelled": True, "seconds": 0.0, "done": 0, "expected": 0}
+
+
+def known(score: float) -> Optional[float]:
+    """JSON has no NaN."""
+    return None if math.isnan(score) else score
+
+
+class Running:
+    """publish: writes labels that have changed, and says which."""
+
+    def __init__(self, job: Job, ahead: bool, publish: Callable[[], Optional[list[int]]]) -> None:
+        self._job, self._publish = job, publish
+        self.ahead = ahead  # a computation ahead of need, which gives way to everything
+        self._began = time.monotonic()
+        self._done = 0
+        self._state = job.poll()
+
+    def cancel(self) -> None:
+        self._job.cancel()
+
+    def step(self) -> Iterator[dict[str, Any]]:
+        """What has happened since the last step. After the one in which it has ended, `ended` is true."""
+        before = self._state.done
+        # The state before the slices: where it has ended, these are all.
+        self._state = self._job.poll()
+        ready = self._job.ready()
+        if self.ahead and self._state.done != before:
+            yield {"event": "ahead", "done": self._state.done, "expected": self._state.expected}
+        # Labels before the slices are told of, so that what is told can be seen.
+        changed = self._publish()
+        for made in ready:
+            self._done += 1
+            yield {
+                "event": "progress",
+                "object": made.object,
+                "slice": made.slice,
+                "done": self._done,
+                "expected": max(self._state.expected, self._done),
+                "score": known(made.score),
+                "found": made.found,
+            }
+        if changed is not None:
+            yield {"event": "changed", "extent": changed}
+
+    @property
+    def ended(self) -> bool:
+        return not self._state.running
+
+    def outcome(self) -> dict[str, Any]:
+        """How it ended. Whatever else than a cancel ended it early is raised."""
+        state, seconds = self._state, time.monotonic() - self._began
+        self._job.close()
+        cancelled = isinstance(state.error, Cancelled)
+        if state.error is not None and not cancelled:
+            raise state.error
+        return {"cancelled": cancelled, "seconds": seconds, "done": state.done, "expected": state.expected}
