@@ -472,9 +472,8 @@ mod tests {
                 tokens: Tensor::zeros([1, 4, config.hidden_dim], options),
                 object_logit: Tensor::full([1, 1], -2.0, options),
             };
-            let highest = |presence| {
-                network.choose(&output, MaskChoice::BestOfThree, presence).logits.max().double_value(&[])
-            };
+            let highest =
+                |presence| network.choose(&output, MaskChoice::BestOfThree, presence).logits.max().double_value(&[]);
             assert_eq!(highest(Presence::Judged), NO_OBJ_SCORE);
             assert_eq!(highest(Presence::Certain), if told { 1.0 } else { NO_OBJ_SCORE }, "{}", config.name);
         }

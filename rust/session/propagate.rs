@@ -243,7 +243,8 @@ impl Session {
         let mask = match &given.mask {
             Some(mask) => CroppedMask::new(mask.view()),
             // Points tell no extent and boxes no intensities: what they select does.
-            None => self.prompted(slice, view, given)?.1,
+            None if bounds.is_some() => self.prompted(slice, view, given)?.1,
+            None => self.found_by_points(slice, view, given)?,
         };
         let Some(mask) = mask else { return Ok(view) };
         view.region = self.plane.around(&bounds.map_or(mask.bounds(), |bounds| bounds.joined(&mask.bounds())));
@@ -254,6 +255,25 @@ impl Session {
             view.range = IntensityRange::around_object(object, shown, 1.0).unwrap_or(view.range);
         }
         Ok(view)
+    }
+
+    /// What points select, looked for in the whole slice and nearer and nearer: an object fills a frame of its own size best, and the predicted
+    /// IoU says where it does.
+    fn found_by_points(&mut self, slice: SliceIndex, view: View, given: &SlicePrompt) -> Result<Option<CroppedMask>> {
+        let Some(points) = given.points_on(self.plane.size) else { return Ok(None) };
+        let mut best: Option<(f64, CroppedMask)> = None;
+        for region in self.plane.zooms(&points) {
+            let (prompted, mask) = self.prompted(slice, View { region, ..view }, given)?;
+            let Some(mask) = mask.filter(|mask| self.plane.shows_all(&region, &mask.bounds())) else { continue };
+            if best.as_ref().is_none_or(|(iou, _)| prompted.decoded.iou > *iou) {
+                best = Some((prompted.decoded.iou, mask));
+            }
+        }
+        match best {
+            Some((_, mask)) => Ok(Some(mask)),
+            // It reaches out of every frame.
+            None => Ok(self.prompted(slice, view, given)?.1),
+        }
     }
 
     /// What a prompt makes of its slice: memory and mask.

@@ -10,6 +10,8 @@ const SURROUNDINGS: f64 = 2.0;
 const LEAST_SIDE: f64 = 24.0;
 /// An object's longer side, as a share of the region's, outside of which another region is due.
 const FITTING: (f64, f64) = (0.22, 0.80);
+/// Where only points are known, an object is looked for in squares of these shares of the slice's longer side, too.
+const ZOOMS: [f64; 2] = [0.5, 0.25];
 /// How near to a region's border an object may come, as a share of the region's side, where the slice goes on beyond.
 const MARGIN: f64 = 0.04;
 
@@ -60,8 +62,21 @@ impl Plane {
 
     /// The square around an object's bounds, moved into the slice; a slice that is narrower is taken in its whole width.
     pub fn around(&self, object: &Region) -> Region {
-        let coarser = self.spacing[0].max(self.spacing[1]);
-        let side = (self.longer_side(object) * SURROUNDINGS).max(LEAST_SIDE * coarser);
+        self.square(object, self.longer_side(object) * SURROUNDINGS)
+    }
+
+    /// Regions in which to look for an object of which only points are known, spanned by `points`: the whole slice, then nearer and nearer.
+    pub fn zooms(&self, points: &Region) -> Vec<Region> {
+        let sides = ZOOMS.iter().map(|share| share * self.longer_side(&self.whole()));
+        let near = sides.map(|side| self.square(points, side.max(self.longer_side(points) * SURROUNDINGS)));
+        let mut regions: Vec<Region> = std::iter::once(self.whole()).chain(near).collect();
+        regions.dedup();
+        regions
+    }
+
+    /// A square of at least `side` millimetres around an object's middle, moved into the slice.
+    fn square(&self, object: &Region, side: f64) -> Region {
+        let side = side.max(LEAST_SIDE * self.spacing[0].max(self.spacing[1]));
         let mut region = self.whole();
         for axis in [0, 1] {
             let size = ((side / self.spacing[axis]).round() as usize).clamp(1, self.size[axis]);
@@ -76,17 +91,21 @@ impl Plane {
     /// The region for the slices after one where an object was found: the same while the object fits it, else one around it.
     pub fn follow(&self, region: Region, object: &Region) -> Region {
         let share = self.longer_side(object) / self.longer_side(&region);
-        let margin = MARGIN * self.longer_side(&region);
-        let inside = [0, 1].iter().all(|&axis| {
+        match self.shows_all(&region, object) && (FITTING.0..FITTING.1).contains(&share) {
+            true => region,
+            false => self.around(object),
+        }
+    }
+
+    /// Whether an object seems to lie in a region as a whole: it keeps away from borders behind which the slice goes on.
+    pub fn shows_all(&self, region: &Region, object: &Region) -> bool {
+        let margin = MARGIN * self.longer_side(region);
+        [0, 1].iter().all(|&axis| {
             let gap = |pixels: usize| pixels as f64 * self.spacing[axis];
             let before = region.first[axis] == 0 || gap(object.first[axis] - region.first[axis]) > margin;
             let after = region.end(axis) == self.size[axis] || gap(region.end(axis) - object.end(axis)) > margin;
             before && after
-        });
-        match inside && (FITTING.0..FITTING.1).contains(&share) {
-            true => region,
-            false => self.around(object),
-        }
+        })
     }
 
     /// In millimetres.
@@ -133,6 +152,21 @@ mod tests {
         assert_eq!(PLANE.follow(start, &moved), PLANE.around(&moved));
         let shrunk = region([88, 158], [4, 6]);
         assert_eq!(PLANE.follow(start, &shrunk), PLANE.around(&shrunk));
+    }
+
+    #[test]
+    fn points_are_looked_at_from_nearer_and_nearer() {
+        let zooms = PLANE.zooms(&region([100, 150], [1, 1])); // the slice is 400 mm by 300 mm
+        assert_eq!(zooms, [PLANE.whole(), region([50, 50], [100, 200]), region([75, 100], [50, 100])]);
+        let apart = PLANE.zooms(&region([10, 10], [180, 280]));
+        assert_eq!(apart, [PLANE.whole()], "points that are far apart need all of it");
+    }
+
+    #[test]
+    fn an_object_at_a_border_behind_which_the_slice_goes_on_is_not_shown_as_a_whole() {
+        let seen = region([0, 100], [100, 100]);
+        assert!(PLANE.shows_all(&seen, &region([0, 120], [50, 50])), "at the slice's own border");
+        assert!(!PLANE.shows_all(&seen, &region([20, 100], [50, 50])));
     }
 
     #[test]
