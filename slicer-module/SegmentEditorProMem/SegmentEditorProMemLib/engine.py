@@ -1,0 +1,88 @@
+"""How the engine's process, and that of an installation, are started: with Slicer's own Python, or with this one outside Slicer.
+
+In: where this runs. Out: an `Engine`, an `Installation`, and whether the latter is needed. Imports neither Qt nor MRML; of Slicer it asks
+where it lies and which environment it was started with. Slicer's own process and environment stay as they are.
+"""
+
+import os
+import shutil
+import sys
+from typing import Any, Optional
+
+
+class NoPython(RuntimeError):
+    """Slicer's Python is not where it should be; the text says where it was looked for."""
+
+
+def command() -> list[str]:
+    """How to start Python. Raises NoPython."""
+    home = _slicer_home()
+    if home is None:
+        return [sys.executable]
+    # A launcher that sets up the environment of Slicer's Python. Slicer puts its folder on the path, too.
+    name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
+    path = os.path.join(home, "bin", name)
+    found = path if os.path.isfile(path) else shutil.which(name)
+    if found is None:
+        raise NoPython(f"{path} is not there, nor is {name} in a folder of PATH: this Slicer is not complete")
+    return [found]
+
+
+def environment(threads: Optional[int] = None) -> dict[str, str]:
+    """The environment of these processes. threads: the most that libtorch may use; None: as the environment says.
+
+    It is the one that Slicer was started in: libraries of Slicer's own must not come between libtorch and the system's.
+    """
+    if _slicer_home() is None:
+        found = dict(os.environ)
+    else:
+        import slicer
+
+        found = dict(slicer.util.startupEnvironment())
+    folder = libtorch()
+    if folder is not None:
+        found["PROMEM_LIBTORCH"] = folder
+    if threads is not None:
+        found["OMP_NUM_THREADS"] = str(threads)
+    return found
+
+
+def libtorch() -> Optional[str]:
+    """The folder of the libtorch that the engine will load; None where there is none."""
+    from promem import LibraryNotLoaded, _library, _libtorch
+
+    try:
+        return str(_libtorch.find(_library.checkout()))
+    except LibraryNotLoaded:
+        return None
+
+
+def needs_installation() -> bool:
+    """Whether libtorch has to be installed first. Where PROMEM_LIBTORCH names a wrong folder, that would not help: the engine says so."""
+    return libtorch() is None and not os.environ.get("PROMEM_LIBTORCH")
+
+
+def make_engine(threads: Optional[int] = None) -> Any:
+    """A `promem.worker.Engine` that is not started yet. Raises NoPython."""
+    from promem.worker import Engine
+
+    return Engine(command(), environment(threads))
+
+
+def make_installation(source: Optional[str] = None) -> Any:
+    """A `promem.install.Installation` that is not started yet. source: a wheel, a libtorch zip file, or a folder of them; None: the package
+    index. Raises NoPython.
+    """
+    from promem.install import Installation
+
+    return Installation(source=source, command=command(), environment=environment())
+
+
+def _slicer_home() -> Optional[str]:
+    """The folder that Slicer is installed in; None outside Slicer."""
+    try:
+        import slicer
+    except ImportError:
+        return None
+    # Slicer's libraries without the application have no home.
+    return getattr(getattr(slicer, "app", None), "slicerHome", None) or None

@@ -1,0 +1,8 @@
+if(NOT EXTENSION_NAME STREQUAL PROJECT_NAME)
+  message(FATAL_ERROR "the extension ${EXTENSION_NAME} is not packaged from the project ${PROJECT_NAME}")
+endif()
+foreach(variable EXTENSION_README_FILE EXTENSION_LICENSE_FILE)
+  if(NOT EXISTS "${${variable}}")
+    message(FATAL_ERROR "${variable}: `${${variable}}` is not there")
+  endif()
+endforeach()
