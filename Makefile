@@ -5,7 +5,7 @@ REFERENCE := .deps/reference
 PARITY := target/parity
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test packages lint soak parity header goldens reference evaluate bench clean
+.PHONY: help setup build demo test packages slicer viewer lint soak parity header goldens reference evaluate bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -30,6 +30,16 @@ test: libtorch ## Every test (lint apart)
 packages: setup ## C++, CMake, ITK (where they are installed) and Python from outside
 	tests/packages.sh
 	tests/python/run.sh
+
+slicer: setup ## The 3D Slicer effect and the viewer, on slicer-core, a PythonQt stand-in and Chromium (where it is installed)
+	tests/slicer/run.sh
+
+VIEWER := .deps/slicer-5.11
+$(VIEWER)/.ready:
+	ONLY=5.11 tests/slicer/run.sh --make
+
+viewer: setup $(VIEWER)/.ready ## Segment in the browser; SCAN=ct.nii.gz opens a scan, PORT=8080
+	$(VIEWER)/bin/python slicer-module/viewer/promem_viewer.py $(SCAN) --port $(or $(PORT),8080)
 
 lint: libtorch ## Formatting, clippy and ruff
 	cargo fmt --check

@@ -32,6 +32,7 @@ class ArrayScene:
         self.on_prompts_changed = lambda segment: None
         self._grid = Grid(voxels.shape, np.diag([0.7, 0.8, 3.0, 1.0]) if ijk_to_ras is None else ijk_to_ras)
         self.closed = False
+        self.surfaces_are_behind = False
 
     def grid(self):
         return self._grid
@@ -67,13 +68,18 @@ class ArrayScene:
 
     def undo(self):
         self.masks = self.undo_states.pop()
+        self.surfaces_are_behind = True
 
     def write(self, segment, extent, mask):
         assert mask.shape == extent.shape
         self.writes.append((segment, extent))
+        self.surfaces_are_behind = True
         allowed = self.allowed[extent.slices]
         held = self.masks[segment][extent.slices]
         held[allowed] = mask[allowed]
+
+    def update_surfaces(self):
+        self.surfaces_are_behind = False
 
     def show_preview(self, segment, axis, slice_, mask):
         if mask is None:

@@ -125,7 +125,7 @@ def test_only_one_undo_state_is_saved_and_it_brings_the_segment_back(liver):
     before = scene.masks["liver"].copy()
     controller.propagate()
     controller.wait(5)
-    assert len(scene.undo_states) == 1
+    assert len(scene.undo_states) == 1 and not scene.surfaces_are_behind
     scene.undo()
     assert np.array_equal(scene.masks["liver"], before)
 
@@ -235,6 +235,7 @@ def test_cancel_keeps_what_is_there_or_brings_back_what_was(liver):
         controller.cancel(keep=keep)
         controller.wait(5)
         assert controller.state == "ready" and "Cancelled" in controller.message
+        assert not scene.surfaces_are_behind
         if keep:
             assert 3 <= scene.masks["liver"].any((1, 2)).sum() < 12
         else:

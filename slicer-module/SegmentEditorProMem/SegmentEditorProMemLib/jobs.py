@@ -114,6 +114,7 @@ def _group(
         controller.run = None
         if run.saved_undo:
             scene.undo()
+        scene.update_surfaces()
         return []
     while run.waiting:
         run.write(controller.now)
@@ -140,7 +141,8 @@ def progress_of(run: Run, event: dict[str, Any], now: float) -> Progress:
 
 
 def _leave(controller: Any, run: Run) -> Steps:
-    """Remembers how a run leaves its segments, so that what the user does next is told from it."""
+    """Remembers how a run leaves its segments, so that what the user does next is told from it; what is seen in 3D follows now."""
+    controller.scene.update_surfaces()
     for target in run.targets:
         digests = yield from _digests(controller, target.segment, run.axis)
         controller.history(target.segment).left(run.after(target, digests))

@@ -1,0 +1,113 @@
+"""What a Segment Editor has chosen, or a sentence that says what is missing.
+
+In: the editor's node. Out: segmentation, segments and source volume of a kind that can be segmented, the grid, and the volume's voxels on it.
+Changes nothing.
+"""
+
+import numpy as np
+import slicer
+import vtk
+
+from .editing import Editing, SceneError
+from .grid import Grid
+from .labelmaps import BINARY_LABELMAP, Lattice, array_of, array_of_matrix
+
+
+class Chosen:
+    """Everything raises SceneError."""
+
+    def __init__(self, editing: Editing) -> None:
+        self._editing = editing
+
+    def node(self) -> slicer.vtkMRMLSegmentEditorNode:
+        node = self._editing.node
+        if node is None:
+            raise SceneError("The Segment Editor has no parameters: open the Segment Editor first.")
+        return node
+
+    def segmentation(self) -> slicer.vtkMRMLSegmentationNode:
+        segmentation = self.node().GetSegmentationNode()
+        if segmentation is None or segmentation.GetSegmentation() is None:
+            raise SceneError("No segmentation is selected: choose or make one in the Segment Editor.")
+        stored = segmentation.GetSegmentation().GetSourceRepresentationName()
+        if stored != BINARY_LABELMAP and segmentation.GetSegmentation().GetNumberOfSegments():
+            raise SceneError(
+                f"{segmentation.GetName()}: the segments are stored as {stored}, expected {BINARY_LABELMAP}. "
+                "Let the Segment Editor convert them."
+            )
+        return segmentation
+
+    def segment(self, segment_id: str) -> slicer.vtkSegment:
+        segmentation = self.segmentation()
+        segment = segmentation.GetSegmentation().GetSegment(segment_id) if segment_id else None
+        if segment is None:
+            raise SceneError(f"{segmentation.GetName()}: there is no segment {segment_id!r} any more. Select another.")
+        return segment
+
+    def volume(self) -> slicer.vtkMRMLScalarVolumeNode:
+        volume = self.node().GetSourceVolumeNode()
+        if volume is None:
+            raise SceneError("No source volume is selected: choose one in the Segment Editor.")
+        image = volume.GetImageData()
+        if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
+            raise SceneError(f"{volume.GetName()}: the volume has no voxels, expected an image that is loaded.")
+        components = image.GetNumberOfScalarComponents()
+        if components != 1:
+            raise SceneError(
+                f"{volume.GetName()}: a volume with {components} values in each voxel, expected one. "
+                "Make a scalar volume of it (module Vector to Scalar Volume)."
+            )
+        return volume
+
+    def lattice(self) -> Lattice:
+        """The voxels that segments are made of, in the segmentation's own coordinates."""
+        segmentation = self.segmentation()
+        reference = self._editing.reference_geometry()
+        if reference is None or not reference.GetNumberOfPoints():
+            raise SceneError(
+                f"{segmentation.GetName()}: the segmentation has no geometry, expected one of a source volume. "
+                "Choose a source volume in the Segment Editor."
+            )
+        return Lattice(reference)
+
+    def grid(self) -> Grid:
+        """The same voxels, in the world."""
+        self.volume()
+        segmentation, lattice = self.segmentation(), self.lattice()
+        transform = segmentation.GetParentTransformNode()
+        own_to_world = vtk.vtkMatrix4x4()
+        if transform is not None and not transform.IsTransformToWorldLinear():
+            raise SceneError(
+                f"{segmentation.GetName()}: the segmentation is under {transform.GetName()}, which is not a linear transform. "
+                "Harden it, or take the segmentation out of it."
+            )
+        if transform is not None:
+            transform.GetMatrixTransformToWorld(own_to_world)
+        return Grid(lattice.shape, array_of_matrix(own_to_world) @ lattice.ijk_to_own)
+
+    def voxels(self) -> np.ndarray:
+        """The source volume on the grid, [k, j, i]; no copy, and alive as long as the array is."""
+        volume, segmentation, lattice = self.volume(), self.segmentation(), self.lattice()
+        if _is_same_place(volume, segmentation, lattice):
+            return array_of(volume.GetImageData())
+        image = self._editing.aligned_source()
+        if image is None or lattice.box(image.GetExtent()) != lattice.whole:
+            raise SceneError(
+                f"{volume.GetName()}: the volume cannot be brought to the geometry of {segmentation.GetName()}. "
+                "Set the segmentation's source geometry from this volume."
+            )
+        return array_of(image)
+
+
+def _is_same_place(
+    volume: slicer.vtkMRMLScalarVolumeNode, segmentation: slicer.vtkMRMLSegmentationNode, lattice: Lattice
+) -> bool:
+    """Whether the volume's voxels are the grid's: the rule by which Slicer itself copies instead of resampling."""
+    if volume.GetParentTransformNode() is not segmentation.GetParentTransformNode():
+        return False
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(volume.GetImageData().GetExtent())
+    volume_to_own = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(volume_to_own)
+    image.SetImageToWorldMatrix(volume_to_own)
+    return lattice.matches(image) and image.GetExtent() == lattice.vtk_extent(lattice.whole)

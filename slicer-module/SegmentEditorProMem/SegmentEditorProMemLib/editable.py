@@ -1,0 +1,82 @@
+"""Where the editor's masks allow an edit, in one box of the grid.
+
+In: the editor's choices of editable area and intensity range, segments, the source volume. Out: an array of what may be edited there. Slicer
+answers the same for the whole scan with each edit, which takes longer than all the rest. Knows nothing of edits.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Callable, Optional
+
+import numpy as np
+import slicer
+
+from .grid import Extent
+from .labelmaps import Lattice, mask_of
+
+Segmentation = slicer.vtkMRMLSegmentationNode
+INSIDE = (Segmentation.EditAllowedInsideAllSegments, Segmentation.EditAllowedInsideVisibleSegments)
+OUTSIDE = (Segmentation.EditAllowedOutsideAllSegments, Segmentation.EditAllowedOutsideVisibleSegments)
+VISIBLE = (Segmentation.EditAllowedInsideVisibleSegments, Segmentation.EditAllowedOutsideVisibleSegments)
+
+
+def editable_in(
+    node: slicer.vtkMRMLSegmentEditorNode,
+    segment_id: str,
+    lattice: Lattice,
+    box: Extent,
+    voxels: Callable[[], np.ndarray],
+) -> Optional[np.ndarray]:
+    """Which voxels of a box may be edited in a segment, bool of the box's shape; None where it is left to Slicer.
+
+    That is where nothing is masked, and inside a single other segment: what is taken away there goes to that one. voxels: gives the source
+    volume on the grid; asked only where an intensity range is set.
+    """
+    mode, by_intensity = node.GetMaskMode(), node.GetSourceVolumeIntensityMask()
+    if mode not in INSIDE + OUTSIDE and (mode != Segmentation.EditAllowedEverywhere or not by_intensity):
+        return None
+    area = np.ones(box.shape, dtype=bool)
+    if mode in INSIDE + OUTSIDE:
+        others = _union(
+            node.GetSegmentationNode(), None if mode in INSIDE else segment_id, mode in VISIBLE, lattice, box
+        )
+        area &= others if mode in INSIDE else ~others
+    if by_intensity:
+        there = voxels()[box.slices]
+        low, high = (_as_voxel(bound, there.dtype) for bound in node.GetSourceVolumeIntensityMaskRange())
+        area &= (there >= low) & (there <= high)
+    return area
+
+
+@contextmanager
+def unmasked(node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
+    """Masks nothing inside, without telling anybody: what `editable_in` does not allow must have been left out."""
+    mode, by_intensity, told = node.GetMaskMode(), node.GetSourceVolumeIntensityMask(), node.GetDisableModifiedEvent()
+    node.SetDisableModifiedEvent(1)
+    node.SetMaskMode(Segmentation.EditAllowedEverywhere)
+    node.SetSourceVolumeIntensityMask(False)
+    try:
+        yield
+    finally:
+        node.SetMaskMode(mode)
+        node.SetSourceVolumeIntensityMask(by_intensity)
+        node.SetDisableModifiedEvent(told)
+
+
+def _union(
+    segmentation: slicer.vtkMRMLSegmentationNode, but: Optional[str], visible_only: bool, lattice: Lattice, box: Extent
+) -> np.ndarray:
+    """What all segments fill of a box."""
+    display = segmentation.GetDisplayNode()
+    union = np.zeros(box.shape, dtype=bool)
+    for segment_id in segmentation.GetSegmentation().GetSegmentIDs():
+        hidden = visible_only and not (display is not None and display.GetSegmentVisibility(segment_id))
+        if segment_id != but and not hidden:
+            union |= mask_of(segmentation.GetSegmentation().GetSegment(segment_id), lattice, box)
+    return union
+
+
+def _as_voxel(bound: float, dtype: np.dtype) -> np.generic:
+    """A bound as Slicer's threshold compares it: cut to the scan's own type."""
+    limits = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else np.finfo(dtype)
+    return np.clip(bound, limits.min, limits.max).astype(dtype)

@@ -1,0 +1,273 @@
+"""Prompts as markups: a segment's points and its box, which a user sees, drags and saves with the scene.
+
+In: points and corners in RAS, and what a user does to the nodes. Out: points, boxes, and word of which segment's have changed. Each segment
+has at most two point lists, green for what belongs to it and red for what does not, and one region of interest for its box. A node says by its
+attributes what it is for, so that a scene that is loaded has its prompts again. Knows no voxels, no editor and no engine.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Callable, Optional
+
+import numpy as np
+import slicer
+import vtk
+
+from .labelmaps import array_of_matrix, matrix_of
+from .observers import Observers
+
+Ras = tuple[float, float, float]
+
+SEGMENT = "ProMem.SegmentID"
+ROLE = "ProMem.Role"
+# A reference, not an attribute: Slicer keeps it right where a scene is added to another and identifiers change.
+SEGMENTATION = "ProMem.Segmentation"
+POSITIVE, NEGATIVE, BOX = "positive", "negative", "box"
+
+COLORS = {POSITIVE: (0.2, 0.9, 0.3), NEGATIVE: (0.95, 0.2, 0.2), BOX: (1.0, 0.85, 0.2)}
+NAMES = {POSITIVE: "belongs to it", NEGATIVE: "does not", BOX: "box"}
+# Of the view's size, in percent: seen, but no larger than a small object.
+GLYPH_SCALE = 1.5
+# The number of points that have none: after all others.
+MOST_POINTS = 1 << 30
+
+Markups = slicer.vtkMRMLMarkupsNode
+
+
+class Prompts:
+    """The prompts of the segments of one segmentation. changed: called with a segment when a user, or a script, has changed its nodes."""
+
+    def __init__(self, mrml_scene: Any, changed: Callable[[str], None]) -> None:
+        self._scene = mrml_scene
+        self._changed = changed
+        self._segmentation: Optional[slicer.vtkMRMLSegmentationNode] = None
+        self._observers = Observers()
+        self._last: dict[str, tuple] = {}
+        self._dragged: set[str] = set()
+        self._own = 0
+
+    # What there is.
+
+    def points(self, segment: str) -> list[tuple[Ras, bool]]:
+        """Positions and whether they belong to the segment, in the order in which they were set."""
+        return [(ras, role == POSITIVE) for _, role, ras, _, _ in self._points(segment)]
+
+    def box(self, segment: str) -> Optional[tuple[Ras, Ras]]:
+        """Two opposite corners, in the middle of the slice."""
+        for node in self._nodes(segment, (BOX,)):
+            center, size = [0.0] * 3, [0.0] * 3
+            node.GetCenterWorld(center)
+            node.GetSizeWorld(size)
+            axes = array_of_matrix(node.GetObjectToWorldMatrix())[:3, :3]
+            half = (axes[:, 0] * size[0] + axes[:, 1] * size[1]) / 2
+            return tuple(map(float, center - half)), tuple(map(float, center + half))
+        return None
+
+    # What is done to them.
+
+    def follow(self, segmentation: Optional[slicer.vtkMRMLSegmentationNode]) -> None:
+        """Looks after another segmentation, or looks again at what there is of this one."""
+        self._segmentation = segmentation
+        self._sync()
+
+    def add_point(self, segment: str, ras: Sequence[float], positive: bool) -> None:
+        role = POSITIVE if positive else NEGATIVE
+        with self._as_own(segment):
+            number = max((number for number, *_ in self._points(segment)), default=0) + 1
+            node = next(self._nodes(segment, (role,)), None)
+            if node is None:
+                node = self._add_node(segment, "vtkMRMLMarkupsFiducialNode", role)
+            index = node.AddControlPointWorld(vtk.vtkVector3d(*map(float, ras)), "")
+            node.SetNthControlPointDescription(index, str(number))
+
+    def remove_last_point(self, segment: str) -> None:
+        """Takes the newest point away; where there is none, nothing."""
+        points = self._points(segment)
+        if not points:
+            return
+        *_, node, index = points[-1]
+        with self._as_own(segment):
+            node.RemoveNthControlPoint(index)
+            if node.GetNumberOfControlPoints() == 0:
+                self._scene.RemoveNode(node)
+
+    def set_box(
+        self, segment: str, corner: Sequence[float], opposite: Sequence[float], plane: np.ndarray, thickness: float
+    ) -> None:
+        """Sets a segment's box between two corners of one slice; it replaces the box before.
+
+        plane: two directions in the slice, the columns of an array; the box lies along the first. thickness: of the slice, in millimetres.
+        """
+        diagonal = np.subtract(opposite, corner)
+        first = plane[:, 0] / np.linalg.norm(plane[:, 0])
+        second = plane[:, 1] - (plane[:, 1] @ first) * first
+        second /= np.linalg.norm(second)
+        # Turned so that the diagonal goes forward along both: then the corners can be told from the middle and the size.
+        first, second = (axis if diagonal @ axis >= 0 else -axis for axis in (first, second))
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.column_stack([first, second, np.cross(first, second)])
+        matrix[:3, 3] = np.add(corner, opposite) / 2
+        with self._as_own(segment):
+            node = next(self._nodes(segment, (BOX,)), None)
+            if node is None:
+                node = self._add_node(segment, "vtkMRMLMarkupsROINode", BOX)
+            node.SetAndObserveObjectToNodeMatrix(matrix_of(matrix))
+            node.SetSize(float(diagonal @ first), float(diagonal @ second), float(thickness))
+
+    def clear(self, segment: str) -> None:
+        """Takes everything of a segment away."""
+        with self._as_own(segment):
+            for node in list(self._nodes(segment)):
+                self._scene.RemoveNode(node)
+
+    def close(self) -> None:
+        """Looks after nothing any more; the nodes stay."""
+        self._segmentation = None
+        self._observers.clear()
+        self._last.clear()
+
+    # What the scene tells.
+
+    def nodes_changed(self) -> None:
+        """Nodes have come into the scene or left it: prompts may be among them."""
+        if self._own:
+            return
+        before = dict(self._last)
+        self._sync()
+        for segment in self._segments():
+            if self._last.get(segment) != before.get(segment):
+                self._changed(segment)
+
+    def segmentation_removed(self, segmentation_id: str) -> None:
+        """A segmentation has left the scene: its prompts go with it."""
+        with self._as_own(None):
+            for node in list(self._all_nodes()):
+                if node.GetNodeReferenceID(SEGMENTATION) == segmentation_id:
+                    self._scene.RemoveNode(node)
+
+    def _sync(self) -> None:
+        """Observes the nodes that there are, and takes those away whose segment is gone."""
+        kept = set()
+        for node in list(self._all_nodes()):
+            if self._segmentation is None or node.GetNodeReferenceID(SEGMENTATION) != self._segmentation.GetID():
+                continue
+            if node.GetAttribute(SEGMENT) not in self._segments():
+                self._scene.RemoveNode(node)
+                continue
+            kept.add(node.GetID())
+            if node.GetID() not in self._observers:
+                self._observe(node)
+        for node_id in self._observers.keys() - kept:
+            self._observers.drop(node_id)
+            self._dragged.discard(node_id)
+        self._last = {segment: self._snapshot(segment) for segment in self._segments()}
+
+    def _observe(self, node: slicer.vtkMRMLMarkupsNode) -> None:
+        # By identifier: an observer that holds its node keeps it alive.
+        key = node.GetID()
+        for event in (Markups.PointModifiedEvent, Markups.PointAddedEvent, Markups.PointRemovedEvent, "ModifiedEvent"):
+            self._observers.add(key, node, event, self._node_changed, key)
+        self._observers.add(key, node, Markups.PointStartInteractionEvent, self._take, key)
+        self._observers.add(key, node, Markups.PointEndInteractionEvent, self._let_go, key)
+
+    def _take(self, node_id: str) -> None:
+        self._dragged.add(node_id)
+
+    def _let_go(self, node_id: str) -> None:
+        self._dragged.discard(node_id)
+        self._node_changed(node_id)
+
+    def _node_changed(self, node_id: str) -> None:
+        """While something is dragged nothing is told: each step would be a preview that nobody waits for."""
+        node = self._scene.GetNodeByID(node_id)
+        if self._own or node is None or node_id in self._dragged:
+            return
+        segment = node.GetAttribute(SEGMENT)
+        if segment not in self._segments():
+            return
+        now = self._snapshot(segment)
+        if now != self._last.get(segment):
+            self._last[segment] = now
+            self._changed(segment)
+
+    @contextmanager
+    def _as_own(self, segment: Optional[str]) -> Iterator[None]:
+        """What is done inside is not told."""
+        self._own += 1
+        try:
+            yield
+        finally:
+            self._own -= 1
+            if segment is not None:
+                self._sync()
+
+    # Nodes.
+
+    def _segments(self) -> Sequence[str]:
+        return self._segmentation.GetSegmentation().GetSegmentIDs() if self._segmentation is not None else ()
+
+    def _snapshot(self, segment: str) -> tuple:
+        return self.points(segment), self.box(segment)
+
+    def _points(self, segment: str) -> list[tuple[int, str, Ras, slicer.vtkMRMLMarkupsNode, int]]:
+        """(number, role, position, node, index in it), by number. A point that the user added with other tools comes after numbered ones."""
+        found = []
+        for node in self._nodes(segment, (POSITIVE, NEGATIVE)):
+            for index in range(node.GetNumberOfControlPoints()):
+                if node.GetNthControlPointPositionStatus(index) != Markups.PositionDefined:
+                    continue  # still at the mouse, to be placed
+                ras = [0.0] * 3
+                node.GetNthControlPointPositionWorld(index, ras)
+                number = node.GetNthControlPointDescription(index)
+                order = int(number) if number.isdigit() else MOST_POINTS
+                found.append((order, node.GetAttribute(ROLE), tuple(ras), node, index))
+        return sorted(found, key=lambda point: point[0])
+
+    def _nodes(
+        self, segment: str, roles: Sequence[str] = (POSITIVE, NEGATIVE, BOX)
+    ) -> Iterator[slicer.vtkMRMLMarkupsNode]:
+        for node in self._all_nodes() if self._segmentation is not None else ():
+            mine = node.GetNodeReferenceID(SEGMENTATION) == self._segmentation.GetID()
+            if mine and node.GetAttribute(SEGMENT) == segment and node.GetAttribute(ROLE) in roles:
+                yield node
+
+    def _all_nodes(self) -> Iterator[slicer.vtkMRMLMarkupsNode]:
+        """Prompts of all segmentations."""
+        nodes = self._scene.GetNodesByClass("vtkMRMLMarkupsNode")
+        nodes.UnRegister(None)
+        for index in range(nodes.GetNumberOfItems()):
+            node = nodes.GetItemAsObject(index)
+            if node.GetAttribute(ROLE) is not None:
+                yield node
+
+    def _add_node(self, segment: str, class_name: str, role: str) -> slicer.vtkMRMLMarkupsNode:
+        name = self._segmentation.GetSegmentation().GetSegment(segment).GetName()
+        node = self._scene.CreateNodeByClass(class_name)
+        node.UnRegister(None)
+        node.SetName(f"{name}: {NAMES[role]}")
+        node.SetAttribute(SEGMENT, segment)
+        node.SetAttribute(ROLE, role)
+        self._scene.AddNode(node)
+        node.SetNodeReferenceID(SEGMENTATION, self._segmentation.GetID())
+        node.CreateDefaultDisplayNodes()
+        _style(node.GetDisplayNode(), role)
+        return node
+
+
+def _style(display: slicer.vtkMRMLMarkupsDisplayNode, role: str) -> None:
+    """Quiet enough to see the scan: no text, small points, a box of thin lines that can be sized but not turned out of its slice."""
+    display.SetColor(*COLORS[role])
+    display.SetSelectedColor(*COLORS[role])
+    display.SetActiveColor(1.0, 1.0, 1.0)
+    display.SetPointLabelsVisibility(False)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetUseGlyphScale(True)
+    display.SetGlyphScale(GLYPH_SCALE)
+    if role == BOX:
+        display.SetFillVisibility(False)
+        display.SetLineThickness(0.2)
+        display.SetHandlesInteractive(True)
+        display.SetRotationHandleVisibility(False)
+        display.SetTranslationHandleVisibility(False)
+        display.SetScaleHandleVisibility(True)
+        display.SetScaleHandleComponentVisibility(True, True, False, False)

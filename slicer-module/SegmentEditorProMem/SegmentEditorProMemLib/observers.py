@@ -1,0 +1,55 @@
+"""Observers of VTK objects that are let go together.
+
+In: objects, events, methods. Out: nothing. Knows no scene.
+
+Methods are held weakly: what is observed does not keep its observer alive, and an observer that was dropped without a word hears no more.
+"""
+
+import weakref
+from typing import Any, Callable
+
+import vtk
+
+
+class Observers:
+    """What one owner observes, by a key of its own choice."""
+
+    def __init__(self) -> None:
+        self._tags: dict[Any, list[tuple[Any, int]]] = {}
+
+    def add(self, key: Any, observed: Any, event: Any, method: Callable[..., None], *arguments: Any) -> None:
+        """Calls a bound method with the arguments given here."""
+        weak = weakref.WeakMethod(method)
+
+        def told(*_: Any) -> None:
+            call = weak()
+            if call is not None:
+                call(*arguments)
+
+        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, told)))
+
+    def add_with_node(self, key: Any, observed: Any, event: Any, method: Callable[[Any], None]) -> None:
+        """Calls a bound method with the node that the event is about."""
+        weak = weakref.WeakMethod(method)
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def told(_caller: Any, _event: str, node: Any) -> None:
+            call = weak()
+            if call is not None:
+                call(node)
+
+        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, told)))
+
+    def drop(self, key: Any) -> None:
+        for observed, tag in self._tags.pop(key, ()):
+            observed.RemoveObserver(tag)
+
+    def clear(self) -> None:
+        for key in list(self._tags):
+            self.drop(key)
+
+    def keys(self) -> set[Any]:
+        return set(self._tags)
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._tags
