@@ -175,6 +175,11 @@ impl DecoderOutput {
         )
     }
 
+    /// The mask for unambiguous prompts as it is: in training, and where a network was never taught what else to draw.
+    pub fn first(&self) -> (Tensor, Tensor, Tensor) {
+        (self.masks.narrow(1, 0, 1), self.ious.narrow(1, 0, 1), self.tokens.select(1, 0))
+    }
+
     fn mask_at(&self, index: &Tensor) -> Tensor {
         let (b, _, h, w) = self.masks.size4().expect("masks are [B, M, h, w]");
         self.masks.gather(1, &index.reshape([b, 1, 1, 1]).expand([b, 1, h, w], false), false)

@@ -300,7 +300,7 @@ fn interact(
         let sparse = network.prompt_encoder().sparse_batch(&prompts);
         let output = network.decode_all(image, &features, &sparse, mask.as_ref());
         let single = points[0].len() > 1;
-        let (logits, _, token) = if single { output.single() } else { output.best_of_three() };
+        let (logits, _, token) = if single { output.first() } else { output.best_of_three() };
         let (logits, token) = (logits.to_kind(Kind::Float), token.shallow_clone());
         let present = output.object_logit.gt(0.0).to_kind(Kind::Float);
         steps.push(prediction(output, if single { 0 } else { 1 }));
