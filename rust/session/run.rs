@@ -35,7 +35,11 @@ pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &Sl
         _ => {
             let dense = mask.map(|mask| network.mask_prompt(&mask));
             let features = network.without_memory(image);
-            network.decode(image, &features, &points, dense.as_ref(), MaskChoice::for_points(points.len()))
+            // A box alone leaves our own small networks as unsure as a point does: the best of three is better on scans, and as good on
+            // generated ones.
+            let unsure = prompt.points.is_empty() && network.config().refinement.is_some();
+            let choice = if unsure { MaskChoice::BestOfThree } else { MaskChoice::for_points(points.len()) };
+            network.decode(image, &features, &points, dense.as_ref(), choice)
         }
     };
     let memory = network.remember(image, &decoded);
