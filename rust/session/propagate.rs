@@ -6,7 +6,7 @@ use crate::memory::{FieldOfView, Prior, SearchOptions};
 use crate::prompt::{ObjectId, SlicePrompt};
 use crate::session::known::{Start, Walked};
 use crate::session::leg::Leg;
-use crate::session::run::{prompt, Hint, Prompted, Run};
+use crate::session::run::{at_full_resolution, prompt, select, Hint, Prompted, Run};
 use crate::session::trace::{SliceSink, SliceTrace};
 use crate::session::walk::Walk;
 use crate::session::{Assembly, CroppedMask, Session, View};
@@ -243,7 +243,7 @@ impl Session {
         let mask = match &given.mask {
             Some(mask) => CroppedMask::new(mask.view()),
             // Points tell no extent and boxes no intensities: what they select does.
-            None if bounds.is_some() => self.prompted(slice, view, given)?.1,
+            None if bounds.is_some() => self.selected(slice, view, given)?.1,
             None => self.found_by_points(slice, view, given)?,
         };
         let Some(mask) = mask else { return Ok(view) };
@@ -263,17 +263,28 @@ impl Session {
         let Some(points) = given.points_on(self.plane.size) else { return Ok(None) };
         let mut best: Option<(f64, CroppedMask)> = None;
         for region in self.plane.zooms(&points) {
-            let (prompted, mask) = self.prompted(slice, View { region, ..view }, given)?;
+            let (iou, mask) = self.selected(slice, View { region, ..view }, given)?;
             let Some(mask) = mask.filter(|mask| self.plane.shows_all(&region, &mask.bounds())) else { continue };
-            if best.as_ref().is_none_or(|(iou, _)| prompted.decoded.iou > *iou) {
-                best = Some((prompted.decoded.iou, mask));
+            if best.as_ref().is_none_or(|(highest, _)| iou > *highest) {
+                best = Some((iou, mask));
             }
         }
         match best {
             Some((_, mask)) => Ok(Some(mask)),
             // It reaches out of every frame.
-            None => Ok(self.prompted(slice, view, given)?.1),
+            None => Ok(self.selected(slice, view, given)?.1),
         }
+    }
+
+    /// What points and a box select on a slice as a view shows it, and its predicted IoU.
+    fn selected(&mut self, slice: SliceIndex, view: View, given: &SlicePrompt) -> Result<(f64, Option<CroppedMask>)> {
+        let (image, _) = self.embedding(slice, view)?;
+        let frame = self.frame(view.region);
+        let (iou, logits) = self.model.compute(|network| {
+            let decoded = select(network, &image, &frame, given);
+            (decoded.iou, at_full_resolution(network, &decoded.logits))
+        })?;
+        Ok((iou, self.mask_on_slice(&logits, &frame)?))
     }
 
     /// What a prompt makes of its slice: memory and mask.
@@ -287,10 +298,7 @@ impl Session {
         let frame = self.frame(view.region);
         let (prompted, logits) = self.model.compute(|network| {
             let prompted = prompt(network, &image, &frame, given);
-            let logits = match prompted.decoded.logits.size()[3] {
-                n if n == network.config().image_size => prompted.decoded.logits.shallow_clone(),
-                _ => network.full_resolution(&prompted.decoded.logits),
-            };
+            let logits = at_full_resolution(network, &prompted.decoded.logits);
             (prompted, logits)
         })?;
         let mask = match (&given.mask, given.points.is_empty() && given.bounds.is_none()) {

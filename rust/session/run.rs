@@ -24,13 +24,25 @@ pub struct Prompted {
 }
 
 /// Turns one slice's prompt into a mask and the first memory.
+pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &SlicePrompt) -> Prompted {
+    let side = network.config().image_size;
+    let decoded = select(network, image, frame, prompt);
+    let memory = network.remember(image, &decoded);
+    let logits = match decoded.logits.size()[3] == side {
+        true => average_pool(&decoded.logits, network.config().mask_stride()),
+        false => decoded.logits.shallow_clone(),
+    };
+    Prompted { decoded, memory, logits }
+}
+
+/// What one slice's prompt selects.
 ///
 /// A mask alone is taken as the output. Points and boxes are decoded; a mask beside them guides the decoder.
-pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &SlicePrompt) -> Prompted {
+pub fn select(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &SlicePrompt) -> Decoded {
     let side = network.config().image_size;
     let mask = prompt.mask.as_ref().map(|mask| tensors::mask(&frame.mask_to_network(mask.view()), side));
     let points = network_points(frame, prompt);
-    let decoded = match (&mask, points.as_slice()) {
+    match (&mask, points.as_slice()) {
         (Some(mask), []) => network.accept_mask(image, mask),
         _ => {
             let dense = mask.map(|mask| network.mask_prompt(&mask));
@@ -41,13 +53,15 @@ pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &Sl
             let choice = if unsure { MaskChoice::BestOfThree } else { MaskChoice::for_points(points.len()) };
             network.decode(image, &features, &points, dense.as_ref(), choice)
         }
-    };
-    let memory = network.remember(image, &decoded);
-    let logits = match decoded.logits.size()[3] == side {
-        true => average_pool(&decoded.logits, network.config().mask_stride()),
-        false => decoded.logits.shallow_clone(),
-    };
-    Prompted { decoded, memory, logits }
+    }
+}
+
+/// Mask logits at the network's own size, whatever the decoder gives.
+pub fn at_full_resolution(network: &Sam2, logits: &Tensor) -> Tensor {
+    match logits.size()[3] {
+        n if n == network.config().image_size => logits.shallow_clone(),
+        _ => network.full_resolution(logits),
+    }
 }
 
 /// The box's corners first, then the points, as SAM 2's video predictor orders them.

@@ -5,7 +5,7 @@ times 100), until there is none.
 """
 
 import numpy as np
-from promem.worker import masks
+from promem.worker import EngineError, masks
 from SegmentEditorProMemLib.grid import AXES, Extent, Grid
 
 
@@ -122,12 +122,6 @@ class Memory:
 
     def close(self):
         self.closed = True
-
-
-class EngineError(Exception):
-    def __init__(self, kind, message):
-        super().__init__(message)
-        self.kind, self.message = kind, message
 
 
 class ThresholdEngine:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fakes import ArrayScene, ThresholdEngine
+from promem.worker import EngineError
 from SegmentEditorProMemLib.controller import Controller
 from SegmentEditorProMemLib.grid import AXES, Extent, OutsideScan
 from SegmentEditorProMemLib.options import BadOption, Options
@@ -299,6 +300,60 @@ def test_a_segment_that_is_no_part_of_a_run_is_taken_back_from_the_engine():
     controller.propagate(["kidney"])
     controller.wait(5)
     assert list(engine.prompts) == [2]
+
+
+def test_a_segment_that_is_deleted_in_mid_run_ends_for_itself_and_the_others_go_on():
+    scene = ArrayScene(scan(LIVER, KIDNEY), ("liver", "kidney"))
+    engine = ThresholdEngine()
+    controller = Controller(engine, scene)
+    paint(scene, "liver", 10)
+    paint(scene, "kidney", 6)
+    controller.propagate(["liver", "kidney"])
+    while len(engine.computed) < 3:
+        controller.tick()
+    del scene.masks["liver"]
+    controller.wait(5)
+    assert np.array_equal(scene.masks["kidney"], scene.array == 200)
+    assert controller.report("liver") is None and controller.report("kidney") is not None
+
+
+def test_a_preview_that_is_under_way_does_not_appear_after_the_effect_was_left(liver):
+    controller, scene, engine = liver
+    controller.click("liver", scene.grid().ras((10, 8, 9)), "k")
+    while engine.count("predict") == 0:
+        controller.tick()
+    controller.deactivate()
+    controller.wait(5)
+    assert not scene.previews
+
+
+def test_after_the_prompts_were_cleared_what_is_painted_says_the_axis(liver):
+    controller, scene, _ = liver
+    controller.click("liver", scene.grid().ras((10, 8, 9)), "j")
+    controller.wait(5)
+    controller.clear_prompts("liver")
+    paint(scene, "liver", 10)
+    controller.propagate()
+    controller.wait(5)
+    assert controller.report("liver").axis == "k"
+
+
+def test_memory_that_is_not_there_is_told_and_the_next_run_works(liver):
+    controller, scene, engine = liver
+    paint(scene, "liver", 10)
+    whole = engine.scan_memory
+
+    def full(shape, dtype):
+        engine.scan_memory = whole
+        raise EngineError("IoError", "/dev/shm: 1 MB are free, 29 MB are needed")
+
+    engine.scan_memory = full
+    controller.propagate()
+    with pytest.raises(RuntimeError, match="29 MB are needed"):
+        controller.wait(5)
+    controller.propagate()
+    controller.wait(5)
+    assert scene.masks["liver"].any((1, 2)).sum() == 12
 
 
 def test_a_point_that_is_taken_back_renews_the_preview(liver):

@@ -120,7 +120,9 @@ def test_options_become_the_engines_words():
 def test_a_report_names_the_doubtful_slices_worst_first():
     report = Report("s", "k", (None, 0.9, 1.0, 0.5, 0.6, None), (2,), 2.04)
     assert report.found == [1, 2, 3, 4] and report.doubtful == [3, 4]
-    assert report.summary == "4 slices (2 to 5) in 2.0 s. Look at slice 4, 5."
+    assert report.summary == "4 slices (2 to 5) in 2.0 s. Look at slices 4 and 5."
+    assert Report("s", "k", (None, 0.9), (), 1.0).summary == "1 slice (2) in 1.0 s."
+    assert Report("s", "k", (0.1, 0.2, 0.3, 0.4), (), 1.0).summary.endswith("Look at slices 1, 2, 3 and 1 more.")
     assert Report("s", "k", (None, None), (), 1.0).summary == "Nothing was found beside the prompt."
 
 

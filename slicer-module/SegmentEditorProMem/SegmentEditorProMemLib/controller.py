@@ -67,6 +67,9 @@ class Controller:
         """The user goes to another effect: previews go away, prompts stay, a propagation goes on."""
         self.scene.clear_previews()
         self._drop("preview")
+        if self._job is not None and self._job[0] == "preview":
+            self._end_job()
+            self._settle(self.message)
 
     def close(self) -> None:
         """Ends everything; nothing of it is left."""
@@ -108,6 +111,7 @@ class Controller:
         self.scene.clear_prompts(segment)
         self.scene.clear_previews()
         self._drop("preview")
+        self._axes.pop(segment, None)
         for key in [key for key in self.guides if key[0] == segment]:
             del self.guides[key]
         self._changed()

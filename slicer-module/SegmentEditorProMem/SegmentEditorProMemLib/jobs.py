@@ -61,8 +61,8 @@ def propagate(
         if controller.cancelled is not None:
             break
     names = [f"{scene.name(report.segment)}: {report.summary}" if len(done) > 1 else report.summary for report in done]
-    cancelled = "" if controller.cancelled is None else "Cancelled. "
-    controller.message = cancelled + " ".join(names)
+    cancelled = [] if controller.cancelled is None else ["Cancelled."]
+    controller.message = " ".join(cancelled + names)
 
 
 def _group(
@@ -123,6 +123,8 @@ def _group(
     yield from _leave(controller, run)
     reports = []
     for target in targets:
+        if target.is_gone or target.segment not in scene.segment_ids():
+            continue
         scores = (yield link.call("scores", object=target.object))["scores"]
         shown = tuple(float(s) if s is not None and s == s else None for s in scores)
         seconds = controller.now - target.began
@@ -144,6 +146,8 @@ def _leave(controller: Any, run: Run) -> Steps:
     """Remembers how a run leaves its segments, so that what the user does next is told from it; what is seen in 3D follows now."""
     controller.scene.update_surfaces()
     for target in run.targets:
+        if target.segment not in controller.scene.segment_ids():
+            continue
         digests = yield from _digests(controller, target.segment, run.axis)
         controller.history(target.segment).left(run.after(target, digests))
 

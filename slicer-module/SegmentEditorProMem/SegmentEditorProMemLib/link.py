@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 import numpy as np
+from promem.worker import EngineError
 
 from .options import Options
 from .prompts import placed_prompts
@@ -182,8 +183,11 @@ class Link:
         self._drop_scan()
         self.told.clear()
         grid, source = self._scene.grid(), self._scene.voxels()
-        voxels = self._engine.scan_memory(source.shape, source.dtype)
-        results = self._engine.scan_memory(source.shape, np.dtype(np.uint16))
+        try:
+            voxels = self._engine.scan_memory(source.shape, source.dtype)
+            results = self._engine.scan_memory(source.shape, np.dtype(np.uint16))
+        except EngineError as error:
+            raise Failed(error.kind, error.message) from error
         step = max(1, PIECE_BYTES // max(1, source[0].nbytes))
         for first in range(0, len(source), step):
             voxels.array[first : first + step] = source[first : first + step]

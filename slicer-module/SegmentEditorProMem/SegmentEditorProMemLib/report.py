@@ -54,16 +54,16 @@ class Report:
         found = self.found
         if not found:
             return "Nothing was found beside the prompt."
-        slices = f"{len(found)} slices ({found[0] + 1} to {found[-1] + 1}) in {self.seconds:.1f} s"
-        doubtful = self.doubtful
+        where = f"{found[0] + 1}" if len(found) == 1 else f"{found[0] + 1} to {found[-1] + 1}"
+        slices = f"{len(found)} slice{'s' * (len(found) > 1)} ({where}) in {self.seconds:.1f} s"
+        doubtful = [str(n + 1) for n in self.doubtful]
         if not doubtful:
             return slices + "."
-        named = ", ".join(str(n + 1) for n in doubtful[:3])
-        return (
-            f"{slices}. Look at slice {named}."
-            if len(doubtful) < 4
-            else f"{slices}. Look at {named} and {len(doubtful) - 3} more."
-        )
+        if len(doubtful) == 1:
+            return f"{slices}. Look at slice {doubtful[0]}."
+        if len(doubtful) < 4:
+            return f"{slices}. Look at slices {', '.join(doubtful[:-1])} and {doubtful[-1]}."
+        return f"{slices}. Look at slices {', '.join(doubtful[:3])} and {len(doubtful) - 3} more."
 
 
 def bars(scores: Sequence[Optional[float]], width: int) -> list[tuple[int, int, Optional[float]]]:

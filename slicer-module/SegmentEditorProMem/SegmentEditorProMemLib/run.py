@@ -36,8 +36,13 @@ class Target:
     # What was written on a slice, as the scene took it.
     written: dict[int, Optional[bytes]] = field(default_factory=dict)
 
+    # The segment has been deleted meanwhile.
+    is_gone: bool = False
+
     def may_write(self, slice_: int) -> bool:
-        return self.before.kinds.get(slice_) is not Kind.PAINTED and slice_ not in self.before.emptied
+        return (
+            not self.is_gone and self.before.kinds.get(slice_) is not Kind.PAINTED and slice_ not in self.before.emptied
+        )
 
     def expected(self, slice_: int) -> Optional[bytes]:
         """What the slice holds unless the user has edited it since the run began."""
@@ -89,7 +94,13 @@ class Run:
         """Writes what waits until it is done or the time is over; at least one piece of it."""
         for target in self.targets:
             for first, end in _stretches(sorted(target.waiting)):
-                self._write(target, first, end)
+                try:
+                    self._write(target, first, end)
+                except self._scene.Error:
+                    # The segment is gone, or what it lay on; the others go on.
+                    target.waiting.clear()
+                    target.is_gone = True
+                    break
                 if clock() >= until:
                     return
 

@@ -1,0 +1,252 @@
+"""The Segment Editor effect: what Slicer calls, and when.
+
+In: Slicer's calls. Out: the same as calls of the parts: `commands` (what a user can want), `pointing` (the mouse), `panel` (what is seen),
+`shortcuts`. A timer drives the controller. Nothing here waits, and no exception leaves.
+"""
+
+import os
+
+# Slicer runs this file as a module of the name of its folder, in the place of the package of that name; so it has to be that package.
+if __name__ == "SegmentEditorProMemLib":
+    __path__ = [os.path.dirname(os.path.abspath(__file__))]
+
+import qt
+import slicer
+from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
+
+from SegmentEditorProMemLib import parameters, shortcuts, words
+from SegmentEditorProMemLib.commands import Commands
+from SegmentEditorProMemLib.editing import EffectEditing
+from SegmentEditorProMemLib.panel import Panel
+from SegmentEditorProMemLib.pointing import Pointing
+from SegmentEditorProMemLib.scene import Scene
+
+# Milliseconds between two ticks: while a preview is waited for, while something else goes on, and while nothing does.
+QUICK, BUSY, IDLE = 5, 15, 100
+# While something goes on, the panel looks again at every so manieth tick.
+TICKS_PER_LOOK = 6
+
+ABOUT = (
+    "Segments an object on all slices from one of them.<br>"
+    "<b>1.</b> Paint it on one slice with any tool, or click into it here (Ctrl+click: what is not it; drag: a box).<br>"
+    "<b>2.</b> <b>Propagate</b>. What you painted stays; undo, masking and overwriting work as always.<br>"
+    "<b>3.</b> Look at the doubtful slices in the strip, correct them, propagate again.<br>"
+    f"Keys: {', '.join(f'<b>{key}</b> {what}' for key, what in shortcuts.MEANINGS.items())}. "
+    f'<a href="{words.DOCUMENTATION}">More …</a><br>'
+    "Not a medical device."
+)
+
+
+class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
+    """One for each Segment Editor. `commands.controller` is for scripts; there is none before the effect was first active."""
+
+    def __init__(self, scriptedEffect):
+        # Not translated: modules find effects by their names.
+        scriptedEffect.name = "ProMem"
+        scriptedEffect.title = "ProMem"
+        AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
+        # Slicer makes one that is only copied: whatever costs something waits for setupOptionsFrame.
+        self.commands = self.pointing = self.panel = self.shortcuts = self.timer = None
+        self.make_engine, self.make_installation = make_engine, make_installation
+        self.needs_installation = needs_installation
+        self._is_stale = False
+        self._ticks = 0
+
+    @property
+    def controller(self):
+        """The controller; None before the effect was first active."""
+        return self.commands.controller if self.commands is not None else None
+
+    # What Slicer shows of it.
+
+    def clone(self):
+        import qSlicerSegmentationsEditorEffectsPythonQt as effects
+
+        cloned = effects.qSlicerSegmentEditorScriptedEffect(None)
+        cloned.setPythonSource(__file__.replace("\\", "/"))
+        return cloned
+
+    def icon(self):
+        path = os.path.join(os.path.dirname(__file__), "SegmentEditorEffect.png")
+        return qt.QIcon(path) if os.path.exists(path) else qt.QIcon()
+
+    def helpText(self):
+        return ABOUT
+
+    def createCursor(self, widget):
+        return qt.QCursor(qt.Qt.CrossCursor)
+
+    # Its life.
+
+    def setMRMLDefaults(self):
+        parameters.set_defaults(self.scriptedEffect)
+
+    def setupOptionsFrame(self):
+        self.commands = Commands(self.scriptedEffect, slicer.mrmlScene)
+        self.commands.on_change = self._look_again
+        self.pointing = Pointing(self.scriptedEffect, self.commands)
+        self.panel = Panel(self.commands, lambda source: self.make_installation(source))
+        self.panel.install.on_done = self._open
+        self.scriptedEffect.addOptionsWidget(self.panel.widget)
+        self.shortcuts = shortcuts.Shortcuts(
+            {
+                shortcuts.PROPAGATE: self.commands.propagate_both,
+                shortcuts.CANCEL: self.commands.cancel,
+                shortcuts.UNDO_POINT: self.commands.undo_point,
+                shortcuts.CLEAR: self.commands.clear_prompts,
+                shortcuts.NEXT_DOUBTFUL: self.commands.next_doubtful,
+            }
+        )
+        self.timer = qt.QTimer()
+        self.timer.setInterval(IDLE)
+        self.timer.connect("timeout()", self._tick)
+
+    def activate(self):
+        self.commands.positive = True
+        if self._must_install():
+            self.panel.install.open()
+        else:
+            self._open()
+        self.shortcuts.install(slicer.util.mainWindow())
+        self.timer.start()
+        self._show()
+
+    def deactivate(self):
+        self.shortcuts.remove()
+        self.pointing.forget()
+        self.commands.leave()
+        # What was begun goes on; the timer stops at its end.
+
+    def cleanup(self):
+        """Ends everything: the engine's process, the timer, and each connection that would keep this alive."""
+        if self.commands is None:
+            return
+        self.timer.stop()
+        self.timer.disconnect("timeout()", self._tick)
+        self.shortcuts.remove()
+        self.pointing.forget()
+        self.panel.install.close()
+        self.panel.disconnect()
+        self.commands.on_change = do_nothing
+        self.commands.close()
+
+    # What else Slicer tells.
+
+    def processInteractionEvents(self, callerInteractor, eventId, viewWidget):
+        try:
+            return self.pointing.process(callerInteractor, eventId, viewWidget)
+        except Exception as trouble:
+            self.pointing.forget()
+            self.commands.show_trouble(trouble)
+            self._look_again()
+            return False
+
+    def processViewNodeEvents(self, callerViewNode, eventId, viewWidget):
+        # The slice that is looked at is another.
+        self._look_again()
+
+    def interactionNodeModified(self, interactionNode):
+        """Overridden: the base class ends the effect when a markup is placed, and the effect's own prompts are markups."""
+
+    def sourceVolumeNodeChanged(self):
+        self._look_again()
+
+    def referenceGeometryChanged(self):
+        self._look_again()
+
+    def layoutChanged(self):
+        if self.pointing is not None:
+            self.pointing.forget()
+
+    def updateGUIFromMRML(self):
+        if self.commands is not None:
+            self.commands.read_options()
+            self._show()
+
+    def updateMRMLFromGUI(self):
+        if self.commands is not None:
+            self.commands.change_options(self.panel.options.values())
+
+    # The timer.
+
+    def _tick(self):
+        """As little as possible: this runs in the thread that draws."""
+        self._ticks += 1
+        try:
+            self.panel.install.tick()
+            self.commands.tick()
+            is_busy = self.commands.is_busy or self.panel.install.is_running
+            if self._is_stale and (not is_busy or self._ticks % TICKS_PER_LOOK == 0):
+                self._show()
+            if self._ticks % TICKS_PER_LOOK == 0 or not is_busy:
+                self.panel.strip.refresh()
+            self._set_pace(is_busy)
+        except Exception as trouble:
+            self.commands.show_trouble(trouble)
+            self._is_stale = True
+
+    def _set_pace(self, is_busy):
+        if not is_busy and not self.scriptedEffect.active():
+            self.timer.stop()
+            return
+        self._set_interval(self._busy_interval() if is_busy else IDLE)
+
+    def _busy_interval(self):
+        return QUICK if self.controller is not None and self.controller.state == "predicting" else BUSY
+
+    def _set_interval(self, interval):
+        if self.timer.interval != interval:
+            self.timer.setInterval(interval)
+
+    # Its parts.
+
+    def _must_install(self):
+        try:
+            return self.controller is None and self.needs_installation()
+        except Exception as trouble:
+            self.commands.show_trouble(trouble)
+            return False
+
+    def _open(self):
+        self.commands.open(self.make_engine, lambda: Scene(slicer.mrmlScene, EffectEditing(self.scriptedEffect)))
+        self._show()
+
+    def _look_again(self):
+        """Something that the panel shows is another, or something has begun: the next tick comes soon."""
+        self._is_stale = True
+        if self.timer is None:
+            return
+        self._set_interval(self._busy_interval())
+        # A script may begin something while another effect is active.
+        if not self.timer.active and self.commands.is_busy:
+            self.timer.start()
+
+    def _show(self):
+        self._is_stale = False
+        now = self.commands.snapshot()
+        if self.panel.install.is_open and not now.sentence:
+            now.sentence = "One thing has to be installed first."
+        self.panel.show(now)
+
+
+def make_engine():
+    """The engine in a process of its own, started with Slicer's Python."""
+    from SegmentEditorProMemLib import engine
+
+    return engine.make_engine()
+
+
+def make_installation(source):
+    from SegmentEditorProMemLib import engine
+
+    return engine.make_installation(source)
+
+
+def needs_installation():
+    from SegmentEditorProMemLib import engine
+
+    return engine.needs_installation()
+
+
+def do_nothing():
+    pass

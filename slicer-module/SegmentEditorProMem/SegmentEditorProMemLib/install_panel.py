@@ -1,0 +1,173 @@
+"""The panel that is there until libtorch is: what will be installed, where and how large; one button; progress.
+
+In: an `Installation` of `promem.install`, and a call of `tick` every few hundredths of a second. Out: libtorch in its folder, told by
+`on_done`. Knows neither scene nor engine.
+"""
+
+from typing import Any, Callable, Optional
+
+import qt
+
+from . import words
+from .status_line import error_style
+
+# Where QProgressBar counts to: bytes do not fit into its numbers.
+STEPS = 1000
+PHASES = {"downloading": "Downloading", "unpacking": "Unpacking"}
+ABOUT = (
+    "ProMem computes with <b>libtorch</b>, which has to be installed once, into a folder of its own. "
+    "Slicer and its Python stay as they are."
+)
+
+
+class InstallPanel:
+    """widget: to be put into a layout. make: gives an `Installation` for a source: a file, or None for the package index."""
+
+    def __init__(self, make: Callable[[Optional[str]], Any]) -> None:
+        self.on_done: Callable[[], None] = lambda: None
+        self._make = make
+        self._installation: Any = None
+        self.widget = qt.QFrame()
+        self.widget.objectName = "ProMemInstall"
+        self.widget.setFrameShape(qt.QFrame.StyledPanel)
+        layout = qt.QVBoxLayout(self.widget)
+        self.about, self.plan, self.trouble = qt.QLabel(ABOUT), qt.QLabel(), qt.QLabel()
+        for label in (self.about, self.plan, self.trouble):
+            label.setWordWrap(True)
+            label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
+            layout.addWidget(label)
+        self.progress = qt.QProgressBar()
+        self.progress.minimum, self.progress.maximum = 0, STEPS
+        layout.addWidget(self.progress)
+        row = qt.QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        self.install = _button(
+            "ProMemInstallButton", "Install", "Downloads libtorch and unpacks it; Slicer can be used meanwhile."
+        )
+        self.cancel = _button(
+            "ProMemInstallCancel", "Cancel", "Stops. What was downloaded is kept, and Install goes on from there."
+        )
+        self.from_file = _button(
+            "ProMemInstallFromFile",
+            "From file…",
+            "Without a network: a wheel of torch, or a libtorch zip file, that was downloaded elsewhere.",
+        )
+        row.addWidget(self.install, 1)
+        row.addWidget(self.cancel, 1)
+        row.addWidget(self.from_file)
+        self._connections = [
+            (self.install, "clicked()", self._install),
+            (self.cancel, "clicked()", self._cancel),
+            (self.from_file, "clicked()", self._choose),
+        ]
+        for widget, signal, call in self._connections:
+            widget.connect(signal, call)
+        self.is_open = self.widget.visible = False
+
+    @property
+    def is_running(self) -> bool:
+        return self._installation is not None and self._installation.is_running
+
+    def open(self) -> None:
+        """Shows the panel, and finds out what there is to install."""
+        self.is_open = self.widget.visible = True
+        if self._installation is None:
+            self._begin(None).look()
+        self._show()
+
+    def tick(self) -> None:
+        if not self.is_running:
+            return
+        before = self._installation.state
+        self._installation.step()
+        self._show()
+        if self._installation.state == "done" and before != "done":
+            self.close()
+            self.on_done()
+
+    def close(self) -> None:
+        """Ends what runs, and hides the panel."""
+        self.is_open = self.widget.visible = False
+        if self._installation is not None:
+            self._installation.close()
+            self._installation = None
+
+    def disconnect(self) -> None:
+        for widget, signal, call in self._connections:
+            widget.disconnect(signal, call)
+
+    def _begin(self, source: Optional[str]) -> Any:
+        if self._installation is not None:
+            self._installation.close()
+        self._installation = self._make(source)
+        return self._installation
+
+    def _install(self) -> None:
+        if not self.is_running:
+            # After an error the plan may be another: the index is asked again.
+            if self._installation is None or self._installation.source is not None:
+                self._begin(None)
+            self._installation.start()
+            self._show()
+
+    def _cancel(self) -> None:
+        if self.is_running:
+            self._installation.cancel()
+            self._show()
+
+    def _choose(self) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            self.widget.window(), "libtorch", "", "Wheel or zip file (*.whl *.zip);;All files (*)"
+        )
+        path = path[0] if isinstance(path, (tuple, list)) else path
+        if path and not self.is_running:
+            self._begin(path).start()
+            self._show()
+
+    def _show(self) -> None:
+        now = self._installation
+        state = now.state if now is not None else "idle"
+        self.plan.text = _plan_text(now)
+        failed = state == "failed"
+        self.trouble.text = (
+            now.error if failed else ("Cancelled. Install goes on from there." if state == "cancelled" else "")
+        )
+        self.trouble.visible = bool(self.trouble.text)
+        self.trouble.setStyleSheet(error_style(self.trouble) if failed else "")
+        working = state in ("installing", "cancelling")
+        self.progress.visible = working
+        if working:
+            # Without a maximum the bar says that something is going on.
+            self.progress.maximum = STEPS if now.total else 0
+            self.progress.value = round(now.fraction * STEPS)
+            left = words.time_left(now.seconds_left)
+            phase = PHASES.get(now.phase, "Preparing") if state == "installing" else "Stopping"
+            sizes = f" {words.size(now.done)} of {words.size(now.total)}" if now.total else ""
+            self.progress.format = f"{phase}{sizes}" + (f", {left}" if left and now.total else "")
+        self.install.visible, self.cancel.visible = not working, working
+        self.install.enabled = not self.is_running
+        self.cancel.enabled = state == "installing"
+        self.from_file.enabled = not self.is_running
+        self.install.text = "Try again" if failed else "Install"
+
+
+def _plan_text(installation: Any) -> str:
+    if installation is None or installation.state == "idle":
+        return ""
+    if installation.state == "looking":
+        return "Finding out what is to be downloaded …"
+    plan = installation.plan
+    if plan is None:
+        return ""
+    what = f"libtorch {plan.version}"
+    size = f"{words.size(plan.unpacked)} on disk ({words.size(plan.free)} free)"
+    fetched = "nothing to download" if plan.offline else f"{words.size(plan.remaining)} to download"
+    return f"<b>{what}</b>: {fetched}, about {size}<br>into {plan.folder}<br>from {plan.source}"
+
+
+def _button(name: str, text: str, tip: str) -> Any:
+    button = qt.QPushButton(text)
+    button.objectName = name
+    button.setToolTip(tip)
+    return button

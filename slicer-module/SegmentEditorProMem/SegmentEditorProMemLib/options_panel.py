@@ -1,0 +1,207 @@
+"""The options: model, device, search, intensity, stop, CPU threads; folded away, as the defaults need no touching.
+
+In: parameters as text. Out: parameters as text, when the user has changed one. Knows neither node nor controller.
+"""
+
+from typing import Any, Callable
+
+import qt
+
+from .options import BadOption, windows_from_text
+
+DEFAULT_MODEL, MODEL_FROM_FILE = "Default", "SAM 2 or MedSAM2 file…"
+
+# What is shown, and what it is called on the node.
+DEVICES = (("Automatic", "auto"), ("Processor (CPU)", "cpu"), ("Graphics card (cuda:0)", "cuda:0"))
+SEARCHES = (("As in the paper", "paper"), ("Off (plain SAM 2)", "off"), ("Custom", "custom"))
+INTENSITIES = (("As displayed", "displayed"), ("Automatic", "automatic"))
+STOPS = (("Where the object ends", "automatic"), ("Never", "never"))
+
+TIPS = {
+    "Model": "The network that segments.\nThe default comes with ProMem and wants a painted slice to start from. "
+    "Files of SAM 2, SAM 2.1 and MedSAM2 (.pt, .safetensors) understand clicks and boxes better.",
+    "Device": "Where the network computes. Automatic takes the graphics card if it can be used, else the processor.",
+    "Search": "How many remembered slices the network looks back at.\nAs in the paper: tries one slice and six, and keeps what fits "
+    "best; slower and more robust. Off: always six, the fastest.",
+    "Windows": "Custom search: the numbers of remembered slices that are tried, from 1 to 6, for example 1, 6.",
+    "Beams": "Custom search: how many trails are followed at once. More is slower.",
+    "Intensity": "What the network sees of the scan.\nAs displayed: what you see, so set window and level first so that the object "
+    "stands out. Automatic: a range that suits the object.",
+    "Stop": "Where a propagation ends.\nWhere the object ends: on its own. Never: at the end of the scan or of the range; for objects "
+    "that disappear and come back.",
+    "Threads": "How many processor cores the engine may use. 0: all but one, so that Slicer stays quick.",
+}
+
+
+class OptionsPanel:
+    """widget: to be put into a layout. on_change is called with the parameters that the user changed; on_trouble with a sentence."""
+
+    def __init__(self) -> None:
+        self.on_change: Callable[[dict[str, Any]], None] = lambda values: None
+        self.on_trouble: Callable[[str], None] = lambda sentence: None
+        self._model = ""
+        self.widget = qt.QWidget()
+        layout = qt.QVBoxLayout(self.widget)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        self.fold = qt.QToolButton()
+        self.fold.objectName = "ProMemOptionsFold"
+        self.fold.text = "Options"
+        self.fold.checkable = True
+        self.fold.autoRaise = True
+        self.fold.setToolButtonStyle(qt.Qt.ToolButtonTextBesideIcon)
+        self.fold.setArrowType(qt.Qt.RightArrow)
+        layout.addWidget(self.fold)
+        self.frame = qt.QFrame()
+        self.frame.visible = False
+        layout.addWidget(self.frame)
+        form = qt.QFormLayout(self.frame)
+        form.setContentsMargins(12, 0, 0, 0)
+        form.setFieldGrowthPolicy(qt.QFormLayout.AllNonFixedFieldsGrow)
+        self.model = _combo("Model", ((DEFAULT_MODEL, ""), (MODEL_FROM_FILE, None)))
+        self.device = _combo("Device", DEVICES)
+        self.search = _combo("Search", SEARCHES)
+        self.windows = qt.QLineEdit()
+        self.beams = qt.QSpinBox()
+        self.intensity = _combo("Intensity", INTENSITIES)
+        self.stop = _combo("Stop", STOPS)
+        self.threads = qt.QSpinBox()
+        self.engine = qt.QLabel()
+        self.engine.setWordWrap(True)
+        self.beams.minimum, self.beams.maximum = 1, 16
+        self.threads.minimum, self.threads.maximum = 0, 256
+        self.threads.setSpecialValueText("All but one")
+        self.labels = {}
+        for name, label, widget in (
+            ("Model", "Model", self.model),
+            ("Device", "Compute on", self.device),
+            ("Search", "Memory search", self.search),
+            ("Windows", "Windows", self.windows),
+            ("Beams", "Beams", self.beams),
+            ("Intensity", "Intensity", self.intensity),
+            ("Stop", "Stop", self.stop),
+            ("Threads", "CPU threads", self.threads),
+        ):
+            self.labels[name] = qt.QLabel(label)
+            widget.objectName = f"ProMem{name}"
+            for part in (self.labels[name], widget):
+                part.setToolTip(TIPS[name])
+            form.addRow(self.labels[name], widget)
+        form.addRow(qt.QLabel("Engine"), self.engine)
+        self._connections = [
+            (self.fold, "toggled(bool)", self._folded),
+            (self.model, "activated(int)", self._model_chosen),
+            (self.device, "currentIndexChanged(int)", self._changed),
+            (self.search, "currentIndexChanged(int)", self._changed),
+            (self.windows, "editingFinished()", self._changed),
+            (self.beams, "valueChanged(int)", self._changed),
+            (self.intensity, "currentIndexChanged(int)", self._changed),
+            (self.stop, "currentIndexChanged(int)", self._changed),
+            (self.threads, "valueChanged(int)", self._changed),
+        ]
+        for widget, signal, call in self._connections:
+            widget.connect(signal, call)
+
+    def show(self, values: dict[str, str]) -> None:
+        """Shows parameters; what changes by it is not told."""
+        widgets = [widget for widget, _, _ in self._connections]
+        blocked = [(widget, widget.blockSignals(True)) for widget in widgets]
+        try:
+            self._show_model(values["Model"])
+            _select(self.device, values["Device"])
+            _select(self.search, values["Search"])
+            self.windows.text = values["Windows"]
+            self.beams.value = int(values["Beams"])
+            _select(self.intensity, values["Intensity"])
+            _select(self.stop, values["Stop"])
+            self.threads.value = int(values["Threads"])
+        finally:
+            for widget, was in blocked:
+                widget.blockSignals(was)
+        self._show_custom()
+
+    def show_engine(self, line: str) -> None:
+        if self.engine.text != line:
+            self.engine.text = line
+
+    def values(self) -> dict[str, str]:
+        """What is chosen. Raises BadOption."""
+        windows_from_text(self.windows.text)
+        return {
+            "Model": self._model,
+            "Device": _value(self.device),
+            "Search": _value(self.search),
+            "Windows": self.windows.text,
+            "Beams": str(self.beams.value),
+            "Intensity": _value(self.intensity),
+            "Stop": _value(self.stop),
+            "Threads": str(self.threads.value),
+        }
+
+    def disconnect(self) -> None:
+        for widget, signal, call in self._connections:
+            widget.disconnect(signal, call)
+
+    def _folded(self, is_open: bool) -> None:
+        self.frame.visible = is_open
+        self.fold.setArrowType(qt.Qt.DownArrow if is_open else qt.Qt.RightArrow)
+
+    def _show_custom(self) -> None:
+        is_custom = _value(self.search) == "custom"
+        for part in (self.windows, self.beams, self.labels["Windows"], self.labels["Beams"]):
+            part.visible = is_custom
+
+    def _show_model(self, path: str) -> None:
+        self._model = path
+        while self.model.count > 2:
+            self.model.removeItem(2)
+        if path:
+            self.model.addItem(path.replace("\\", "/").rpartition("/")[2])
+        self.model.setCurrentIndex(2 if path else 0)
+        self.model.setToolTip(TIPS["Model"] + (f"\n\n{path}" if path else ""))
+
+    def _model_chosen(self, index: int) -> None:
+        if index == 1:
+            path = qt.QFileDialog.getOpenFileName(
+                self.widget.window(), "Weights of a network", "", "Weights (*.pt *.pth *.safetensors);;All files (*)"
+            )
+            # PythonQt gives the name, other bindings the name and the filter.
+            path = path[0] if isinstance(path, (tuple, list)) else path
+            self._show_model(path or self._model)
+        elif index == 0:
+            self._show_model("")
+        self._changed()
+
+    def _changed(self, *_: Any) -> None:
+        self._show_custom()
+        try:
+            values = self.values()
+        except BadOption as trouble:
+            self.on_trouble(str(trouble))
+            return
+        self.on_change(values)
+
+
+def _combo(name: str, items: Any) -> Any:
+    combo = qt.QComboBox()
+    combo.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(12)
+    for text, value in items:
+        if value is None:
+            combo.addItem(text)
+        else:
+            combo.addItem(text, value)
+    return combo
+
+
+def _value(combo: Any) -> str:
+    return combo.itemData(combo.currentIndex)
+
+
+def _select(combo: Any, value: str) -> None:
+    """Selects an item; a value that has none, such as cuda:1, gets one."""
+    index = combo.findData(value)
+    if index < 0:
+        combo.addItem(value, value)
+        index = combo.count - 1
+    combo.setCurrentIndex(index)

@@ -1,0 +1,217 @@
+"""The panel of the effect: status, prompts, directions, progress, strip, options, and the installation where that is still to be done.
+
+In: a snapshot of what is to be shown. Out: calls of `commands`, one for each thing that a user can want. Knows neither node nor controller.
+"""
+
+from typing import Any, Callable, Optional
+
+import qt
+
+from . import shortcuts, words
+from .install_panel import InstallPanel
+from .options_panel import OptionsPanel
+from .snapshot import Snapshot
+from .status_line import StatusLine
+from .strip import Strip
+
+
+class Panel:
+    """widget: to be put into the effect's options frame. commands: an object with a method for each button."""
+
+    def __init__(self, commands: Any, make_installation: Callable[[Optional[str]], Any]) -> None:
+        self._commands = commands
+        self._connections: list[tuple[Any, str, Callable]] = []
+        self._shown_options: dict[str, str] = {}
+        self.widget = qt.QWidget()
+        self.widget.objectName = "ProMemPanel"
+        self._layout = qt.QVBoxLayout(self.widget)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(6)
+        self.status = StatusLine()
+        self._layout.addWidget(self.status.widget)
+        self.install = InstallPanel(make_installation)
+        self._layout.addWidget(self.install.widget)
+        self._tools = qt.QWidget()
+        self._layout.addWidget(self._tools)
+        tools = qt.QVBoxLayout(self._tools)
+        tools.setContentsMargins(0, 0, 0, 0)
+        tools.setSpacing(6)
+        self._add_prompts(tools)
+        self._add_directions(tools)
+        self._add_progress(tools)
+        self.strip = Strip()
+        self.strip.on_jump, self.strip.on_next = commands.jump, commands.next_doubtful
+        tools.addWidget(self.strip.widget)
+        self.options = OptionsPanel()
+        self.options.on_change, self.options.on_trouble = commands.change_options, commands.refuse_option
+        tools.addWidget(self.options.widget)
+
+    # Its parts.
+
+    def _add_prompts(self, layout: Any) -> None:
+        self.hint = qt.QLabel(words.HINT)
+        self.hint.setWordWrap(True)
+        layout.addWidget(self.hint)
+        row = _row(layout)
+        self.include = self._mode("ProMemInclude", "+ Object", True, "Clicks mark what belongs to the object.")
+        self.exclude = self._mode(
+            "ProMemExclude",
+            "− Not it",
+            False,
+            "Clicks mark what does not belong to it, as Ctrl+click does at any time.",
+        )
+        self.undo_point = self._button("ProMemUndoPoint", "Undo point", self._commands.undo_point)
+        self.undo_point.setToolTip(shortcuts.with_key("Takes the last click back.", shortcuts.UNDO_POINT))
+        self.clear = self._button("ProMemClearPrompts", "Clear prompts", self._commands.clear_prompts)
+        self.clear.setToolTip(
+            shortcuts.with_key("Takes all clicks and the box back. What is painted stays.", shortcuts.CLEAR)
+        )
+        for button in (self.include, self.exclude, self.undo_point, self.clear):
+            row.addWidget(button, 1)
+
+    def _mode(self, name: str, text: str, positive: bool, tip: str) -> Any:
+        button = qt.QPushButton(text)
+        button.objectName = name
+        button.checkable = True
+        button.setToolTip(tip)
+        self._connect(button, "clicked()", lambda: self._commands.set_click_mode(positive))
+        return button
+
+    def _add_directions(self, layout: Any) -> None:
+        self.propagate = self._button("ProMemPropagate", "Propagate", self._commands.propagate_both)
+        # The one button that most need, in the colours of a selection.
+        self.propagate.setStyleSheet(
+            "QPushButton { font-weight: bold; padding: 6px; border-radius: 3px; }"
+            "QPushButton:enabled { background: palette(highlight); color: palette(highlighted-text); }"
+            "QPushButton:disabled { background: palette(button); color: palette(mid); border: 1px solid palette(mid); }"
+        )
+        self.propagate.setMinimumHeight(30)
+        self.propagate.setToolTip(
+            shortcuts.with_key(
+                "Segments the selected segment on all slices, up and down from what is painted or clicked.\n"
+                "What you painted stays as it is; masking and undo of the Segment Editor work as always.",
+                shortcuts.PROPAGATE,
+            )
+        )
+        layout.addWidget(self.propagate)
+        row = _row(layout)
+        self.up = self._button("ProMemUp", "Up ↑", self._commands.propagate_up)
+        self.up.setToolTip("Only towards higher slice numbers.")
+        self.down = self._button("ProMemDown", "Down ↓", self._commands.propagate_down)
+        self.down.setToolTip("Only towards lower slice numbers.")
+        self.all = self._button("ProMemAll", "All segments", self._commands.propagate_all)
+        self.all.setToolTip(
+            "Propagates every segment that has something painted or clicked. Together they are faster than one after another,\n"
+            "and where two overlap the better one wins."
+        )
+        for button in (self.up, self.down, self.all):
+            row.addWidget(button, 1)
+        row = _row(layout)
+        self.in_range = self._button("ProMemInRange", "In range", self._commands.propagate_range)
+        self.in_range.setToolTip("Up and down, but within these slices only. Slices are counted from 1.")
+        self.first, self.last = qt.QSpinBox(), qt.QSpinBox()
+        for spin, name, tip in (
+            (self.first, "ProMemRangeFirst", "First slice"),
+            (self.last, "ProMemRangeLast", "Last slice"),
+        ):
+            spin.objectName = name
+            spin.setToolTip(f"{tip} of the range, counted from 1.")
+            spin.minimum = 1
+            spin.keyboardTracking = False
+            self._connect(spin, "valueChanged(int)", self._range_changed)
+        self.plane = qt.QLabel()
+        row.addWidget(self.in_range, 1)
+        row.addWidget(self.first)
+        row.addWidget(qt.QLabel("to"))
+        row.addWidget(self.last)
+        row.addWidget(self.plane, 1)
+
+    def _add_progress(self, layout: Any) -> None:
+        self._running = qt.QWidget()
+        layout.addWidget(self._running)
+        column = qt.QVBoxLayout(self._running)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.progress = qt.QProgressBar()
+        self.progress.setAlignment(qt.Qt.AlignCenter)
+        column.addWidget(self.progress)
+        row = _row(column)
+        self.stop = self._button("ProMemCancel", "Cancel (keep)", self._commands.cancel)
+        self.stop.setToolTip(shortcuts.with_key("Stops. What was found so far is kept.", shortcuts.CANCEL))
+        self.discard = self._button("ProMemDiscard", "Discard", self._commands.discard)
+        self.discard.setToolTip("Stops, and makes the segment what it was before.")
+        row.addWidget(self.stop, 1)
+        row.addWidget(self.discard, 1)
+
+    def _button(self, name: str, text: str, call: Callable[[], None]) -> Any:
+        button = qt.QPushButton(text)
+        button.objectName = name
+        self._connect(button, "clicked()", call)
+        return button
+
+    def _connect(self, widget: Any, signal: str, call: Callable) -> None:
+        widget.connect(signal, call)
+        self._connections.append((widget, signal, call))
+
+    # What it shows.
+
+    def show(self, now: Snapshot) -> None:
+        self.status.show(now.kind, now.sentence, now.details)
+        is_installed = not self.install.is_open
+        self._tools.visible = is_installed
+        idle = now.slices > 0 and not now.is_propagating
+        for button in (self.propagate, self.up, self.down):
+            button.enabled = idle and now.has_selection
+        self.all.enabled = idle and now.segments > 1
+        for widget in (self.in_range, self.first, self.last):
+            widget.enabled = idle and now.has_selection
+        self.undo_point.enabled = now.has_points
+        self.clear.enabled = now.has_prompts
+        self.include.checked, self.exclude.checked = now.positive, not now.positive
+        self._show_range(now)
+        self._show_progress(now)
+        self.strip.show(now.report, now.current)
+        self.options.show_engine(now.engine)
+        if now.options and now.options != self._shown_options:
+            self._shown_options = dict(now.options)
+            self.options.show(now.options)
+
+    def _show_range(self, now: Snapshot) -> None:
+        for spin, value in zip((self.first, self.last), now.range):
+            was = spin.blockSignals(True)
+            spin.maximum = max(now.slices, 1)
+            # Not under the fingers of who is typing.
+            if not spin.hasFocus() or spin.value > spin.maximum:
+                spin.value = value
+            spin.blockSignals(was)
+        text = f"of {now.slices} {now.plane} slices" if now.slices else ""
+        if self.plane.text != text:
+            self.plane.text = text
+
+    def _show_progress(self, now: Snapshot) -> None:
+        self._running.visible = now.is_propagating
+        if not now.is_propagating:
+            return
+        progress = now.progress
+        # Without a maximum the bar says that something is going on.
+        self.progress.maximum = progress.expected if progress else 0
+        self.progress.value = progress.done if progress else 0
+        self.progress.format = words.progress_line(progress) if progress else ""
+
+    def _range_changed(self, *_: Any) -> None:
+        self._commands.change_range(self.first.value, self.last.value)
+
+    def disconnect(self) -> None:
+        """Lets go of every signal, so that nothing is kept alive by one."""
+        for widget, signal, call in self._connections:
+            widget.disconnect(signal, call)
+        self._connections.clear()
+        for part in (self.status, self.install, self.strip, self.options):
+            part.disconnect()
+
+
+def _row(layout: Any) -> Any:
+    row = qt.QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(4)
+    layout.addLayout(row)
+    return row

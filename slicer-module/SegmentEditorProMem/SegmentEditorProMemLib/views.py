@@ -1,0 +1,63 @@
+"""Slice views: which slice of the scan they show, and how to bring them to another.
+
+In: a MRML scene, a grid. Out: slice numbers; views that moved. Knows no widget.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import numpy as np
+import slicer
+
+from .grid import Grid, ObliqueView, axis_of_view
+from .labelmaps import array_of_matrix
+
+
+def slice_nodes(mrml_scene: Any) -> Iterator[Any]:
+    """Every slice view of the scene."""
+    for number in range(mrml_scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+        yield mrml_scene.GetNthNodeByClass(number, "vtkMRMLSliceNode")
+
+
+def shown_slice(node: Any, grid: Grid, axis: str) -> Optional[int]:
+    """The slice across an axis that a view shows; None where it looks along another, or past the scan."""
+    slice_to_ras = array_of_matrix(node.GetSliceToRAS())
+    try:
+        if axis_of_view(slice_to_ras, grid) != axis:
+            return None
+    except ObliqueView:
+        return None
+    slice_ = int(np.floor(grid.index(slice_to_ras[:3, 3])["ijk".index(axis)] + 0.5))
+    return slice_ if 0 <= slice_ < grid.count(axis) else None
+
+
+def current_slice(mrml_scene: Any, grid: Grid, axis: str, preferred: Any = None) -> Optional[int]:
+    """The slice across an axis that is looked at: in the preferred view if that looks along it, else in the first that does."""
+    nodes = list(slice_nodes(mrml_scene))
+    if preferred is not None:
+        nodes.sort(key=lambda node: node is not preferred)
+    found = (shown_slice(node, grid, axis) for node in nodes)
+    return next((slice_ for slice_ in found if slice_ is not None), None)
+
+
+def jump(mrml_scene: Any, ras: Any) -> None:
+    """Brings every slice view to a position, without moving the scan within the view."""
+    node = slicer.vtkMRMLSliceNode
+    node.JumpAllSlices(mrml_scene, *(float(part) for part in ras), node.OffsetJumpSlice)
+
+
+def place_of_slice(scene: Any, segment: Optional[str], axis: str, slice_: int) -> tuple[float, float, float]:
+    """Where to look on a slice: the middle of the segment there, else of the slice."""
+    grid = scene.grid()
+    middle = [(size - 1) / 2 for size in grid.shape[::-1]]
+    box = scene.occupied(segment) if segment in scene.segment_ids() else None
+    if box is not None:
+        ranges = dict(zip("kji", box))
+        ranges[axis] = (slice_, slice_ + 1)
+        mask = scene.mask(segment, type(box)(*(ranges[name] for name in "kji")))
+        inside = np.argwhere(mask)
+        if len(inside):
+            k, j, i = inside.mean(axis=0)
+            middle = [i + ranges["i"][0], j + ranges["j"][0], k + ranges["k"][0]]
+    middle["ijk".index(axis)] = slice_
+    return grid.ras(middle)

@@ -1,0 +1,76 @@
+"""What the panel says, in words for people who look at scans.
+
+In: numbers and states. Out: short sentences. Slices are counted from 1, as users count. Knows no widget.
+"""
+
+import math
+import pathlib
+from typing import Optional
+
+from .grid import Grid
+from .report import Progress, Report
+
+# A page that is there without a network.
+DOCUMENTATION = pathlib.Path(__file__).resolve().with_name("help.html").as_uri()
+
+HINT = "Click into the object; Ctrl+click what is not it; drag a box."
+
+# Where it is more turned than this, a plane has no name of its own, in degrees.
+MOST_TILTED = 30.0
+
+PLANES = ("sagittal", "coronal", "axial")
+
+
+def time_left(seconds: Optional[float]) -> str:
+    """A guess, as exact as it is good for; empty where there is none."""
+    if seconds is None:
+        return ""
+    if seconds < 1.5:
+        return "a moment left"
+    if seconds < 10:
+        return f"{math.ceil(seconds)} s left"
+    if seconds < 90:
+        return f"about {5 * math.ceil(seconds / 5)} s left"
+    if seconds < 90 * 60:
+        return f"about {math.ceil(seconds / 60)} min left"
+    return f"about {seconds / 3600:.1f} h left"
+
+
+def size(count: int) -> str:
+    """Bytes, as users know them: 537 MB, 1.2 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{round(count / 1e6)} MB"
+
+
+def progress_line(progress: Progress) -> str:
+    """For a progress bar."""
+    left = time_left(progress.seconds_left)
+    return f"{progress.done} of {progress.expected} slices" + (f", {left}" if left else "")
+
+
+def plane_of(grid: Grid, axis: str) -> str:
+    """What slices across an axis are called: axial, coronal, sagittal, or oblique."""
+    first, second = (column for column, name in enumerate("ijk") if name != axis)
+    a, b = grid.ijk_to_ras[:3, first], grid.ijk_to_ras[:3, second]
+    normal = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+    length = math.sqrt(sum(part * part for part in normal))
+    cosines = [abs(part) / length for part in normal]
+    largest = max(range(3), key=lambda direction: cosines[direction])
+    return PLANES[largest] if cosines[largest] >= math.cos(math.radians(MOST_TILTED)) else "oblique"
+
+
+def slice_line(report: Report, slice_: int) -> str:
+    """What a report says of one slice."""
+    name = f"Slice {slice_ + 1}"
+    if slice_ in report.prompted:
+        return f"{name}: yours"
+    score = report.scores[slice_]
+    return f"{name}: nothing" if score is None else f"{name}: expected overlap {score:.2f}"
+
+
+def engine_line(model: Optional[dict]) -> str:
+    """What computes, once that is known."""
+    if not model:
+        return "Not loaded yet."
+    words = [str(model[key]) for key in ("network", "device", "precision") if model.get(key)]
+    licence = model.get("licence")
+    return ", ".join(words) + (f". Licence of the weights: {licence}" if licence else "")

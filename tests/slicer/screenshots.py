@@ -1,0 +1,132 @@
+"""Pictures of the panel for the documentation: `python screenshots.py [FOLDER]`, docs/pictures unless another is named.
+
+The engine is the real one, with the default model, on a generated scan whose object fades on some slices; only the installation is played.
+"""
+
+import os
+import sys
+import types
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("QT_SCALE_FACTOR", "1.5")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from pythonqt import stand_in  # noqa: E402
+
+application = stand_in.application()
+application.setStyle("Fusion")
+application.setFont(stand_in.QtGui.QFont("DejaVu Sans", 9))
+
+import numpy as np  # noqa: E402
+import promem_phantom as phantom  # noqa: E402
+from pythonqt import desk as desks  # noqa: E402
+from pythonqt import gaps  # noqa: E402
+from SegmentEditorProMemLib import engine  # noqa: E402
+
+SHAPE = (60, 192, 192)
+PAINTED = 30
+WIDTH = 400
+MOST_BYTES = 150_000
+
+
+# Of the object's contrast, what is left on some slices, which are noisy, too.
+LEFT = {18: 0.5, 19: 0.4, 20: 0.5, 38: 0.5, 39: 0.4, 40: 0.35, 41: 0.4, 42: 0.5}
+
+
+def faded(voxels, inside):
+    """The scan with slices on which the object is hard to tell from what is around it."""
+    random = np.random.default_rng(1)
+    for slice_, left in LEFT.items():
+        noise = random.normal(0, 150, voxels.shape[1:])
+        around = np.where(voxels[slice_] > -500, 40 + noise, voxels[slice_])
+        voxels[slice_] = np.where(inside[slice_], 40 + 120 * left + noise, around)
+    return voxels
+
+
+class Played:
+    """An installation in the middle of its download."""
+
+    source, state, error, kind = None, "installing", None, None
+    phase, done, total, seconds_left = "downloading", 312_000_000, 537_000_000, 42.0
+    fraction, is_running = 312 / 537, True
+    plan = types.SimpleNamespace(
+        version="2.11.0",
+        folder="/home/you/.local/share/ProMem/libtorch-2.11.0",
+        source="https://pypi.org/simple/",
+        offline=False,
+        remaining=537_000_000,
+        unpacked=1_180_000_000,
+        free=212_000_000_000,
+    )
+
+    def look(self):
+        pass
+
+    def step(self):
+        return True
+
+    def close(self):
+        pass
+
+
+def picture(desk, folder, name):
+    """Saves what the editor shows, as high as it wants to be."""
+    desk.python._show()
+    desk.window.resize(WIDTH, 200)
+    for _ in range(3):
+        desk.events()
+        desk.python.panel.strip.refresh()
+    wanted = desk.editor.layout().heightForWidth(WIDTH)
+    desk.window.resize(WIDTH, wanted if wanted > 0 else desk.editor.minimumSizeHint().height())
+    for _ in range(3):
+        desk.events()
+        desk.python.panel.strip.refresh()
+    path = folder / f"slicer-{name}.png"
+    desk.editor.grab().save(str(path))
+    assert path.stat().st_size < MOST_BYTES, path
+    print(path, path.stat().st_size)
+
+
+def main():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "docs" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    desk = desks.Desk(installed=False)
+    desk.python.make_installation = lambda source: Played()
+    desk.show_window()
+    desk.effect.activate()
+    picture(desk, folder, "install")
+    desk.close()
+
+    voxels, truth = phantom.ellipsoid(SHAPE)
+    desk = desks.Desk(voxels=faded(voxels, truth), names=("Liver", "Kidney"), engine=engine.make_engine(1))
+    phantom.show(desk)
+    desk.show_window()
+    desk.effect.activate()
+    gaps.gaps_of(desk)
+    phantom.paint(desk, truth, PAINTED)
+    picture(desk, folder, "ready")
+
+    desk.press("ProMemPropagate")
+    while desk.controller.progress is None or desk.controller.progress.done < 18:
+        desk.events()
+    desk.python.timer.stop()
+    picture(desk, folder, "propagating")
+    desk.python.timer.start()
+    gaps.gaps_of(desk)
+    if desk.widget("ProMemNextDoubtful").isEnabled():  # another model may doubt nothing
+        desk.press("ProMemNextDoubtful")
+    desk.press("ProMemOptionsFold")
+    picture(desk, folder, "report")
+    desk.press("ProMemOptionsFold")
+
+    desk.effect.setParameter("Model", "/data/weights/sam2.1_hiera_tiny.pt")
+    desk.press("ProMemPropagate")
+    gaps.gaps_of(desk)
+    picture(desk, folder, "error")
+    desk.close()
+
+
+if __name__ == "__main__":
+    main()

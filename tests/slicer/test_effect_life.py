@@ -1,0 +1,182 @@
+"""The effect from its registration to the end of its editor: what Slicer calls, in the order in which it does."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import urllib.parse
+
+import pytest
+from conftest import needs
+
+needs("slicer", "PySide6")
+
+from pythonqt import host  # noqa: E402
+from pythonqt.desk import SOURCE  # noqa: E402
+
+pytest_plugins = ["pythonqt.fixtures"]
+
+LOADERS = {"imp": "load_into_module", "importlib": "load_as_new_module"}
+
+# In a process of its own: how a module was loaded cannot be undone.
+LOADING = """
+import sys
+sys.path.insert(0, {tests!r})
+from pythonqt import desk, host
+for name in [name for name in sys.modules if name.split(".")[0] == "SegmentEditorProMemLib"]:
+    if {fresh}:
+        del sys.modules[name]
+made = desk.Desk(load=host.{loader})
+made.effect.activate()
+made.run()
+made.click((15, 20, 10))
+made.run()
+assert "expected overlap" in made.status, made.status
+copy = made.python.clone()
+assert copy.self() is not made.python and copy.self().scriptedEffect is copy and copy.name == "ProMem"
+from SegmentEditorProMemLib import scripting
+assert scripting.Session
+made.close()
+print("loaded")
+"""
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["nothing imported before", "package imported before"])
+@pytest.mark.parametrize("loader", LOADERS)
+def test_slicer_can_load_the_effect_however_it_does_it(loader, fresh):
+    code = LOADING.format(tests=str(pathlib.Path(__file__).parent), loader=LOADERS[loader], fresh=fresh)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert told.stdout.strip().endswith("loaded"), told.stderr
+
+
+def test_it_has_a_name_an_icon_and_a_help_with_a_page_that_is_there(make_desk):
+    desk = make_desk()
+    assert desk.effect.name == desk.effect.title == "ProMem" and desk.effect.perSegment
+    assert not desk.python.icon().isNull()
+    text = desk.python.helpText()
+    address = text.partition('href="')[2].partition('"')[0]
+    assert pathlib.Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).is_file()
+
+
+def test_registering_it_starts_nothing():
+    effect = host.ScriptedEffect()
+    effect.setPythonSource(SOURCE)
+    python = effect.self()
+    python.register()
+    assert host.registered.pop() is effect
+    assert python.timer is None and python.controller is None
+    # Slicer tells all effects, also those that were never set up.
+    for told in (
+        "sourceVolumeNodeChanged",
+        "referenceGeometryChanged",
+        "layoutChanged",
+        "updateGUIFromMRML",
+        "cleanup",
+    ):
+        getattr(python, told)()
+
+
+def test_an_editor_that_is_opened_starts_no_engine(make_desk):
+    desk = make_desk()
+    desk.events()
+    assert desk.engine.state == "stopped" and desk.controller is None and not desk.python.timer.active
+
+
+def test_activating_loads_the_model_and_says_what_to_do(desk):
+    assert desk.engine.count("load_model") == 1
+    assert desk.status == "Paint the object on one slice, or click into it." and desk.kind == "ready"
+    assert desk.python.timer.active
+
+
+def test_a_second_activation_starts_no_second_engine(desk):
+    desk.effect.deactivate()
+    desk.effect.activate()
+    desk.run()
+    assert desk.engine.count("hello") == 1 and desk.engine.count("load_model") == 1
+    desk.click((15, 20, 10))
+    desk.run()
+    assert "Slice 11" in desk.status
+
+
+def test_another_effect_gets_its_keys_and_its_views_back(desk):
+    desk.click((15, 20, 10))
+    desk.run()
+    assert desk.scene._preview.segments()
+    desk.effect.deactivate()
+    desk.run()
+    assert not desk.scene._preview.segments() and not desk.key("P")
+    assert not desk.python.timer.active
+    # The prompts stay.
+    assert len(desk.scene.points(desk.segments[0])) == 1
+
+
+def test_a_propagation_goes_on_while_another_effect_is_active(desk):
+    desk.click((15, 20, 10))
+    desk.press("ProMemPropagate")
+    desk.effect.deactivate()
+    assert desk.python.timer.active
+    desk.run()
+    assert desk.mask().sum() == 12 * 20 * 22
+    assert not desk.python.timer.active
+
+
+def test_a_script_can_begin_something_while_the_effect_is_not_active(desk):
+    desk.click((15, 20, 10))
+    desk.run()
+    desk.effect.deactivate()
+    desk.run()
+    desk.controller.propagate()
+    assert desk.python.timer.active
+    desk.run()
+    assert desk.mask().any()
+
+
+def test_placing_markups_does_not_end_it(desk):
+    desk.interaction.SetCurrentInteractionMode(desk.interaction.Place)
+    desk.effect.call("interactionNodeModified", desk.interaction)
+    assert desk.effect.active()
+
+
+def test_the_timer_is_quick_only_while_something_goes_on(desk):
+    timer = desk.python.timer
+    assert timer.interval == 100
+    desk.click((15, 20, 10))
+    while desk.controller.state != "predicting":
+        timer.timeout.emit()
+    assert timer.interval == 5, "a preview is waited for"
+    desk.run()
+    desk.press("ProMemPropagate")
+    timer.timeout.emit()
+    assert timer.interval == 15
+    desk.run()
+    timer.timeout.emit()
+    assert timer.interval == 100
+
+
+def test_the_end_of_the_editor_ends_everything(make_desk):
+    desk = make_desk()
+    desk.effect.activate()
+    desk.run()
+    desk.click((15, 20, 10))
+    timer = desk.python.timer
+    desk.editor.end()
+    assert desk.engine.state == "stopped" and not timer.active and not desk.key("P")
+    assert desk.python.controller is None
+    # What Slicer still tells is harmless.
+    desk.effect.call("sourceVolumeNodeChanged")
+    desk.python.commands.propagate_both()
+    assert desk.views["Red"].click((10, 10)) is False
+    desk.editor.effect._active = False
+    desk.python.cleanup()
+
+
+def test_the_end_of_the_editor_lets_go_of_every_connection(make_desk):
+    from pythonqt.stand_in import QtCore
+
+    desk = make_desk()
+    desk.effect.activate()
+    desk.run()
+    widgets = [desk.python.timer, *desk.python.panel.widget.findChildren(QtCore.QObject)]
+    assert sum(len(widget.__dict__.get("_slots", {})) for widget in widgets) > 20
+    desk.editor.end()
+    assert [widget for widget in widgets if widget.__dict__.get("_slots")] == []

@@ -1,0 +1,235 @@
+"""Every control of the panel and every key does what it says."""
+
+import numpy as np
+import pytest
+from conftest import needs
+
+needs("slicer", "PySide6")
+
+import pythonqt  # noqa: E402, F401
+from SegmentEditorProMemLib import shortcuts  # noqa: E402
+
+pytest_plugins = ["pythonqt.fixtures"]
+
+LIVER = np.s_[4:16, 10:30, 8:30]
+
+
+def slices(desk, number=0):
+    """Slices across k that a segment has something on."""
+    return np.flatnonzero(desk.mask(number).any(axis=(1, 2))).tolist()
+
+
+@pytest.fixture
+def clicked(desk):
+    """A desk with a click in the liver, on slice 10."""
+    desk.click((15, 20, 10))
+    desk.run()
+    return desk
+
+
+def test_propagate_segments_the_object_on_all_slices(clicked):
+    clicked.press("ProMemPropagate")
+    clicked.run()
+    expected = np.zeros(clicked.mask().shape, bool)
+    expected[LIVER] = True
+    assert np.array_equal(clicked.mask(), expected)
+    assert clicked.status.startswith("12 slices (5 to 16)")
+
+
+def test_up_and_down_go_one_way(clicked):
+    clicked.press("ProMemUp")
+    clicked.run()
+    assert slices(clicked) == list(range(10, 16))
+    clicked.editor.undo()
+    clicked.press("ProMemDown")
+    clicked.run()
+    assert slices(clicked) == list(range(4, 11))
+
+
+def test_in_range_stays_within_slices_counted_from_one(clicked):
+    clicked.widget("ProMemRangeFirst").value = 8
+    clicked.widget("ProMemRangeLast").value = 13
+    clicked.press("ProMemInRange")
+    clicked.run()
+    assert slices(clicked) == list(range(7, 13))
+    assert clicked.controller.report(clicked.segments[0]).found == list(range(7, 13))
+
+
+def test_the_range_begins_as_the_whole_scan_and_cannot_leave_it(clicked):
+    first, last = clicked.widget("ProMemRangeFirst"), clicked.widget("ProMemRangeLast")
+    assert (first.value, last.value, last.maximum) == (1, 20, 20)
+    assert clicked.python.panel.plane.text == "of 20 axial slices"
+    clicked.click((25, 20, 6), "Green")
+    clicked.run()
+    assert last.value == 40 and clicked.python.panel.plane.text == "of 40 coronal slices"
+
+
+def test_a_range_that_is_given_backwards_is_turned_round(clicked):
+    clicked.widget("ProMemRangeFirst").value = 13
+    clicked.widget("ProMemRangeLast").value = 8
+    clicked.press("ProMemInRange")
+    clicked.run()
+    assert slices(clicked) == list(range(7, 13))
+
+
+def test_all_segments_are_propagated_together(clicked):
+    clicked.select(1)
+    clicked.click((38, 10, 6))
+    clicked.press("ProMemAll")
+    clicked.run()
+    assert slices(clicked, 0) == list(range(4, 16)) and slices(clicked, 1) == list(range(2, 10))
+    assert "Liver: 12 slices" in clicked.status and "Kidney: 8 slices" in clicked.status
+
+
+def test_one_propagation_is_one_undo(clicked):
+    clicked.press("ProMemPropagate")
+    clicked.run()
+    clicked.editor.undo()
+    assert not clicked.mask().any()
+
+
+def test_undo_point_takes_the_newest_click_back(clicked):
+    clicked.click((3, 3, 10), control=True)
+    clicked.run()
+    clicked.press("ProMemUndoPoint")
+    clicked.run()
+    assert [positive for _, positive in clicked.scene.points(clicked.segments[0])] == [True]
+    clicked.press("ProMemUndoPoint")
+    clicked.run()
+    assert clicked.scene.points(clicked.segments[0]) == []
+    assert not clicked.widget("ProMemUndoPoint").isEnabled()
+
+
+def test_clear_prompts_takes_clicks_and_box_back(clicked):
+    clicked.python.commands.box(clicked.grid.ras((8, 10, 10)), clicked.grid.ras((29, 29, 10)), "k")
+    clicked.run()
+    clicked.press("ProMemClearPrompts")
+    clicked.run()
+    segment = clicked.segments[0]
+    assert clicked.scene.points(segment) == [] and clicked.scene.box(segment) is None
+    assert not clicked.scene._preview.segments() and not clicked.widget("ProMemClearPrompts").isEnabled()
+
+
+def test_not_it_makes_clicks_say_what_is_not_the_object_and_ctrl_turns_them_round(clicked):
+    clicked.press("ProMemExclude")
+    clicked.run()
+    assert clicked.widget("ProMemExclude").isChecked() and not clicked.widget("ProMemInclude").isChecked()
+    clicked.click((3, 3, 10))
+    clicked.click((16, 24, 10), control=True)
+    clicked.press("ProMemInclude")
+    clicked.click((22, 14, 10))
+    signs = [positive for _, positive in clicked.scene.points(clicked.segments[0])]
+    assert signs == [True, False, True, True]
+
+
+def start(desk):
+    """Begins a propagation and lets it make a few slices."""
+    desk.press("ProMemPropagate")
+    while len(desk.engine.computed) < 5:
+        desk.events()
+        desk.python.timer.timeout.emit()
+    desk.python._show()
+
+
+def test_while_it_runs_the_panel_shows_how_far_it_is_and_offers_to_stop(clicked):
+    start(clicked)
+    panel = clicked.python.panel
+    assert not panel._running.isHidden() and panel.progress.maximum == 20 and panel.progress.value == 5
+    assert panel.progress.format.startswith("5 of 20 slices")
+    for name in ("ProMemPropagate", "ProMemUp", "ProMemDown", "ProMemAll", "ProMemInRange"):
+        assert not clicked.widget(name).isEnabled()
+    assert clicked.kind == "working" and "Segmenting Liver" in clicked.status
+    clicked.run()
+    assert panel._running.isHidden() and clicked.widget("ProMemPropagate").isEnabled()
+
+
+def test_cancel_keeps_what_was_found(clicked):
+    start(clicked)
+    clicked.press("ProMemCancel")
+    clicked.run()
+    found = slices(clicked)
+    assert 10 in found and len(found) < 12 and clicked.status.startswith("Cancelled.")
+
+
+def test_discard_makes_the_segment_what_it_was(clicked):
+    clicked.paint(0, 10)
+    before = clicked.mask()
+    start(clicked)
+    clicked.press("ProMemDiscard")
+    clicked.run()
+    assert np.array_equal(clicked.mask(), before)
+
+
+def test_the_keys_do_what_the_buttons_do(clicked):
+    clicked.click((3, 3, 10), control=True)
+    assert clicked.key(shortcuts.UNDO_POINT)
+    clicked.run()
+    assert len(clicked.scene.points(clicked.segments[0])) == 1
+    assert clicked.key(shortcuts.PROPAGATE)
+    while len(clicked.engine.computed) < 5:
+        clicked.events()
+        clicked.python.timer.timeout.emit()
+    assert clicked.key(shortcuts.CANCEL)
+    clicked.run()
+    assert clicked.status.startswith("Cancelled.") and 0 < len(slices(clicked)) < 12
+    assert clicked.key(shortcuts.CLEAR)
+    clicked.run()
+    assert clicked.scene.points(clicked.segments[0]) == []
+
+
+def test_no_key_is_one_of_the_segment_editor(desk):
+    taken = set("0123456789ZYIQW/*,.<>") | {"Esc", "Space", "Ctrl+Z", "Ctrl+Y"} | {f"Shift+{n}" for n in range(10)}
+    ours = {shortcut.key.toString() for shortcut, _ in desk.python.shortcuts._installed}
+    assert ours == set(shortcuts.MEANINGS) and not ours & taken
+
+
+def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(desk):
+    for key, name in (
+        ("P", "ProMemPropagate"),
+        ("C", "ProMemCancel"),
+        ("U", "ProMemUndoPoint"),
+        ("X", "ProMemClearPrompts"),
+        ("N", "ProMemNextDoubtful"),
+    ):
+        assert desk.widget(name).toolTip.endswith(f"Key: {key}") and f"<b>{key}</b>" in desk.python.helpText()
+
+
+def test_every_control_explains_itself(desk):
+    from pythonqt import stand_in
+
+    controls = (
+        stand_in.QtWidgets.QPushButton,
+        stand_in.QtWidgets.QComboBox,
+        stand_in.QtWidgets.QSpinBox,
+    )
+    silent = [
+        widget.objectName()
+        for kind in controls
+        for widget in stand_in.QtWidgets.QWidget.findChildren(desk.python.panel.widget, kind)
+        if not stand_in.QtWidgets.QWidget.toolTip(widget)
+    ]
+    assert silent == []
+
+
+def test_what_is_painted_with_another_tool_is_enough_to_start_from(desk):
+    desk.paint(0, 7)
+    desk.press("ProMemPropagate")
+    desk.run()
+    assert slices(desk) == list(range(4, 16)) and desk.controller.report(desk.segments[0]).prompted == (7,)
+
+
+def test_without_anything_to_start_from_it_says_so(desk):
+    desk.press("ProMemPropagate")
+    desk.run()
+    assert "nothing to start from" in desk.status and desk.kind == "error"
+
+
+def test_without_a_segment_there_is_nothing_to_press(make_desk):
+    desk = make_desk(names=())
+    desk.effect.activate()
+    desk.run()
+    for name in ("ProMemPropagate", "ProMemUp", "ProMemAll", "ProMemInRange", "ProMemUndoPoint"):
+        assert not desk.widget(name).isEnabled()
+    desk.key("P")
+    desk.run()
+    assert desk.status.startswith("No segment is selected")
