@@ -2,11 +2,15 @@
 
 import importlib.util
 import pathlib
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+# A shell that starts this in the background lets it ignore Ctrl-C, and whatever it starts as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "target" / "release" / "promem"
