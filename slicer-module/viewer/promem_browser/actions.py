@@ -1,0 +1,229 @@
+"""What a user can do on the panel: one method for each trigger of the page, by its name.
+
+In: what was clicked or typed. Out: calls of the desk, the controller and the views. Refuses by raising what `told` knows. Draws nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Callable, Optional
+
+from SegmentEditorProMemLib.controller import Controller
+from SegmentEditorProMemLib.options import BadOption
+
+from . import board, files
+from .desk import Desk
+from .files import FileProblem
+from .tools import TOOLS, Tools
+from .views import SLICES, Views
+
+OPTIONS = ("search", "windows", "beams", "intensity", "stop", "model")
+
+
+class Actions:
+    """attach: makes bytes into something that a browser can be sent."""
+
+    def __init__(
+        self,
+        state: Any,
+        desk: Desk,
+        views: Views,
+        tools: Tools,
+        workplace: files.Workplace,
+        attach: Callable[[bytes], Any],
+    ) -> None:
+        self._state = state
+        self._desk = desk
+        self._views = views
+        self._tools = tools
+        self._workplace = workplace
+        self._attach = attach
+
+    @property
+    def _controller(self) -> Controller:
+        if self._desk.controller is None:
+            raise FileProblem("No scan is open.")
+        return self._desk.controller
+
+    def selected(self) -> str:
+        """The segment that a user works on. Raises BadOption."""
+        selected = self._desk.scene.selected() if self._desk.scene is not None else None
+        if selected is None:
+            raise BadOption("No segment is selected: add one or select one.")
+        return selected
+
+    def _unless_running(self) -> None:
+        if self._desk.controller is not None and self._desk.controller.is_propagating:
+            raise BadOption("A propagation is running: wait for it or stop it.")
+
+    def names(self) -> list[str]:
+        """The triggers."""
+        return [name for name in vars(Actions) if not name.startswith("_") and name not in ("selected", "names")]
+
+    # Segments.
+
+    def add(self) -> None:
+        self._unless_running()
+        self._desk.add()
+        self.tool(self._state.tool)
+
+    def select(self, segment: str) -> None:
+        if segment != self._desk.scene.selected():
+            self._desk.scene.clear_previews()
+            self._desk.select(segment)
+
+    def rename(self, segment: str, name: Any) -> None:
+        self._desk.rename(segment, str(name))
+
+    def recolor(self, segment: str, color: Any) -> None:
+        self._desk.recolor(segment, str(color))
+
+    def show(self, segment: str, visible: Any) -> None:
+        self._desk.show(segment, bool(visible))
+
+    def remove(self, segment: str) -> None:
+        self._unless_running()
+        self._desk.remove(segment)
+
+    # Marking the object.
+
+    def tool(self, tool: str) -> None:
+        if tool not in TOOLS:
+            raise BadOption(f"tool: {tool!r}, expected one of {', '.join(TOOLS)}")
+        self._state.tool = tool
+        chosen = self._desk.scene is not None and self._desk.scene.selected() is not None
+        self._tools.use(tool if chosen else None)
+        if chosen and tool in ("paint", "erase"):
+            self._controller.deactivate()
+
+    def exclude(self, exclude: Any) -> None:
+        """Whether a click marks what does not belong to the object."""
+        self._state.exclude = bool(exclude)
+
+    def brush(self, millimetres: float) -> None:
+        self._state.brush = millimetres
+        self._tools.set_brush(float(millimetres))
+
+    def take_back(self) -> None:
+        self._controller.undo_prompt(self.selected())
+
+    def clear(self) -> None:
+        self._controller.clear_prompts(self.selected())
+
+    def undo(self) -> None:
+        self._unless_running()
+        self._desk.undo()
+
+    def redo(self) -> None:
+        self._unless_running()
+        self._desk.redo()
+
+    # Propagating.
+
+    def propagate(self, direction: str) -> None:
+        segments = self._desk.scene.segment_ids() if self._state.everything else [self.selected()]
+        first, last = self._state.limits
+        self._controller.propagate(
+            segments, direction, (int(first) - 1, int(last) - 1) if self._state.limited else None
+        )
+
+    def cancel(self, keep: Any) -> None:
+        self._controller.cancel(keep=bool(keep))
+
+    def everything(self, everything: Any) -> None:
+        """Whether all segments are propagated."""
+        self._state.everything = bool(everything)
+
+    def limit(self, limited: Any) -> None:
+        self._state.limited = bool(limited)
+
+    def limits(self, first: float, last: float) -> None:
+        first, last = (min(max(int(number), 1), self._state.slices) for number in (first, last))
+        self._state.limits = [min(first, last), max(first, last)]
+
+    def jump(self, slice_: int) -> None:
+        """All views go through the segment's middle on a slice."""
+        selected = self.selected()
+        report = self._controller.report(selected)
+        if report is not None:
+            self._views.go_to(self._desk.middle(selected, report.axis, int(slice_)))
+
+    def next_doubtful(self) -> None:
+        """The next slice that is worth a look, from the one that is looked at upwards, and round."""
+        report = self._controller.report(self.selected())
+        doubtful = board.doubtful(report, self._desk.slices(report.segment, report.axis)) if report is not None else []
+        if doubtful:
+            at = self._views.number(report.axis)
+            self.jump(next((n for n in doubtful if at is not None and n > at), doubtful[0]))
+
+    # Views and options.
+
+    def turn(self, view: str, number: int) -> None:
+        if view in SLICES:
+            self._views.turn_to(view, int(number))
+
+    def enlarge(self, view: str) -> None:
+        self._views.enlarge(view)
+
+    def surfaces(self, shown: Any) -> None:
+        self._state.surfaces = bool(shown)
+        self._desk.show_surfaces(self._state.surfaces)
+
+    def reset_views(self) -> None:
+        self._views.reset()
+
+    def grey(self, end: str, value: float) -> None:
+        """Which value is black, or white. They do not pass each other."""
+        black, white = self._desk.window()
+        if end == "black":
+            self._desk.set_window(min(float(value), white), white)
+        else:
+            self._desk.set_window(black, max(float(value), black))
+
+    def option(self, name: str, value: Any) -> None:
+        if name not in OPTIONS:
+            raise BadOption(f"option: {name!r}, expected one of {', '.join(OPTIONS)}")
+        before, self._state[name] = self._state[name], value
+        try:
+            options = board.options_of(self._state, self._desk.options)
+            if options.model is not None:
+                options = replace(options, model=str(files.existing(options.model, files.WEIGHTS)))
+        except (BadOption, FileProblem):
+            self._state[name] = before
+            # The page has it already, and would not be told that it is as it was.
+            self._state.dirty(name)
+            raise
+        self._desk.options = options
+        if self._desk.controller is not None:
+            self._desk.controller.options = options
+
+    # Scans and files.
+
+    def open(self, path: Any) -> None:
+        self._unless_running()
+        self._desk.open(path)
+
+    def upload(self, sent: Sequence[Any]) -> None:
+        try:
+            self._unless_running()
+            if sent:
+                self._desk.open(files.uploaded(sent[0], self._workplace.folder("uploaded")))
+        finally:
+            self._state.opening = False
+
+    async def demonstration(self) -> None:
+        self._unless_running()
+        with self._state:
+            self._state.opening = True
+            self._state.status = "Making the demonstration …"
+        try:
+            self._desk.open(await files.demonstration(self._workplace.folder("demonstration")), name="Demonstration")
+        finally:
+            self._state.opening = False
+
+    def save(self, kind: str) -> Optional[dict[str, Any]]:
+        """A file for the browser to keep."""
+        self._unless_running()
+        if self._desk.segmentation is None:
+            raise FileProblem("There is no segmentation to save.")
+        path = self._desk.save(kind, self._workplace.folder("saved"))
+        return {"name": path.name, "content": self._attach(path.read_bytes())}

@@ -1,0 +1,172 @@
+"""What the page says: the desk, the controller and the views as plain values, and a user's choices as options.
+
+In: what there is. Out: values that go to the page as they are. Knows the page's names, and neither trame nor Slicer.
+"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Optional
+
+from SegmentEditorProMemLib.grid import Grid
+from SegmentEditorProMemLib.options import BadOption, Options, windows_from_text
+from SegmentEditorProMemLib.report import DOUBTFUL, Progress, Report, bars
+
+# As many bars as can be told apart in the panel's width.
+MOST_BARS = 100
+# Below this a result is fair, above it is good.
+GOOD = 0.85
+# A bar is never so low that it cannot be hit.
+LOWEST_BAR = 12
+
+# What the page begins with; every name that it uses is here.
+BEGINNING: dict[str, Any] = {
+    "scan": {"name": "", "size": ""},
+    "segments": [],
+    "selected": "",
+    "tool": "point",
+    "exclude": False,
+    "marks": {"points": 0, "box": False, "text": ""},
+    "brush": 10,
+    "phase": "off",
+    "status": "Open a scan to begin.",
+    "failed": False,
+    "running": False,
+    "working": False,
+    "progress": None,
+    "undoable": False,
+    "redoable": False,
+    "strip": {"bars": [], "at": -1.0, "count": 0, "axis": "", "doubtful": 0},
+    "views": {},
+    "alone": "",
+    "pointed": {"text": "", "ijk": ""},
+    "everything": False,
+    "limited": False,
+    "limits": [1, 1],
+    "slices": 1,
+    "search": "paper",
+    "windows": "1, 6",
+    "beams": 2,
+    "intensity": "displayed",
+    "stop": "automatic",
+    "model": "",
+    "network": "",
+    "surfaces": True,
+    "grey": [0, 1],
+    "greys": [0, 1, 1],
+    "open_shown": False,
+    "options_shown": False,
+    "path": "",
+    "opening": False,
+    "demonstration": False,
+}
+
+
+def segments_shown(segments: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{**asdict(segment), "size": _size(segment.voxels, segment.millilitres)} for segment in segments]
+
+
+def _size(voxels: int, millilitres: float) -> str:
+    if not voxels:
+        return "empty"
+    return f"{millilitres:.0f} ml" if millilitres >= 100 else f"{millilitres:.{1 if millilitres >= 1 else 2}f} ml"
+
+
+def scan_shown(name: str, grid: Optional[Grid]) -> dict[str, str]:
+    if grid is None:
+        return BEGINNING["scan"]
+    sizes = " × ".join(str(size) for size in grid.shape[::-1])
+    spacing = " × ".join(f"{length:.3g}" for length in grid.spacing)
+    return {"name": name, "size": f"{sizes}, {spacing} mm"}
+
+
+def progress_shown(progress: Optional[Progress]) -> Optional[dict[str, Any]]:
+    if progress is None:
+        return None
+    text = f"{progress.done} of {progress.expected} slices"
+    if progress.seconds_left is not None and progress.done < progress.expected:
+        text += f" · {time_left(progress.seconds_left)} left"
+    return {"percent": 100.0 * progress.done / max(progress.expected, 1), "text": text}
+
+
+def time_left(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def doubtful(report: Report, held: frozenset[int]) -> list[int]:
+    """Slices that are worth a look and still there, in their order."""
+    return sorted(n for n in report.doubtful if n in held)
+
+
+def strip_shown(report: Optional[Report], held: frozenset[int], at: Optional[int]) -> dict[str, Any]:
+    """The strip of scores. held: slices on which the segment still is; what was undone since has no bar. at: the slice that is looked at."""
+    if report is None:
+        return BEGINNING["strip"]
+    scores = [score if n in held else None for n, score in enumerate(report.scores)]
+    shown = []
+    for first, end, score in bars(scores, MOST_BARS):
+        # Where one bar stands for several slices, the one that it shows.
+        slice_ = next((n for n in range(first, end) if score is not None and scores[n] == score), first)
+        prompted = any(n in report.prompted for n in range(first, end))
+        shown.append({"slice": slice_, **_bar(score, prompted, slice_)})
+    count = len(scores)
+    place = -1.0 if at is None or not count else 100.0 * (at + 0.5) / count
+    return {"bars": shown, "at": place, "count": count, "axis": report.axis, "doubtful": len(doubtful(report, held))}
+
+
+def _bar(score: Optional[float], prompted: bool, slice_: int) -> dict[str, Any]:
+    if score is None:
+        return {"kind": "prompt" if prompted else "none", "height": 0, "title": f"Slice {slice_ + 1}: nothing"}
+    if prompted:
+        return {"kind": "prompt", "height": 100, "title": f"Slice {slice_ + 1}: marked by you"}
+    kind = "doubtful" if score < DOUBTFUL else "fair" if score < GOOD else "good"
+    height = max(LOWEST_BAR, round(100 * score))
+    return {"kind": kind, "height": height, "title": f"Slice {slice_ + 1}: expected overlap {score:.2f}"}
+
+
+def marks_shown(points: int, box: bool) -> dict[str, Any]:
+    """Points and box of the selected segment."""
+    said = [f"{points} point{'s' if points > 1 else ''}"] if points else []
+    return {"points": points, "box": box, "text": ", ".join(said + ["1 box"] * box)}
+
+
+def views_shown(views: Sequence[Any]) -> dict[str, Any]:
+    return {shown.name: asdict(shown) for shown in views}
+
+
+def pointed_shown(pointed: Any) -> dict[str, str]:
+    if pointed is None:
+        return BEGINNING["pointed"]
+    ijk = ", ".join(str(n) for n in pointed.ijk)
+    return {"text": f"({ijk})  {pointed.value:.6g}", "ijk": ijk.replace(" ", "")}
+
+
+def network_shown(model: Optional[Mapping[str, Any]]) -> str:
+    if not model:
+        return ""
+    path = str(model.get("path") or "")
+    named = pathlib.PurePath(path).name or str(model.get("network") or "")
+    return f"{named} on {model.get('device', 'cpu')}, {model.get('precision', 'fp32')}"
+
+
+def _whole(beams: Any) -> int:
+    try:
+        return int(beams)
+    except (TypeError, ValueError):
+        raise BadOption(f"beams: {beams!r}, expected a number") from None
+
+
+def options_of(chosen: Any, before: Options) -> Options:
+    """What a user has chosen on the page. Raises BadOption."""
+    return Options(
+        model=str(chosen.model or "").strip() or None,
+        device=before.device,
+        precision=before.precision,
+        threads=before.threads,
+        search=chosen.search,
+        windows=windows_from_text(str(chosen.windows)) if chosen.search == "custom" else before.windows,
+        beams=_whole(chosen.beams),
+        intensity=chosen.intensity,
+        stop=chosen.stop,
+    )

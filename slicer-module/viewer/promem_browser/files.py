@@ -1,0 +1,108 @@
+"""Files: which ones can be opened, what is uploaded, what is saved, and the scan that `promem demo` makes.
+
+In: paths, bytes. Out: paths that exist, bytes. Refuses with FileProblem, a sentence for the status line. Knows neither scene nor page.
+"""
+
+import asyncio
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any, Optional
+
+SCANS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+WEIGHTS = (".safetensors", ".pt", ".pth")
+SEGMENTATIONS = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
+# The program that makes the demonstration, from the top of a checkout.
+PROGRAM = pathlib.Path("target", "release", "promem")
+DEMONSTRATION_SECONDS = 120.0
+
+
+class FileProblem(Exception):
+    """A file cannot be used; the sentence is for the user."""
+
+
+def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
+    """The file that a user has named. Raises FileProblem."""
+    named = str(path or "").strip()
+    if not named:
+        raise FileProblem("No file is named.")
+    file = pathlib.Path(named).expanduser()
+    if file.is_dir():
+        raise FileProblem(f"{file} is a folder, expected a file that ends with {', '.join(kinds)}.")
+    if not file.is_file():
+        raise FileProblem(f"{file} does not exist.")
+    if ending(file, kinds) is None:
+        raise FileProblem(f"{file.name} cannot be read: expected a file that ends with {', '.join(kinds)}.")
+    return file.resolve()
+
+
+def ending(file: pathlib.Path, kinds: tuple[str, ...]) -> Optional[str]:
+    """The longest of the endings that a file's name has."""
+    return max((kind for kind in kinds if file.name.lower().endswith(kind)), key=len, default=None)
+
+
+def stem(name: str) -> str:
+    """A file's name without what tells its format."""
+    kind = ending(pathlib.Path(name), SCANS + SEGMENTATIONS)
+    return name[: -len(kind)] if kind else name
+
+
+def uploaded(file: Mapping[str, Any], folder: pathlib.Path) -> pathlib.Path:
+    """Writes what a browser has sent into a folder. Raises FileProblem."""
+    # A name, not a path: whoever sends it does not choose the folder.
+    name = pathlib.PurePath(str(file.get("name") or "").replace("\\", "/")).name
+    content = file.get("content")
+    if isinstance(content, list):
+        content = b"".join(content)
+    if not name or not content:
+        raise FileProblem(f"{name or 'The file'} has not arrived: {file.get('error') or 'it is empty'}.")
+    path = folder / name
+    path.write_bytes(content)
+    return existing(path, SCANS)
+
+
+def demonstration_program() -> Optional[pathlib.Path]:
+    """The program that makes the demonstration; None where it is not built."""
+    found = pathlib.Path(__file__).resolve().parents[3] / PROGRAM
+    return found if found.is_file() else None
+
+
+async def demonstration(folder: pathlib.Path) -> pathlib.Path:
+    """Makes the demonstration's scan in a folder. Raises FileProblem."""
+    program = demonstration_program()
+    if program is None:
+        raise FileProblem(f"The demonstration needs {PROGRAM}: make build builds it.")
+    process = await asyncio.create_subprocess_exec(
+        str(program),
+        "demo",
+        str(folder),
+        "--force",
+        "--quiet",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), DEMONSTRATION_SECONDS)
+    except asyncio.TimeoutError as late:
+        process.kill()
+        await process.wait()
+        raise FileProblem(f"The demonstration was not made within {DEMONSTRATION_SECONDS:.0f} s.") from late
+    if process.returncode != 0:
+        raise FileProblem(f"The demonstration cannot be made: {said.decode(errors='replace').strip()}")
+    return existing(folder / "scan.nii.gz", SCANS)
+
+
+class Workplace:
+    """A folder for what passes through; it goes with the viewer."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="promem-viewer-")
+
+    def folder(self, name: str) -> pathlib.Path:
+        path = pathlib.Path(self._folder.name, name)
+        path.mkdir(exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        self._folder.cleanup()

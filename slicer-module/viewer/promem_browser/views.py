@@ -1,0 +1,226 @@
+"""Three slice views and one of surfaces: which slice each shows, where the mouse is, and where to go.
+
+In: slices to go to. Out: what the bars over the views say. Knows no segment and no page.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Optional
+
+import numpy as np
+from SegmentEditorProMemLib.grid import AXES, Grid, ObliqueView, OutsideScan, axis_of_view
+from trame_slicer.core import LayoutManager, SlicerApp
+from trame_slicer.rca_view import RemoteViewFactory
+from trame_slicer.views import (
+    Layout,
+    LayoutDirection,
+    NoScheduleRendering,
+    SliceView,
+    ThreeDView,
+    ViewLayoutDefinition,
+    ViewType,
+)
+from vtkmodules.vtkCommonCore import vtkCommand, vtkObject
+
+# Slicer's names of the views, and what they are called on the page.
+SLICES = ("Red", "Green", "Yellow")
+SURFACES = "ThreeD"
+TITLES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal", SURFACES: "3D"}
+ALL_VIEWS = "all"
+BACKGROUND = "#0b0d10"
+# Pictures are sent as JPEG: while something moves, and when it rests.
+FRAMES_PER_SECOND = 30.0
+MOVING_QUALITY = 70
+# How the 3D view first looks at the scan, in degrees from the front and from the side.
+TURNED = 20.0
+# And how much further away than what just fits.
+AROUND = 0.12
+# Before the tools, which keep what they use to themselves.
+FIRST = 100.0
+# What the six directions of RAS are called, backwards and forwards.
+LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
+
+
+@dataclass(frozen=True)
+class SliceShown:
+    """What the bar over a slice view says. axis, number, count: None where the view cuts across the scan's slices. number: from 0."""
+
+    name: str
+    axis: Optional[str] = None
+    number: int = 0
+    count: int = 0
+    left: str = ""
+    top: str = ""
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """The voxel under the mouse."""
+
+    view: str
+    ijk: tuple[int, int, int]
+    value: float
+
+
+class Views:
+    """on_change: a view shows another slice, or the mouse is elsewhere."""
+
+    def __init__(self, slicer_app: SlicerApp, server: Any, slice_bar: Callable, surface_bar: Callable) -> None:
+        """slice_bar, surface_bar: called with (server, name, view), to put something over a view."""
+        self.on_change: Callable[[], None] = lambda: None
+        self.pointed: Optional[Pointed] = None
+        self._manager = slicer_app.view_manager
+        self._grid: Optional[Grid] = None
+        self._voxels: Optional[np.ndarray] = None
+        for kind, view_type, bar in (
+            (SliceView, ViewType.SLICE_VIEW, slice_bar),
+            (ThreeDView, ViewType.THREE_D_VIEW, surface_bar),
+        ):
+            factory = RemoteViewFactory(
+                server,
+                # While it is made a view would be drawn dozens of times, for nobody.
+                partial(kind, scheduled_render_strategy=NoScheduleRendering()),
+                view_type,
+                populate_view_ui_f=bar,
+                target_fps=FRAMES_PER_SECOND,
+                interactive_quality=MOVING_QUALITY,
+            )
+            self._manager.register_factory(factory)
+        self.layout = LayoutManager(slicer_app.scene, self._manager, server)
+        # VTK 9.6 warns of an event that trame-slicer 2.0 observes, and sends itself.
+        vtkObject.GlobalWarningDisplayOff()
+        self.layout.register_layout_dict(_layouts())
+        vtkObject.GlobalWarningDisplayOn()
+        self.layout.set_layout(ALL_VIEWS)
+        for view in self._slices():
+            view.modified.connect(lambda *_: self.on_change())
+            view.interactor().AddObserver(vtkCommand.MouseMoveEvent, self._mouse_moved(view), FIRST)
+            view.interactor().AddObserver(vtkCommand.LeaveEvent, lambda *_: self._mouse_left(), FIRST)
+
+    def show_volume(self, volume: Any) -> None:
+        """The volume whose slices are drawn; None: none."""
+        for view in self._slices():
+            view.set_background_volume_id(None if volume is None else volume.GetID())
+
+    def show(self, grid: Grid, voxels: np.ndarray) -> None:
+        """What there is to know of that volume, from its middle."""
+        self._grid, self._voxels, self.pointed = grid, voxels, None
+        for view in self._slices():
+            view.set_visible_in_3d(view.get_singleton_tag() == "Red")
+        self.reset()
+
+    def reset(self) -> None:
+        """Everything is seen again."""
+        for view in self._manager.get_views():
+            view.reset_view()
+        for view in self._manager.get_threed_views():
+            # From the front an axial slice is a line.
+            camera = view.renderer().GetActiveCamera()
+            camera.Azimuth(TURNED)
+            camera.Elevation(TURNED)
+            view.zoom(-AROUND)
+            view.schedule_render()
+
+    def enlarge(self, name: str) -> None:
+        """One view alone, or all of them again."""
+        self.layout.set_layout(ALL_VIEWS if self.layout.layout_id == name else name)
+
+    @property
+    def alone(self) -> str:
+        """The view that is shown alone; empty where all are."""
+        return "" if self.layout.layout_id == ALL_VIEWS else self.layout.layout_id
+
+    # Where they are.
+
+    def shown(self) -> list[SliceShown]:
+        return [self._shown(view) for view in self._slices()]
+
+    def number(self, axis: str) -> Optional[int]:
+        """The slice across an axis that is looked at."""
+        return next((shown.number for shown in self.shown() if shown.axis == axis), None)
+
+    def matrix(self, name: str) -> np.ndarray:
+        """From a slice view's plane to RAS."""
+        return _array(self._manager.get_view(name).get_view_node().GetSliceToRAS())
+
+    def _shown(self, view: SliceView) -> SliceShown:
+        name = view.get_singleton_tag()
+        if self._grid is None:
+            return SliceShown(name)
+        matrix = self.matrix(name)
+        left, top = _letter(-matrix[:3, 0]), _letter(matrix[:3, 1])
+        try:
+            axis = axis_of_view(matrix, self._grid)
+        except ObliqueView:
+            return SliceShown(name, left=left, top=top)
+        count = self._grid.count(axis)
+        number = round(self._grid.index(matrix[:3, 3])[2 - AXES[axis]])
+        return SliceShown(name, axis, min(max(number, 0), count - 1), count, left, top)
+
+    def _slices(self) -> list[SliceView]:
+        return [self._manager.get_view(name) for name in SLICES]
+
+    # Where to go.
+
+    def turn_to(self, name: str, number: int) -> None:
+        """Shows another slice in one view."""
+        shown = self._shown(self._manager.get_view(name))
+        if shown.axis is None:
+            return
+        middle = [(size - 1) / 2 for size in self._grid.shape[::-1]]
+        middle[2 - AXES[shown.axis]] = min(max(int(number), 0), shown.count - 1)
+        self._manager.get_view(name).get_view_node().JumpSliceByOffsetting(*self._grid.ras(middle))
+
+    def go_to(self, ras: tuple[float, float, float]) -> None:
+        """All views through one position."""
+        for view in self._slices():
+            view.get_view_node().JumpSliceByOffsetting(*ras)
+
+    # The mouse.
+
+    def _mouse_moved(self, view: SliceView) -> Callable:
+        def moved(*_: Any) -> None:
+            if self._grid is None:
+                return
+            x, y = view.interactor().GetEventPosition()
+            ras = _array(view.get_view_node().GetXYToRAS()) @ (x, y, 0.0, 1.0)
+            try:
+                i, j, k = self._grid.voxel(ras[:3])
+            except OutsideScan:
+                self._mouse_left()
+                return
+            self.pointed = Pointed(view.get_singleton_tag(), (i, j, k), float(self._voxels[k, j, i]))
+            self.on_change()
+
+        return moved
+
+    def _mouse_left(self) -> None:
+        if self.pointed is not None:
+            self.pointed = None
+            self.on_change()
+
+
+def _layouts() -> dict[str, Layout]:
+    """All views, as Slicer's "Four-Up", and each alone."""
+    surfaces = ViewLayoutDefinition.threed_view(name=SURFACES, background_color=BACKGROUND)
+    red, green, yellow = (
+        ViewLayoutDefinition.axial_view(),
+        ViewLayoutDefinition.coronal_view(),
+        ViewLayoutDefinition.sagittal_view(),
+    )
+    rows = [
+        Layout(LayoutDirection.Horizontal, [red, surfaces]),
+        Layout(LayoutDirection.Horizontal, [green, yellow]),
+    ]
+    alone = {view.singleton_tag: Layout(LayoutDirection.Vertical, [view]) for view in (red, surfaces, green, yellow)}
+    return {ALL_VIEWS: Layout(LayoutDirection.Vertical, rows), **alone}
+
+
+def _array(matrix: Any) -> np.ndarray:
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def _letter(direction: np.ndarray) -> str:
+    """The side of the body that a direction goes to."""
+    main = int(np.argmax(np.abs(direction)))
+    return LETTERS[main][int(direction[main] > 0)]

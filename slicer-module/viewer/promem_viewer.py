@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""ProMem in a browser: `python slicer-module/viewer/promem_viewer.py [SCAN]` prints an address to open.
+
+In: a scan, a segmentation to go on with and a file of weights, each if there is one. Out: a page that this computer alone can open. Knows how
+to start, and nothing of what the page shows.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import pathlib
+import secrets
+import sys
+import webbrowser
+from collections.abc import Sequence
+from typing import Optional
+
+HERE = pathlib.Path(__file__).resolve().parent
+# Slicer's own logic runs here, and the engine: what the effect in Slicer imports is imported from the same places.
+FOLDERS = (HERE, HERE.parent / "python", HERE.parent / "SegmentEditorProMem")
+NEEDED = {"trame_slicer": '"trame-slicer[standalone]==2.0.0"', "numpy": "numpy"}
+# Nobody outside this computer reaches it.
+ADDRESS = "127.0.0.1"
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    chosen = _parse(arguments)
+    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        install = f"{sys.executable} -m pip install {' '.join(missing)}"
+        print(f"the viewer needs packages that are not installed: {install}", file=sys.stderr)
+        return 1
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        # Without a screen VTK looks for one first, and complains.
+        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    # Nothing but the address is printed.
+    os.environ.setdefault("WSLINK_READY_MSG", "")
+    for folder in FOLDERS:
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    from promem_browser.application import Viewer
+
+    # A page that only who has read the address may drive, as other users of this computer and other pages could reach the port.
+    word = secrets.token_urlsafe(16)
+    # trame reads the command line, too; what is here is not meant for it.
+    sys.argv = sys.argv[:1]
+    viewer = Viewer(word, scan=chosen.scan, segmentation=chosen.segmentation, model=chosen.model)
+
+    def announce() -> None:
+        address = f"http://{ADDRESS}:{viewer.server.port}/?secret={word}"
+        print(f"ProMem: {address}", flush=True)
+        if chosen.open:
+            webbrowser.open(address)
+
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            viewer.run(ADDRESS, chosen.port, announce)
+    finally:
+        viewer.close()
+    return 0
+
+
+def _parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="promem_viewer.py", description="Segments a scan from a few clicks, in a browser."
+    )
+    parser.add_argument("scan", nargs="?", metavar="SCAN", help="a file such as ct.nii.gz or ct.nrrd")
+    parser.add_argument("--port", type=int, default=8080, metavar="N", help="default: 8080; 0: any that is free")
+    parser.add_argument("--segmentation", metavar="FILE", help="a .seg.nrrd or .nii.gz to go on with")
+    parser.add_argument("--model", metavar="FILE", help="weights; default: the model that promem comes with")
+    parser.add_argument("--open", action="store_true", help="open the page in the system's browser")
+    chosen = parser.parse_args(arguments)
+    if chosen.segmentation and not chosen.scan:
+        parser.error("--segmentation: expected the scan that it belongs to")
+    if not 0 <= chosen.port <= 65535:
+        parser.error(f"--port: {chosen.port}, expected 0 to 65535")
+    return chosen
+
+
+if __name__ == "__main__":
+    sys.exit(main())

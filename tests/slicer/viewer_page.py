@@ -1,0 +1,320 @@
+"""The viewer in a process of its own and its page in Chromium, for tests: what a user sees, and what a user does.
+
+In: a scan, clicks at voxels. Out: what the page says. What the viewer has to complain of, in its terminal or in the browser, is kept.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+from playwright.sync_api import sync_playwright
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+VIEWER = ROOT / "slicer-module" / "viewer" / "promem_viewer.py"
+PROGRAM = ROOT / "target" / "release" / "promem"
+LIBRARY = ROOT / "target" / "release" / "libpromem.so"
+PICTURES = ROOT / "docs" / "pictures"
+SIZE = {"width": 1360, "height": 850}
+# Everything is drawn by software here, often beside other work.
+PATIENCE = 120
+
+
+def browser():
+    """Chromium; None where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+def lacking():
+    """What this computer lacks for these tests; empty where they can run."""
+    wanted = {"Chromium": browser(), str(PROGRAM): PROGRAM.is_file(), str(LIBRARY): LIBRARY.is_file()}
+    return ", ".join(name for name, there in wanted.items() if not there)
+
+
+class Process:
+    """The viewer."""
+
+    def __init__(self, folder, *arguments):
+        self.log = folder / "viewer.log"
+        self._forgotten = 0
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment.pop("DISPLAY", None)
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, VIEWER, "--port", "0", *map(str, arguments)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=folder,
+            )
+        self.address = until(self._address, "the viewer prints its address")
+
+    def _address(self):
+        assert self.process.poll() is None, self.said()
+        found = re.search(r"^ProMem: (http://\S+)$", self.said(), re.MULTILINE)
+        return found and found.group(1)
+
+    def said(self):
+        return self.log.read_text()
+
+    def complaints(self):
+        """What it has printed beside its address."""
+        said = self.said()[self._forgotten :]
+        # Slicer's storage tells on two lines that a labelmap begins at the volume's corner.
+        told = ("ProMem: ", "Info: ", "vtkMRMLSegmentationStorageNode (")
+        return [line for line in said.splitlines() if line.strip() and not line.startswith(told)]
+
+    def forget(self):
+        """What it has printed until now was expected."""
+        self._forgotten = len(self.said())
+
+    def children(self):
+        with contextlib.suppress(OSError):
+            return pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return []
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def viewing(folder, *arguments):
+    """A Page of a viewer that runs with these arguments."""
+    process = Process(folder, *arguments)
+    try:
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(
+                executable_path=browser(), args=["--no-sandbox", "--use-gl=swiftshader", "--disable-dev-shm-usage"]
+            )
+            try:
+                page = Page(process, chromium.new_page(viewport=SIZE, accept_downloads=True), folder)
+                page.load()
+                yield page
+            finally:
+                chromium.close()
+    finally:
+        process.stop()
+
+
+def until(ask, what, seconds=PATIENCE):
+    """What `ask` answers as soon as that is true."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"after {seconds:.0f} s not yet: {what}"
+        time.sleep(0.03)
+
+
+class Page:
+    """What a user sees and does."""
+
+    def __init__(self, process, page, folder):
+        self.process, self.page, self.folder = process, page, folder
+        self.problems = []
+        page.set_default_timeout(PATIENCE * 1000)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: self.problems.append(f"failed: {request.url} {request.failure}"))
+        page.on(
+            "response", lambda answer: answer.status >= 400 and self.problems.append(f"{answer.status} {answer.url}")
+        )
+
+    def _console(self, message):
+        if message.type in ("error", "warning"):
+            self.problems.append(f"{message.type}: {message.text} {message.location}")
+
+    def load(self, address=None):
+        self.page.goto(address or self.process.address)
+        self.page.wait_for_selector("#status")
+
+    # What it says.
+
+    def value(self, selector, name):
+        return self.page.get_attribute(selector, f"data-{name}")
+
+    @property
+    def status(self):
+        return self.page.inner_text("#status").strip()
+
+    @property
+    def failed(self):
+        return self.value("#status", "failed") == "true"
+
+    @property
+    def running(self):
+        return self.value("#status", "running") == "true"
+
+    @property
+    def rests(self):
+        """Whether the engine has nothing to do."""
+        return self.value("#status", "working") == "false"
+
+    @property
+    def segments(self):
+        """Name -> voxels."""
+        read = "all => all.map(each => [each.dataset.name, Number(each.dataset.voxels)])"
+        return dict(self.page.eval_on_selector_all(".segment", read))
+
+    @property
+    def voxels(self):
+        """Of the selected segment."""
+        return int(self.value(".segment.chosen", "voxels"))
+
+    def number(self, view="Red"):
+        """The slice that a view shows, from 0."""
+        return int(self.value(f".view-bar[data-view={view}]", "number"))
+
+    def number_in(self, selector):
+        """What a field holds."""
+        return float(self.page.input_value(selector))
+
+    def bars(self):
+        """(slice, kind) of each bar of the strip."""
+        read = "all => all.map(each => [Number(each.dataset.slice), each.className.replace('slot ', '')])"
+        return [tuple(bar) for bar in self.page.eval_on_selector_all("#strip .slot", read)]
+
+    def until(self, ask, what, seconds=PATIENCE):
+        try:
+            return until(ask, what, seconds)
+        except AssertionError as late:
+            self.page.screenshot(path=self.folder / "late.png")
+            raise AssertionError(
+                f"{late}; the page says {self.status!r}, {self.segments}; {self.folder}/late.png"
+            ) from None
+
+    def until_says(self, text):
+        self.until(lambda: text in self.status, f"the status line says {text!r}")
+
+    def until_ready(self):
+        self.until(lambda: self.value("#status", "phase") == "ready" and not self.running, "the engine is ready")
+
+    # What a user does.
+
+    def open(self, path):
+        if not self.page.is_visible("#open-card"):
+            self.page.click("#open")
+        self.page.fill("#path", str(path))
+        self.page.click("#open-path")
+
+    def press(self, name):
+        self.page.click(f"#{name}")
+
+    def slide(self, selector, value):
+        write = "(element, value) => { element.value = value; element.dispatchEvent(new Event('input')); }"
+        self.page.locator(selector).evaluate(write, value)
+
+    def use(self, tool):
+        self.press(f"tool-{tool}")
+        self.until(lambda: self.value("#tools", "tool") == tool, f"the tool is {tool}")
+
+    def brush(self, millimetres):
+        self.slide("#brush", millimetres)
+        self.until(lambda: self.page.inner_text(".tool-row .value") == f"{millimetres} mm", "the brush has its size")
+
+    def turn(self, number, view="Red"):
+        """Shows a slice in a view."""
+        self.slide(f".view-bar[data-view={view}] input[type=range]", number)
+        self.until(lambda: self.number(view) == number, f"{view} shows slice {number}")
+
+    def at(self, view="Red"):
+        """A function from the two indices that run across a view, the horizontal one first, to where they are on the page."""
+        box = self.page.locator(f".view-bar[data-view={view}]").locator("..").bounding_box()
+        places = [(box["x"] + box["width"] * part, box["y"] + box["height"] * part) for part in (0.4, 0.65)]
+        (x0, y0), (x1, y1) = places
+        (a, b), (c, d) = (self._pointed(view, x, y) for x, y in places)
+        return lambda across, down: (x0 + (across - a) * (x1 - x0) / (c - a), y0 + (down - b) * (y1 - y0) / (d - b))
+
+    def _pointed(self, view, x, y):
+        """The indices under the mouse that run across a view."""
+        # A view's own axis does not change under the mouse.
+        along = "ijk".index(self.value(f".view-bar[data-view={view}]", "axis"))
+        self.page.mouse.move(x - 9, y - 9)
+        self.until(lambda: self.value("#pointed", "ijk"), "the page tells the voxel under the mouse")
+        before = self.value("#pointed", "ijk")
+        self.page.mouse.move(x, y)
+        self.until(lambda: self.value("#pointed", "ijk") not in ("", before), "it tells of the next one")
+        ijk = [int(n) for n in self.value("#pointed", "ijk").split(",")]
+        del ijk[along]
+        return ijk
+
+    def click(self, place, control=False):
+        """Returns when, by the monotonic clock."""
+        self.move(place)
+        if control:
+            self.page.keyboard.down("Control")
+            # The page tells the viewer of keys by itself; a user presses them longer before than this.
+            time.sleep(0.3)
+        began = time.monotonic()
+        self.page.mouse.click(*place)
+        if control:
+            time.sleep(0.3)
+            self.page.keyboard.up("Control")
+        return began
+
+    def until_previewed(self, points):
+        """Waits for the preview of the newest of so many points."""
+        self.until(
+            lambda: self.value("#marks", "points") == str(points) and self.rests, f"{points} points are previewed"
+        )
+        assert not self.failed, self.status
+        return time.monotonic()
+
+    def run(self, button="propagate"):
+        """Propagates, to the end."""
+        self.press(button)
+        self.until(lambda: self.running or self.failed, "the propagation begins")
+        self.until(lambda: not self.running, "the propagation ends")
+        self.until_ready()
+
+    def drag(self, places):
+        """Presses at the first place and releases at the last."""
+        self.move(places[0])
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.move(place)
+        self.page.mouse.up()
+
+    def move(self, place):
+        """Moves the mouse, and waits until the viewer knows: of moves that come faster it takes the last."""
+        before = self.value("#pointed", "ijk")
+        self.page.mouse.move(*place)
+        with contextlib.suppress(AssertionError):
+            # Where the voxel is the same nothing changes.
+            until(lambda: self.value("#pointed", "ijk") != before, "the mouse is over another voxel", 3)
+
+    def save(self, kind):
+        """The file that a browser gets."""
+        self.press("save")
+        with self.page.expect_download() as download:
+            self.press("save-nrrd" if kind == ".seg.nrrd" else "save-nifti")
+        path = self.folder / download.value.suggested_filename
+        download.value.save_as(path)
+        return path
+
+    def picture(self, name):
+        """Into the documentation where PROMEM_PICTURES=1 asks for it, else beside the other files of the test."""
+        from PIL import Image
+
+        shot = self.folder / f"{name}.png"
+        self.page.mouse.move(3, 3)
+        time.sleep(1.5)
+        self.page.screenshot(path=shot)
+        if os.environ.get("PROMEM_PICTURES") == "1":
+            PICTURES.mkdir(parents=True, exist_ok=True)
+            # A palette: a third of the size, and no difference that is seen.
+            with Image.open(shot) as image:
+                image.convert("RGB").quantize(256).save(PICTURES / f"viewer-{name}.png", optimize=True)
