@@ -3,9 +3,10 @@ PROMEM := target/release/promem
 DEMO := target/demo
 REFERENCE := .deps/reference
 PARITY := target/parity
+VIEWER := .deps/slicer-5.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test packages slicer viewer lint soak parity header goldens reference evaluate bench clean
+.PHONY: help setup build demo test packages slicer browser viewer lint soak parity header goldens reference evaluate bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -31,10 +32,12 @@ packages: setup ## C++, CMake, ITK (where they are installed) and Python from ou
 	tests/packages.sh
 	tests/python/run.sh
 
-slicer: setup ## The 3D Slicer effect and the viewer, on slicer-core, a PythonQt stand-in and Chromium (where it is installed)
+slicer: setup ## The 3D Slicer effect on slicer-core and a PythonQt stand-in
 	tests/slicer/run.sh
 
-VIEWER := .deps/slicer-5.11
+browser: setup $(VIEWER)/.ready ## The viewer in Chromium (where it is installed)
+	BROWSER=1 ONLY=5.11 tests/slicer/run.sh -k viewer
+
 $(VIEWER)/.ready:
 	ONLY=5.11 tests/slicer/run.sh --make
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests the 3D Slicer part without Slicer: on the MRML of slicer-core, in two environments of two versions, made at the first run.
 # DEPS: where they are; PYTHON: of which Python, 3.11; ONLY=5.11 or 5.12: one of them. --make only makes them. Other arguments go to pytest.
+# BROWSER=1 adds the viewer's tests in Chromium, which are slow and need a quiet machine.
 # What an environment lacks is skipped and named; PROMEM_REQUIRE_ALL=1 makes that a failure in 5.11, which has everything.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -36,8 +37,10 @@ export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 QT_QPA_PLATFORM=offscreen
 [ "${ONLY:-5.12}" != 5.12 ] || make_environment 5.12 "${packages_5_12[@]}"
 [ "${1:-}" != --make ] || exit 0
 
+browser=()
+[ "${BROWSER:-0}" = 1 ] || browser=(--ignore-glob '*/test_viewer_*.py')
 if [ "${ONLY:-5.11}" = 5.11 ]; then
-    run 5.11 tests/slicer "$@"
+    run 5.11 tests/slicer "${browser[@]}" "$@"
 fi
 if [ "${ONLY:-5.12}" = 5.12 ]; then
     shopt -s nullglob

@@ -21,7 +21,7 @@ LIBRARY = ROOT / "target" / "release" / "libpromem.so"
 PICTURES = ROOT / "docs" / "pictures"
 SIZE = {"width": 1360, "height": 850}
 # Everything is drawn by software here, often beside other work.
-PATIENCE = 120
+PATIENCE = 60
 
 
 def browser():
