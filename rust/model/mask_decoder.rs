@@ -175,7 +175,7 @@ impl DecoderOutput {
         )
     }
 
-    /// The mask for unambiguous prompts as it is: in training, and where a network was never taught what else to draw.
+    /// The mask for unambiguous prompts as it is, which training takes (`not self.training` guards the fallback upstream).
     pub fn first(&self) -> (Tensor, Tensor, Tensor) {
         (self.masks.narrow(1, 0, 1), self.ious.narrow(1, 0, 1), self.tokens.select(1, 0))
     }

@@ -388,8 +388,6 @@ impl Sam2 {
     fn choose(&self, output: &DecoderOutput, choice: MaskChoice, presence: Presence) -> Decoded {
         let (logits, iou, token) = match choice {
             MaskChoice::BestOfThree => output.best_of_three(),
-            // Ours learn three masks from ambiguous prompts and from the slices behind them, and this one from all others.
-            MaskChoice::Single if self.config.refinement.is_some() => output.first(),
             MaskChoice::Single => output.single(),
         };
         let object_logit = output.object_logit.double_value(&[0, 0]);

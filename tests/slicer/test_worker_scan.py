@@ -130,14 +130,19 @@ def test_the_same_memory_is_opened_again_with_clean_labels(worker_with_model):
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "int64"])
 def test_scans_of_other_scalar_types_are_the_same_scan(worker_with_model, dtype):
-    voxels = np.clip(VOXELS, 0, 255).astype(dtype)
-    shared, results = worker_with_model.open_scan(voxels, window=[200, 100])
-    worker_with_model.ask("set_prompts", object=1, slices=[POINTS])
-    found = unpack(worker_with_model.ask("predict", object=1, slice=7)["mask"])
-    assert np.count_nonzero(found != INSIDE[7]) < 0.1 * np.count_nonzero(INSIDE[7])
-    worker_with_model.ask("close_scan")
-    shared.close()
-    results.close()
+    def predicted(voxels):
+        shared, results = worker_with_model.open_scan(voxels, window=[200, 100])
+        worker_with_model.ask("set_prompts", object=1, slices=[POINTS])
+        found = unpack(worker_with_model.ask("predict", object=1, slice=7)["mask"])
+        worker_with_model.ask("close_scan")
+        shared.close()
+        results.close()
+        return found
+
+    voxels = np.clip(VOXELS, 0, 255)
+    expected = predicted(voxels.astype("int16"))
+    assert np.count_nonzero(expected != INSIDE[7]) < 0.1 * np.count_nonzero(INSIDE[7])
+    assert np.array_equal(predicted(voxels.astype(dtype)), expected)
 
 
 def test_errors_of_the_binding_keep_their_names(opened, tmp_path):
