@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the 3D Slicer part without Slicer: on the MRML of slicer-core, in two environments of two versions, made at the first run.
 # DEPS: where they are; PYTHON: of which Python, 3.11; ONLY=5.11 or 5.12: one of them. --make only makes them. Other arguments go to pytest.
-# BROWSER=1 adds the viewer's tests in Chromium, which are slow and need a quiet machine.
+# BROWSER=1 adds the viewer's tests in Chromium, which take minutes.
 # What an environment lacks is skipped and named; PROMEM_REQUIRE_ALL=1 makes that a failure in 5.11, which has everything.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,6 +1,8 @@
 """What the viewer's page says, as values: no browser, no Slicer."""
 
+import gzip
 import pathlib
+import struct
 import sys
 
 import pytest
@@ -10,6 +12,7 @@ from SegmentEditorProMemLib.report import Progress, Report
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "slicer-module" / "viewer"))
 
 from promem_browser import board, files  # noqa: E402
+from promem_browser.whole import is_whole  # noqa: E402
 
 
 class Chosen:
@@ -86,3 +89,27 @@ def test_a_name_is_told_from_its_ending():
         "CT",
         "plain",
     ]
+
+
+def header(version, order):
+    """Of 5 x 4 x 3 voxels of 16 bits that begin right behind it."""
+    sizes, bits, begin = (3, 5, 4, 3, 1, 1, 1, 1), 16, {1: 352, 2: 544}[version]
+    content = bytearray(begin)
+    for kind, at, values in {
+        1: (("i", 0, [348]), ("8h", 40, sizes), ("h", 72, [bits]), ("f", 108, [begin])),
+        2: (("i", 0, [540]), ("h", 14, [bits]), ("8q", 16, sizes), ("q", 168, [begin])),
+    }[version]:
+        struct.pack_into(order + kind, content, at, *values)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_that_ends_too_early_is_found_out(tmp_path, version, order):
+    whole, plain, zipped = header(version, order) + bytes(120), tmp_path / "a.nii", tmp_path / "a.nii.gz"
+    for length, expected in ((len(whole), True), (len(whole) - 1, False), (200, False), (3, False)):
+        plain.write_bytes(whole[:length])
+        zipped.write_bytes(gzip.compress(whole[:length]))
+        assert [is_whole(plain), is_whole(zipped)] == [expected, expected]
+    zipped.write_bytes(gzip.compress(whole)[:-9])
+    assert not is_whole(zipped)

@@ -52,8 +52,7 @@ def test_one_object_is_marked_segmented_undone_and_saved(page, truth):
     page.picture("open")
     page.press("demonstration")
     page.until(lambda: page.segments == {SEGMENT: 0}, "the demonstration is open")
-    page.until_ready()
-    assert page.page.inner_text("#scan") == "Demonstration"
+    page.until_opened("Demonstration")
     page.turn(MARKED)
     page.press("options")
     page.slide("#white", 170)

@@ -1,7 +1,5 @@
 """What can be done on the viewer's page, each for itself, on a small generated scan and with weights that have learned nothing."""
 
-import subprocess
-
 import pytest
 from conftest import needs
 
@@ -9,50 +7,13 @@ needs("trame_slicer", "playwright", "nibabel", "PIL")
 
 import nibabel  # noqa: E402
 import numpy as np  # noqa: E402
-from viewer_page import PROGRAM, lacking, viewing  # noqa: E402
-from viewer_scans import MIDDLE, ball, strokes, write_nrrd  # noqa: E402
+from viewer_page import lacking  # noqa: E402
+from viewer_scans import MIDDLE, ball, strokes  # noqa: E402
 
+pytest_plugins = ["viewer_fixtures"]
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"the viewer's tests lack {lacking()}")
 
 K, J, I = MIDDLE  # noqa: E741
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("viewer")
-    write_nrrd(folder / "ball.nrrd", ball()[0])
-    subprocess.run([PROGRAM, "demo", folder / "demo", "--force", "--quiet"], check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def only_page(folder):
-    with viewing(folder, folder / "ball.nrrd", "--model", folder / "demo" / "toy.safetensors") as page:
-        page.until_ready()
-        yield page
-
-
-@pytest.fixture
-def page(only_page):
-    """The page with a new segment, the point tool and the middle slice. Afterwards nothing must have complained."""
-    page = only_page
-    page.press("add")
-    page.until(lambda: page.voxels == 0, "a new segment is selected")
-    page.use("point")
-    page.turn(K)
-    yield page
-    problems, page.problems[:] = list(page.problems), []
-    assert problems == []
-    assert page.process.complaints() == []
-
-
-def limit(page, first, last):
-    page.page.check("#limited")
-    page.until(lambda: page.page.is_enabled("#first"), "the slices can be chosen")
-    for name, number in (("first", first), ("last", last)):
-        page.page.fill(f"#{name}", str(number))
-        page.page.press(f"#{name}", "Enter")
-    page.until(lambda: (page.number_in("#first"), page.number_in("#last")) == (first, last), "the slices are chosen")
 
 
 def labels(page):
@@ -83,6 +44,53 @@ def test_points_are_previewed_and_taken_back(page):
     page.until(lambda: page.value("#marks", "points") == "0", "all points are taken back")
 
 
+def test_a_click_of_a_hand_that_shakes_is_one_point(page):
+    number, (x, y) = page.number(), page.at()(I, J)
+    page.drag([(x, y), (x + 2, y - 1), (x - 1, y + 1)])
+    page.until_previewed(1)
+    assert page.value("#marks", "box") == "false" and page.voxels == 0
+    # The view has not gone anywhere.
+    assert page.number() == number and np.allclose(page.at()(I, J), (x, y), atol=2)
+    page.press("clear")
+    page.use("box")
+    page.drag([(x, y), (x + 2, y - 1)])
+    page.use("point")
+    assert page.value("#marks", "box") == "false"
+
+
+def test_strokes_are_undone_and_redone_one_by_one(page):
+    at = page.at()
+    page.use("paint")
+    page.brush(8)
+    sizes = [0]
+    for across, down in ((I - 9, J), (I, J - 6), (I + 9, J + 2)):
+        page.drag([at(across, down), at(across + 2, down)])
+        page.until(lambda: page.voxels > sizes[-1], "the stroke is in the segment")
+        sizes.append(page.voxels)
+    page.use("erase")
+    page.drag([at(I - 9, J), at(I - 7, J)])
+    page.until(lambda: page.voxels < sizes[-1], "the eraser takes away")
+    sizes.append(page.voxels)
+    for button, expected in (("undo", sizes[-2::-1]), ("redo", sizes[1:])):
+        for size in expected:
+            page.press(button)
+            page.until(lambda size=size: page.voxels == size, f"{button} comes to {size} voxels")
+    assert page.voxels == sizes[-1] and page.page.is_disabled("#redo")
+
+
+def test_what_is_being_typed_stays_while_the_page_changes(page):
+    name = page.page.locator(".segment.chosen .name")
+    name.fill("Sple")
+    at = page.at()
+    page.move(at(I, J))
+    page.move(at(I + 5, J))
+    assert name.input_value() == "Sple"
+    name.press("e")
+    name.press("n")
+    name.press("Enter")
+    page.until(lambda: "Spleen" in page.segments, "the segment has its name")
+
+
 def test_segments_are_named_coloured_hidden_and_deleted(page):
     count = len(page.segments)
     chosen = page.page.locator(".segment.chosen")
@@ -103,10 +111,9 @@ def test_segments_are_named_coloured_hidden_and_deleted(page):
 def test_all_segments_that_are_marked_are_propagated_together(page, folder):
     page.open(folder / "ball.nrrd")
     page.until(lambda: page.segments == {"Segment 1": 0}, "the scan is opened anew")
-    page.until_ready()
+    page.until_opened("ball")
     for _ in range(2):
-        page.press("add")
-    page.until(lambda: len(page.segments) == 3, "there are three segments")
+        page.add()
     for number, half in ((0, slice(0, J)), (2, slice(J, None))):
         page.page.click(f".segment >> nth={number}")
         page.turn(K)
@@ -114,7 +121,7 @@ def test_all_segments_that_are_marked_are_propagated_together(page, folder):
         mask[half] = ball()[1][K][half]
         paint(page, mask)
     page.page.check("#everything")
-    limit(page, K, K + 3)
+    page.limit(K, K + 3)
     page.run()
     assert "Segment 1: " in page.status and "Segment 3: " in page.status and not page.failed
     held = labels(page)

@@ -187,6 +187,20 @@ class Page:
         read = "all => all.map(each => [Number(each.dataset.slice), each.className.replace('slot ', '')])"
         return [tuple(bar) for bar in self.page.eval_on_selector_all("#strip .slot", read)]
 
+    def is_drawn(self, view):
+        """Whether a view has a picture that is not of one colour."""
+        look = """image => {
+            if (!image.complete || !image.naturalWidth) return false;
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            const values = context.getImageData(0, 0, canvas.width, canvas.height).data;
+            return values.some((value, at) => at % 4 < 3 && Math.abs(value - values[at % 4]) > 60);
+        }"""
+        image = self.page.locator(f".view-bar[data-view={view}]").locator("xpath=../..").locator("img")
+        return image.count() == 1 and image.evaluate(look)
+
     def until(self, ask, what, seconds=PATIENCE):
         try:
             return until(ask, what, seconds)
@@ -210,8 +224,45 @@ class Page:
         self.page.fill("#path", str(path))
         self.page.click("#open-path")
 
+    def until_opened(self, name):
+        """Waits for a scan, and for the card to be away: while it fades it takes what the mouse does."""
+        self.until(lambda: self.page.inner_text("#scan") == name, f"{name} is open")
+        self.page.wait_for_selector(".v-overlay__scrim", state="detached")
+        self.until_ready()
+
     def press(self, name):
         self.page.click(f"#{name}")
+
+    def add(self):
+        """A new segment, selected."""
+        count = self.page.locator(".segment").count()
+        self.press("add")
+        newest = ".segment:last-child.chosen"
+        self.until(
+            lambda: self.page.locator(".segment").count() == count + 1 and self.page.is_visible(newest),
+            "a new segment is selected",
+        )
+
+    def limit(self, first, last):
+        """Propagates within these slices only, counted from 0."""
+        self.page.check("#limited")
+        self.until(lambda: self.page.is_enabled("#last"), "the range can be chosen")
+        for name, number in (("last", last), ("first", first)):
+            self.page.fill(f"#{name}", str(number + 1))
+            self.page.press(f"#{name}", "Enter")
+        chosen = (first + 1, last + 1)
+        self.until(lambda: (self.number_in("#first"), self.number_in("#last")) == chosen, "the range is chosen")
+
+    def choose(self, option, value):
+        """Of the options, which are unfolded for it."""
+        if self.page.get_attribute("#options", "aria-expanded") == "false":
+            self.press("options")
+        field = self.page.locator(f"#{option}")
+        if field.evaluate("element => element.tagName") == "SELECT":
+            field.select_option(value)
+        else:
+            field.fill(value)
+            field.press("Enter")
 
     def slide(self, selector, value):
         write = "(element, value) => { element.value = value; element.dispatchEvent(new Event('input')); }"
@@ -232,36 +283,46 @@ class Page:
 
     def at(self, view="Red"):
         """A function from the two indices that run across a view, the horizontal one first, to where they are on the page."""
-        box = self.page.locator(f".view-bar[data-view={view}]").locator("..").bounding_box()
-        places = [(box["x"] + box["width"] * part, box["y"] + box["height"] * part) for part in (0.4, 0.65)]
-        (x0, y0), (x1, y1) = places
-        (a, b), (c, d) = (self._pointed(view, x, y) for x, y in places)
+        x, y, width, height = self.place_of(view)
+        corners = [(x + width * part, y + height * part) for part in (0.3, 0.7)]
+        (x0, y0), (x1, y1) = corners
+        (a, b), (c, d) = (self._across(view, corner) for corner in corners)
         return lambda across, down: (x0 + (across - a) * (x1 - x0) / (c - a), y0 + (down - b) * (y1 - y0) / (d - b))
 
-    def _pointed(self, view, x, y):
-        """The indices under the mouse that run across a view."""
+    def place_of(self, view="Red"):
+        """Left, top, width and height of a view on the page."""
+        box = self.page.locator(f".view-bar[data-view={view}]").locator("..").bounding_box()
+        return box["x"], box["y"], box["width"], box["height"]
+
+    def _across(self, view, place):
+        """The indices at a place that run across its view."""
         # A view's own axis does not change under the mouse.
         along = "ijk".index(self.value(f".view-bar[data-view={view}]", "axis"))
-        self.page.mouse.move(x - 9, y - 9)
-        self.until(lambda: self.value("#pointed", "ijk"), "the page tells the voxel under the mouse")
-        before = self.value("#pointed", "ijk")
-        self.page.mouse.move(x, y)
-        self.until(lambda: self.value("#pointed", "ijk") not in ("", before), "it tells of the next one")
-        ijk = [int(n) for n in self.value("#pointed", "ijk").split(",")]
-        del ijk[along]
-        return ijk
+        self.move(place)
+        index = [float(number) for number in self.value("#pointed", "index").split(",")]
+        return index[:along] + index[along + 1 :]
+
+    def move(self, place):
+        """Moves the mouse, and waits until the viewer has seen it there: of moves that come faster it sees the last only."""
+        self.page.mouse.move(*place)
+        self.until(lambda: self._is_seen_at(place), "the viewer has seen where the mouse is")
+
+    def _is_seen_at(self, place):
+        view, at = self.value("#pointed", "view"), self.value("#pointed", "at")
+        if not view:
+            return False
+        x, y, _, height = self.place_of(view)
+        seen = [int(number) for number in at.split(",")]
+        return abs(seen[0] - (place[0] - x)) <= 1 and abs(seen[1] - (y + height - place[1])) <= 1
 
     def click(self, place, control=False):
         """Returns when, by the monotonic clock."""
         self.move(place)
+        began = time.monotonic()
         if control:
             self.page.keyboard.down("Control")
-            # The page tells the viewer of keys by itself; a user presses them longer before than this.
-            time.sleep(0.3)
-        began = time.monotonic()
         self.page.mouse.click(*place)
         if control:
-            time.sleep(0.3)
             self.page.keyboard.up("Control")
         return began
 
@@ -288,14 +349,6 @@ class Page:
             self.move(place)
         self.page.mouse.up()
 
-    def move(self, place):
-        """Moves the mouse, and waits until the viewer knows: of moves that come faster it takes the last."""
-        before = self.value("#pointed", "ijk")
-        self.page.mouse.move(*place)
-        with contextlib.suppress(AssertionError):
-            # Where the voxel is the same nothing changes.
-            until(lambda: self.value("#pointed", "ijk") != before, "the mouse is over another voxel", 3)
-
     def save(self, kind):
         """The file that a browser gets."""
         self.press("save")
@@ -305,16 +358,30 @@ class Page:
         download.value.save_as(path)
         return path
 
-    def picture(self, name):
-        """Into the documentation where PROMEM_PICTURES=1 asks for it, else beside the other files of the test."""
+    def picture(self, name, into_documentation=True):
+        """Beside the other files of the test; with PROMEM_PICTURES=1 where pictures are kept: into the documentation, or into target/."""
         from PIL import Image
 
         shot = self.folder / f"{name}.png"
         self.page.mouse.move(3, 3)
-        time.sleep(1.5)
+        self.until(lambda: self.page.inner_text("#pointed") == "", "no voxel is pointed at")
+        self.settle()
         self.page.screenshot(path=shot)
         if os.environ.get("PROMEM_PICTURES") == "1":
-            PICTURES.mkdir(parents=True, exist_ok=True)
+            kept = PICTURES if into_documentation else ROOT / "target" / "pictures"
+            kept.mkdir(parents=True, exist_ok=True)
             # A palette: a third of the size, and no difference that is seen.
             with Image.open(shot) as image:
-                image.convert("RGB").quantize(256).save(PICTURES / f"viewer-{name}.png", optimize=True)
+                image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
+                    kept / f"viewer-{name}.png", optimize=True
+                )
+
+    def settle(self):
+        """Waits until the page looks the same twice: views are drawn in haste first, and well when nothing moves."""
+        shots = [b""]
+
+        def same():
+            shots.append(self.page.screenshot(animations="disabled"))
+            return shots[-1] == shots[-2] == shots[max(0, len(shots) - 5)]
+
+        self.until(same, "the page rests")

@@ -20,6 +20,13 @@ def ball():
     return (np.where(inside, 300, 60) + noise).astype(np.int16), inside
 
 
+def column(slices):
+    """The ball's middle slice, so many times, in noise that is new on each."""
+    inside = ball()[1][MIDDLE[0]]
+    noise = np.random.default_rng(2).normal(0, 15, (slices, *inside.shape))
+    return (np.where(inside, 300, 60) + noise).astype(np.int16)
+
+
 def write_nrrd(path, voxels):
     """Writes [k, j, i] as NRRD."""
     sizes = " ".join(str(size) for size in voxels.shape[::-1])

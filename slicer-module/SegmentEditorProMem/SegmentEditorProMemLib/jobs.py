@@ -87,7 +87,7 @@ def _group(
         raise BadOption("All segments are empty: paint at least one of them on a slice, or click into it.")
     yield from link.silence([target.segment for target in targets])
     scene.clear_previews()
-    run = Run(scene, link.scan.grid, axis, link.scan.labels, targets)
+    run = Run(scene, link.scan.grid, axis, link.scan.labels, targets, direction)
     controller.run = run
     for target in targets:
         controller.history(target.segment).left(target.before)
@@ -101,7 +101,7 @@ def _group(
             yield link.call("propagate", object=target.object, direction=direction, range=list(span), **arguments)
             run.labels_are_there()
         if controller.cancelled is None:
-            run.results_that_ended(direction, span)
+            run.results_that_ended(span)
     except Failed as failed:
         # What was found before stays, as after a cancel.
         run.labels_are_there()
@@ -126,7 +126,9 @@ def _group(
         if target.is_gone or target.segment not in scene.segment_ids():
             continue
         scores = (yield link.call("scores", object=target.object))["scores"]
-        shown = tuple(float(s) if s is not None and s == s else None for s in scores)
+        shown = tuple(
+            float(s) if s is not None and s == s and run.is_wanted(target, n) else None for n, s in enumerate(scores)
+        )
         seconds = controller.now - target.began
         report = Report(target.segment, axis, shown, target.prompted, seconds, controller.cancelled is not None)
         controller.keep_report(target.segment, report)

@@ -52,12 +52,15 @@ class Target:
 class Run:
     """Writes what the engine finds. labels: the engine's [k, j, i], which grow while it works."""
 
-    def __init__(self, scene, grid: Grid, axis: str, labels: np.ndarray, targets: list[Target]) -> None:
+    def __init__(
+        self, scene, grid: Grid, axis: str, labels: np.ndarray, targets: list[Target], direction: str = "both"
+    ) -> None:
         self._scene = scene
         self._grid = grid
         self._labels = labels
         self.axis = axis
         self.targets = targets
+        self._direction = direction
         self.saved_undo = False
         self._heard: list[tuple[int, int]] = []
 
@@ -79,14 +82,19 @@ class Run:
         for target in self.targets:
             if target.object == object_:
                 target.done.add(slice_)
-            if slice_ in target.done and target.may_write(slice_):
+            if slice_ in target.done and target.may_write(slice_) and self.is_wanted(target, slice_):
                 target.waiting.add(slice_)
 
-    def results_that_ended(self, direction: str, span: tuple[int, int]) -> None:
+    def is_wanted(self, target: Target, slice_: int) -> bool:
+        """The engine also tells of what it found before in the other direction: where that was undone it stays away."""
+        held = slice_ in target.before.digests or slice_ in target.prompted
+        return held or _on_the_way(slice_, target.prompted, self._direction)
+
+    def results_that_ended(self, span: tuple[int, int]) -> None:
         """After a whole run: results of an earlier one that the engine did not find again, where it has looked, are to go."""
         for target in self.targets:
             for slice_, kind in target.before.kinds.items():
-                looked = span[0] <= slice_ <= span[1] and _on_the_way(slice_, target.prompted, direction)
+                looked = span[0] <= slice_ <= span[1] and _on_the_way(slice_, target.prompted, self._direction)
                 if kind is Kind.RESULT and looked and slice_ not in target.done:
                     target.waiting.add(slice_)
 

@@ -3,7 +3,7 @@
 In: what was clicked or typed. Out: calls of the desk, the controller and the views. Refuses by raising what `told` knows. Draws nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Callable, Optional
 
@@ -136,9 +136,13 @@ class Actions:
     def limit(self, limited: Any) -> None:
         self._state.limited = bool(limited)
 
-    def limits(self, first: float, last: float) -> None:
-        first, last = (min(max(int(number), 1), self._state.slices) for number in (first, last))
-        self._state.limits = [min(first, last), max(first, last)]
+    def limit_at(self, end: str, number: Any) -> None:
+        """The first or the last slice of the range, from 1. The other end goes with it where they would pass each other."""
+        first, last = self._state.limits
+        chosen = min(max(int(number or 0), 1), self._state.slices)
+        self._state.limits = [chosen, max(chosen, last)] if end == "first" else [min(chosen, first), chosen]
+        # Where it is what it was, the page would keep what was typed.
+        self._state.dirty("limits")
 
     def jump(self, slice_: int) -> None:
         """All views go through the segment's middle on a slice."""
@@ -202,11 +206,10 @@ class Actions:
         self._unless_running()
         self._desk.open(path)
 
-    def upload(self, sent: Sequence[Any]) -> None:
+    def upload(self, sent: Mapping[str, Any]) -> None:
         try:
             self._unless_running()
-            if sent:
-                self._desk.open(files.uploaded(sent[0], self._workplace.folder("uploaded")))
+            self._desk.open(files.uploaded(sent, self._workplace.folder("uploaded")))
         finally:
             self._state.opening = False
 

@@ -34,6 +34,7 @@ class Viewer(TrameApp):
     ) -> None:
         super().__init__()
         self.server.cli.set_defaults(authKey=word)
+        self.state.client_only("typed", "over_views")
         demonstration = files.demonstration_program() is not None
         self.state.update({**board.BEGINNING, "demonstration": demonstration, "open_shown": scan is None})
         self.state.model = model or ""
@@ -41,6 +42,7 @@ class Viewer(TrameApp):
         self._problem: Optional[str] = None
         self._changed = True
         self._looked_at = 0.0
+        self._limited_along = ""
         self._ticking: Optional[asyncio.Task] = None
         self._announce: Callable[[], None] = lambda: None
         self._told = Told(self._say)
@@ -64,7 +66,7 @@ class Viewer(TrameApp):
         for name in self.actions.names():
             self.server.trigger(name)(self._told.guarded(getattr(self.actions, name)))
         self.ui = page.build(self.server, self.views)
-        open_entrance(self.server)
+        open_entrance(self.server, word)
         self.ctrl.on_server_ready.add(self._begin)
 
     # From the first to the last.
@@ -154,8 +156,9 @@ class Viewer(TrameApp):
                 "grey": list(desk.window()),
             }
         )
-        if not state.limited:
-            state.limits = [1, state.slices]
+        if not state.limited or axis != self._limited_along:
+            # Numbers of other slices say nothing.
+            self._limited_along, state.limits = axis, [1, state.slices]
 
     def _opened(self) -> None:
         """Another scan is on the desk."""

@@ -39,7 +39,7 @@ BEGINNING: dict[str, Any] = {
     "strip": {"bars": [], "at": -1.0, "count": 0, "axis": "", "doubtful": 0},
     "views": {},
     "alone": "",
-    "pointed": {"text": "", "ijk": ""},
+    "pointed": {"text": "", "view": "", "at": "", "index": ""},
     "everything": False,
     "limited": False,
     "limits": [1, 1],
@@ -57,6 +57,10 @@ BEGINNING: dict[str, Any] = {
     "open_shown": False,
     "options_shown": False,
     "path": "",
+    # Whether the mouse is over the views; a browser does not tell the viewer when it leaves.
+    "over_views": False,
+    # What is in the field that is typed into: the page is drawn anew in the meantime, and must not take it back.
+    "typed": {},
     "opening": False,
     "demonstration": False,
 }
@@ -138,8 +142,13 @@ def views_shown(views: Sequence[Any]) -> dict[str, Any]:
 def pointed_shown(pointed: Any) -> dict[str, str]:
     if pointed is None:
         return BEGINNING["pointed"]
-    ijk = ", ".join(str(n) for n in pointed.ijk)
-    return {"text": f"({ijk})  {pointed.value:.6g}", "ijk": ijk.replace(" ", "")}
+    voxel = ", ".join(str(round(number)) for number in pointed.index)
+    return {
+        "text": "" if pointed.value is None else f"({voxel})  {pointed.value:.6g}",
+        "view": pointed.view,
+        "at": ",".join(map(str, pointed.at)),
+        "index": ",".join(f"{number:.2f}" for number in pointed.index),
+    }
 
 
 def network_shown(model: Optional[Mapping[str, Any]]) -> str:

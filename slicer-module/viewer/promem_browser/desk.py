@@ -8,6 +8,7 @@ controller writes and what is painted are undone in one order.
 
 import contextlib
 import pathlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
@@ -16,13 +17,14 @@ from promem.worker import Engine
 from SegmentEditorProMemLib.controller import Controller
 from SegmentEditorProMemLib.grid import AXES, Extent
 from SegmentEditorProMemLib.labelmaps import labelmap_of
+from SegmentEditorProMemLib.markups import SEGMENT
 from SegmentEditorProMemLib.options import Options
 from SegmentEditorProMemLib.scene import Scene
 from slicer import vtkMRMLSegmentationStorageNode, vtkSegmentation, vtkSegmentationHistory
 from trame_slicer.core import SlicerApp
-from vtkmodules.vtkCommonCore import vtkCommand
+from vtkmodules.vtkCommonCore import vtkCommand, vtkObject
 
-from .files import SCANS, SEGMENTATIONS, FileProblem, existing, stem
+from .files import SCANS, SEGMENTATIONS, FileProblem, complete, existing, stem
 
 UNDO_STATES = 20
 # Told apart from each other and from a scan's greys, also by who sees red and green alike.
@@ -80,8 +82,8 @@ class Desk:
 
     def open(self, scan: Any, segmentation: Any = None, name: Optional[str] = None) -> None:
         """Puts another scan here, and the engine to work. name: how it is called; None: like its file. Raises FileProblem; then nothing changes."""
-        scan = existing(scan, SCANS)
-        file = existing(segmentation, SEGMENTATIONS) if segmentation else None
+        scan = complete(existing(scan, SCANS))
+        file = complete(existing(segmentation, SEGMENTATIONS)) if segmentation else None
         volume = self._read(scan)
         # A slice that comes into a view after the segments is drawn behind them, where what is drawn first hides it.
         self.on_volume(volume)
@@ -130,7 +132,8 @@ class Desk:
         self._slices.clear()
 
     def _read(self, scan: pathlib.Path) -> Any:
-        volumes = self._app.io_manager.load_volumes(str(scan))
+        with quiet():
+            volumes = self._app.io_manager.load_volumes(str(scan))
         if not volumes:
             raise FileProblem(f"{scan.name} cannot be read: it is damaged, or not what its ending says.")
         volume = volumes[0]
@@ -143,7 +146,8 @@ class Desk:
         return volume
 
     def _read_segments(self, file: pathlib.Path) -> Any:
-        segments = self._editor.load_segmentation_from_file(str(file))
+        with quiet():
+            segments = self._editor.load_segmentation_from_file(str(file))
         if segments is None or segments.GetSegmentation().GetNumberOfSegments() == 0:
             if segments is not None:
                 self._app.scene.RemoveNode(segments)
@@ -224,7 +228,17 @@ class Desk:
         """What is painted, clicked and propagated."""
         self._editor.set_active_segment_id(segment or "")
         self._logic.GetSegmentEditorNode().SetSelectedSegmentID(segment or "")
+        self._show_prompts()
         self.on_change()
+
+    def _show_prompts(self) -> None:
+        """Points and boxes of the selected segment only: those of others would be in the way, and be dragged where a click is meant."""
+        markups = self._app.scene.GetNodesByClass("vtkMRMLMarkupsNode")
+        markups.UnRegister(None)
+        for number in range(markups.GetNumberOfItems()):
+            node = markups.GetItemAsObject(number)
+            if node.GetAttribute(SEGMENT) is not None:
+                node.SetDisplayVisibility(node.GetAttribute(SEGMENT) == self.scene.selected())
 
     def remove(self, segment: str) -> None:
         self._remember()
@@ -276,6 +290,7 @@ class Desk:
         else:
             # The tools of trame-slicer hold it apart.
             self._editor.set_active_segment_id(self.scene.selected())
+            self._show_prompts()
         self.on_change()
 
     # The display.
@@ -313,6 +328,16 @@ class Desk:
         if not path.is_file():
             raise FileProblem(f"{path.name} cannot be written.")
         return path
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Of what is no scan each of VTK's readers prints a page; what there is to say, a sentence says."""
+    vtkObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        vtkObject.GlobalWarningDisplayOn()
 
 
 def hexadecimal(color: tuple[float, float, float]) -> str:

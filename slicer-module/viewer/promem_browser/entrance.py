@@ -7,6 +7,7 @@ Both are told to it in the address, from what the browser's tab remembers.
 """
 
 import pathlib
+import secrets
 from typing import Any
 
 from aiohttp import web
@@ -15,33 +16,39 @@ from trame_client.module import vue3
 GATE = """<head>
     <script>
       const address = new URL(window.location);
-      const word = address.searchParams.get("secret") || sessionStorage.getItem("promem");
-      if (word) {
-        sessionStorage.setItem("promem", word);
-        address.searchParams.set("secret", word);
-        address.searchParams.set("sessionURL", `ws://${address.host}/ws`);
-        history.replaceState({}, "", address);
-      } else {
-        window.stop();
-        document.documentElement.innerHTML = `REFUSED`;
-      }
+      sessionStorage.setItem("promem", address.searchParams.get("secret"));
+      address.searchParams.set("sessionURL", `ws://${address.host}/ws`);
+      history.replaceState({}, "", address);
     </script>
-    <style>html, body { background: #0b0d10; color: #98a2ad; font: 14px sans-serif; }</style>"""
-REFUSED = '<body style="padding: 40px">Open the whole address that the viewer has printed: it ends with a word that lets you in.</body>'
+    STYLE"""
+STYLE = "<style>html, body { background: #0b0d10; color: #98a2ad; font: 14px sans-serif; }</style>"
+# A word that is wrong is one of an earlier viewer, and is not tried again.
+REFUSED = f"""<!DOCTYPE html><html><head><title>ProMem</title>{STYLE}
+    <script>
+      const address = new URL(window.location);
+      const word = sessionStorage.getItem("promem");
+      if (address.searchParams.has("secret")) {{
+        sessionStorage.removeItem("promem");
+      }} else if (word) {{
+        address.searchParams.set("secret", word);
+        window.location.replace(address);
+      }}
+    </script></head>
+    <body style="padding: 40px">Open the whole address that the viewer has printed: it ends with a word that lets you in.</body></html>"""
 LOADING = '<div style="display: grid; place-items: center; height: 90vh">Loading …</div>'
 
 
-def open_entrance(server: Any) -> None:
+def open_entrance(server: Any, word: str) -> None:
     """Puts the first page in front of trame's. To be called before the server starts."""
 
     def add(web_server: Any) -> None:
         first = pathlib.Path(vue3.www, "index.html").read_text(encoding="utf-8")
-        first = first.replace("<head>", GATE.replace("REFUSED", REFUSED), 1).replace(
-            "trame is built by Kitware", "ProMem"
-        )
+        first = first.replace("<head>", GATE.replace("STYLE", STYLE), 1).replace("trame is built by Kitware", "ProMem")
 
-        async def index(_request: web.Request) -> web.Response:
-            return web.Response(text=first, content_type="text/html", headers={"Cache-Control": "no-store"})
+        async def index(request: web.Request) -> web.Response:
+            let_in = secrets.compare_digest(request.query.get("secret", "").encode(), word.encode())
+            text = first if let_in else REFUSED
+            return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
 
         async def loading(_request: web.Request) -> web.Response:
             return web.Response(text=LOADING, content_type="text/html")

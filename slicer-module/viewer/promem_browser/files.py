@@ -9,7 +9,10 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from .whole import is_whole
+
 SCANS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+NIFTI = (".nii", ".nii.gz")
 WEIGHTS = (".safetensors", ".pt", ".pth")
 SEGMENTATIONS = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 # The program that makes the demonstration, from the top of a checkout.
@@ -34,6 +37,13 @@ def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
     if ending(file, kinds) is None:
         raise FileProblem(f"{file.name} cannot be read: expected a file that ends with {', '.join(kinds)}.")
     return file.resolve()
+
+
+def complete(file: pathlib.Path) -> pathlib.Path:
+    """The same file. Raises FileProblem where a part of it is missing."""
+    if ending(file, NIFTI) and not is_whole(file):
+        raise FileProblem(f"{file.name} cannot be read: it is damaged or not complete.")
+    return file
 
 
 def ending(file: pathlib.Path, kinds: tuple[str, ...]) -> Optional[str]:

@@ -58,7 +58,7 @@ def build(server: Any, views: Any) -> Any:
         client.Style((FOLDER / "style.css").read_text(encoding="utf-8"))
         client.Script(KEYS)
         html.Div((FOLDER / "panel.html").read_text(encoding="utf-8"), classes="panel")
-        with html.Div(classes="views"):
+        with html.Div(classes="views", mouseenter="over_views = true", mouseleave="over_views = false"):
             views.layout.initialize_layout_grid(layout)
         html.Div((FOLDER / "open.html").read_text(encoding="utf-8"))
     return layout

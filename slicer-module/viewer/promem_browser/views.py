@@ -3,6 +3,7 @@
 In: slices to go to. Out: what the bars over the views say. Knows no segment and no page.
 """
 
+import contextlib
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Optional
@@ -55,11 +56,12 @@ class SliceShown:
 
 @dataclass(frozen=True)
 class Pointed:
-    """The voxel under the mouse."""
+    """Where the mouse was last: in pixels of a view from its lower left corner, and as an index into the scan. value: None beside the scan."""
 
     view: str
-    ijk: tuple[int, int, int]
-    value: float
+    at: tuple[int, int]
+    index: tuple[float, float, float]
+    value: Optional[float]
 
 
 class Views:
@@ -95,7 +97,6 @@ class Views:
         for view in self._slices():
             view.modified.connect(lambda *_: self.on_change())
             view.interactor().AddObserver(vtkCommand.MouseMoveEvent, self._mouse_moved(view), FIRST)
-            view.interactor().AddObserver(vtkCommand.LeaveEvent, lambda *_: self._mouse_left(), FIRST)
 
     def show_volume(self, volume: Any) -> None:
         """The volume whose slices are drawn; None: none."""
@@ -182,22 +183,16 @@ class Views:
         def moved(*_: Any) -> None:
             if self._grid is None:
                 return
-            x, y = view.interactor().GetEventPosition()
-            ras = _array(view.get_view_node().GetXYToRAS()) @ (x, y, 0.0, 1.0)
-            try:
+            name, at = view.get_singleton_tag(), view.interactor().GetEventPosition()
+            ras = _array(view.get_view_node().GetXYToRAS()) @ (*at, 0.0, 1.0)
+            value = None
+            with contextlib.suppress(OutsideScan):
                 i, j, k = self._grid.voxel(ras[:3])
-            except OutsideScan:
-                self._mouse_left()
-                return
-            self.pointed = Pointed(view.get_singleton_tag(), (i, j, k), float(self._voxels[k, j, i]))
+                value = float(self._voxels[k, j, i])
+            self.pointed = Pointed(name, at, self._grid.index(ras[:3]), value)
             self.on_change()
 
         return moved
-
-    def _mouse_left(self) -> None:
-        if self.pointed is not None:
-            self.pointed = None
-            self.on_change()
 
 
 def _layouts() -> dict[str, Layout]:
