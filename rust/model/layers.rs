@@ -31,6 +31,11 @@ impl Linear {
         x.linear(&like(&self.weight, x), Some(&like(&self.bias, x)))
     }
 
+    /// What a token of zeros becomes, [out].
+    pub fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
     /// The same with outputs in another order, [out] indices.
     pub fn forward_ordered(&self, x: &Tensor, order: &Tensor) -> Tensor {
         x.linear(&like(&self.weight.index_select(0, order), x), Some(&like(&self.bias.index_select(0, order), x)))
@@ -246,6 +251,49 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
         return (q * scale).matmul(&k.transpose(-2, -1)).softmax(-1, None::<Kind>).matmul(v);
     }
     Tensor::scaled_dot_product_attention(q, k, v, None::<Tensor>, 0.0, false, None, false)
+}
+
+/// softmax(q k^T / sqrt(d)) v for q [B, N, d], k [B, M, d] and v [B, M, d'] with another number of channels.
+pub fn weighted_mean(q: &Tensor, k: &Tensor, v: &Tensor, scratch: &Scratch) -> Tensor {
+    let (b, n, d) = q.size3().expect("queries are [B, N, d]");
+    let (q, k) = (q * (d as f64).sqrt().recip(), k.transpose(1, 2));
+    match scratch.rows(n, k.size()[2]).filter(|_| b == 1) {
+        None => q.matmul(&k).softmax(-1, None::<Kind>).matmul(v),
+        Some(scores) => {
+            let (q, k, v) = (q.squeeze_dim(0), k.squeeze_dim(0), v.squeeze_dim(0));
+            let mean = |q: &Tensor| {
+                let scores = scores.narrow(0, 0, q.size()[0]);
+                let _ = q.mm_out(&scores, &k);
+                let _ = scores.shallow_clone().internal_softmax_out(&scores, -1, false);
+                scores.mm(&v)
+            };
+            let parts: Vec<Tensor> = q.split(scores.size()[0], 0).iter().map(mean).collect();
+            Tensor::cat(&parts, 0).unsqueeze(0)
+        }
+    }
+}
+
+/// Memory for the scores of [`weighted_mean`] that all its calls for a slice share: they are many, and fresh memory costs a CPU as much as the
+/// sums that it is for.
+#[derive(Debug)]
+pub struct Scratch(Option<Tensor>);
+
+impl Scratch {
+    /// Scores at once, at most: a bound on memory. Smaller parts are slower.
+    const MOST: i64 = 1 << 23;
+
+    /// For `n` queries and at most `m` of the `keys`; none where gradients need the scores, and on GPUs, whose library keeps memory itself.
+    pub fn new(n: i64, m: i64, keys: &Tensor) -> Self {
+        let wanted = !keys.device().is_cuda() && !keys.requires_grad();
+        Self(wanted.then(|| Tensor::empty([(n * m).min(Self::MOST).max(m)], (keys.kind(), keys.device()))))
+    }
+
+    /// As many of `n` rows of `m` scores as there is room for.
+    fn rows(&self, n: i64, m: i64) -> Option<Tensor> {
+        let memory = self.0.as_ref()?;
+        let rows = (memory.numel() as i64 / m).clamp(1, n);
+        Some(memory.narrow(0, 0, rows * m).reshape([rows, m]))
+    }
 }
 
 /// [B, N, C] -> [B, heads, N, C / heads]

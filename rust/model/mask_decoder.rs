@@ -180,6 +180,17 @@ impl DecoderOutput {
         (self.masks.narrow(1, 0, 1), self.ious.narrow(1, 0, 1), self.tokens.select(1, 0))
     }
 
+    /// What it says of one of a batch.
+    pub fn one(&self, index: i64) -> DecoderOutput {
+        let one = |x: &Tensor| x.narrow(0, index, 1);
+        DecoderOutput {
+            masks: one(&self.masks),
+            ious: one(&self.ious),
+            tokens: one(&self.tokens),
+            object_logit: one(&self.object_logit),
+        }
+    }
+
     fn mask_at(&self, index: &Tensor) -> Tensor {
         let (b, _, h, w) = self.masks.size4().expect("masks are [B, M, h, w]");
         self.masks.gather(1, &index.reshape([b, 1, 1, 1]).expand([b, 1, h, w], false), false)

@@ -1,19 +1,59 @@
 //! `memory_attention`: the current slice's features attend to memories. Source: `memory_attention.py`,
 //! `RoPEAttention` of `sam/transformer.py`.
+//!
+//! Several candidates are one batch, and what they share is computed once: the first layer's attention of the slice to itself, and the keys of
+//! what they attend to.
 
 use super::config::Config;
-use super::layers::{attention, LayerNorm, Linear};
+use super::layers::{attention, weighted_mean, LayerNorm, Linear, Scratch};
 use super::position::{axial_rotation, real_parts_first, rotate};
+use std::ops::Range;
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 
-/// What a slice attends to: `tokens` and their position `encoding`, both [B, M, mem_dim]; the spatial tokens first, in
-/// whole feature maps, then `pointer_tokens` tokens without a place, which are not rotated.
+/// What a slice's candidates attend to, in the number format of the computation.
 #[derive(Debug)]
 pub struct MemoryTokens {
-    pub tokens: Tensor,
-    pub encoding: Tensor,
-    pub pointer_tokens: i64,
+    /// Memories with their encodings, and without: [B, M, mem_dim].
+    keys: Tensor,
+    /// Each candidate's own, [B, M', mem_dim].
+    values: Vec<Tensor>,
+    /// Cosines and sines of the keys' places [2, M, d / 2].
+    rotation: Tensor,
+    /// The stretches of the tokens that each candidate attends to.
+    chosen: Vec<Vec<Range<i64>>>,
+    scratch: Scratch,
+}
+
+impl MemoryTokens {
+    /// For so many `queries`. `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim], the `rotation` of their places [2, M, d / 2], and for each candidate the stretches
+    /// of tokens that it attends to.
+    pub fn new(
+        [tokens, encoding, rotation]: [&Tensor; 3],
+        chosen: Vec<Vec<Range<i64>>>,
+        queries: i64,
+        kind: Kind,
+    ) -> Self {
+        let tokens_of = |stretches: &Vec<Range<i64>>| stretches.iter().map(|s| s.end - s.start).sum::<i64>();
+        let most = chosen.iter().map(tokens_of).max().unwrap_or(1);
+        let (keys, values) = ((tokens + encoding).to_kind(kind), tokens.to_kind(kind));
+        Self {
+            scratch: Scratch::new(queries, most, &keys),
+            keys,
+            values: chosen.iter().map(|stretches| select(&values, stretches)).collect(),
+            rotation: rotation.to_kind(kind),
+            chosen,
+        }
+    }
+}
+
+/// Stretches of [B, M, C] in a row; one stretch is no copy.
+fn select(tokens: &Tensor, stretches: &[Range<i64>]) -> Tensor {
+    let parts: Vec<Tensor> = stretches.iter().map(|s| tokens.narrow(1, s.start, s.end - s.start)).collect();
+    match &parts[..] {
+        [one] => one.shallow_clone(),
+        _ => Tensor::cat(&parts, 1),
+    }
 }
 
 /// Keys: `layers.{i}.*`, `norm.*`.
@@ -49,16 +89,28 @@ impl MemoryAttention {
         self.order = self.order.to_device(device);
     }
 
-    /// `features` and their position `encoding`, both [B, N, hidden] -> [B, N, hidden], computed in `kind`.
+    /// The rotation of a feature map's places: cosines and sines [2, N, d / 2].
+    pub fn rotation(&self) -> &Tensor {
+        &self.rotation
+    }
+
+    /// `features` and their position `encoding`, both [B, N, hidden] -> [K B, N, hidden] of the K candidates, one after the other, computed in
+    /// `kind`.
     pub fn forward(&self, features: &Tensor, encoding: &Tensor, memory: &MemoryTokens, kind: Kind) -> Tensor {
+        let rotary = Rotary { rotation: &self.rotation.to_kind(kind), order: &self.order };
         let mut x = (features + encoding * INPUT_POSITION_WEIGHT).to_kind(kind);
-        let values = memory.tokens.to_kind(kind);
-        let keys = (&memory.tokens + &memory.encoding).to_kind(kind);
         for layer in &self.layers {
-            x = layer.forward(&x, &keys, &values, memory.pointer_tokens, [&self.rotation, &self.order]);
+            x = layer.forward(&x, memory, rotary);
         }
         self.norm.forward(&x)
     }
+}
+
+/// How queries are turned to their places.
+#[derive(Debug, Clone, Copy)]
+struct Rotary<'a> {
+    rotation: &'a Tensor,
+    order: &'a Tensor,
 }
 
 /// Keys: `self_attn.*`, `cross_attn_image.*`, `linear{1,2}.*`, `norm{1,2,3}.*`.
@@ -88,10 +140,12 @@ impl MemoryAttentionLayer {
         }
     }
 
-    fn forward(&self, x: &Tensor, keys: &Tensor, values: &Tensor, pointer_tokens: i64, rotary: [&Tensor; 2]) -> Tensor {
-        let normed = self.norm1.forward(x);
-        let x = x + self.self_attn.forward(&normed, &normed, &normed, 0, rotary);
-        let x = &x + self.cross_attn_image.forward(&self.norm2.forward(&x), keys, values, pointer_tokens, rotary);
+    /// [B, N, C], which all candidates share, or [K B, N, C] -> [K B, N, C]
+    fn forward(&self, x: &Tensor, memory: &MemoryTokens, rotary: Rotary) -> Tensor {
+        let x = x + self.self_attn.attend_to_itself(&self.norm1.forward(x), rotary);
+        let attended = self.cross_attn_image.attend_to_memory(&self.norm2.forward(&x), memory, rotary);
+        let (b, n, c) = x.size3().expect("features are [B, N, C]");
+        let x = (attended.reshape([-1, b, n, c]) + x).flatten(0, 1);
         let hidden = self.linear1.forward(&self.norm3.forward(&x)).relu();
         x + self.linear2.forward(&hidden)
     }
@@ -116,18 +170,34 @@ impl RotaryAttention {
         }
     }
 
-    /// `q` [B, N, C], `k` and `v` [B, M, C'] -> [B, N, C]; the last `unrotated` keys have no place in the image.
-    fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor, unrotated: i64, [rotation, order]: [&Tensor; 2]) -> Tensor {
-        let heads = |x: Tensor| x.unsqueeze(1); // [B, N, C] -> [B, 1, N, C]
-                                                // Products of queries and keys do not depend on the order of their channels.
-        let q = rotate(&heads(self.q_proj.forward_ordered(q, order)), rotation);
-        let k = heads(self.k_proj.forward_ordered(k, order));
-        let spatial = k.size()[2] - unrotated;
-        let k = match unrotated {
-            0 => rotate(&k, rotation),
-            _ => Tensor::cat(&[rotate(&k.narrow(2, 0, spatial), rotation), k.narrow(2, spatial, unrotated)], 2),
-        };
-        let v = heads(self.v_proj.forward(v));
+    /// [B, N, C] -> [B, 1, N, C]: projected by `projection` and turned to their places. Products of queries and keys do not depend on the order of
+    /// their channels.
+    fn turned(projection: &Linear, x: &Tensor, order: &Tensor, rotation: &Tensor) -> Tensor {
+        rotate(&projection.forward_ordered(x, order).unsqueeze(1), rotation)
+    }
+
+    /// [B, N, C] -> [B, N, C]
+    fn attend_to_itself(&self, x: &Tensor, Rotary { rotation, order }: Rotary) -> Tensor {
+        let q = Self::turned(&self.q_proj, x, order, rotation);
+        let k = Self::turned(&self.k_proj, x, order, rotation);
+        let v = self.v_proj.forward(x).unsqueeze(1);
         self.out_proj.forward(&attention(&q, &k, &v).squeeze_dim(1))
+    }
+
+    /// [B, N, C], which all candidates share, or [K B, N, C] -> [K B, N, C]
+    ///
+    /// Weights sum to one, so values may be projected after they are averaged: there are far fewer of them, and before it they have a quarter of
+    /// the channels.
+    fn attend_to_memory(&self, x: &Tensor, memory: &MemoryTokens, Rotary { rotation, order }: Rotary) -> Tensor {
+        let q = Self::turned(&self.q_proj, x, order, rotation).squeeze_dim(1);
+        let k = Self::turned(&self.k_proj, &memory.keys, order, &memory.rotation).squeeze_dim(1);
+        let (batch, shared) = (k.size()[0], q.size()[0] == k.size()[0]);
+        let averaged: Vec<Tensor> = (memory.chosen.iter().zip(&memory.values).enumerate())
+            .map(|(candidate, (stretches, values))| {
+                let q = if shared { q.shallow_clone() } else { q.narrow(0, candidate as i64 * batch, batch) };
+                weighted_mean(&q, &select(&k, stretches), values, &memory.scratch)
+            })
+            .collect();
+        self.out_proj.forward(&self.v_proj.forward(&Tensor::cat(&averaged, 0)))
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Ported from `sam2==1.1.0` (Apache-2.0, see NOTICE); golden tests hold every module to it.
 
+mod attended;
 pub mod checkpoint;
 pub mod config;
 pub mod image_encoder;
@@ -20,6 +21,7 @@ mod sam2;
 mod two_way;
 pub mod weights;
 
+pub use attended::{Attended, Attending};
 pub use config::Config;
 pub use layers::average_pool;
-pub use sam2::{Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Presence, Sam2};
+pub use sam2::{Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Presence, Sam2};

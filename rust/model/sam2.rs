@@ -4,6 +4,7 @@
 //! `maskmem_tpos_enc`, `no_mem_embed`, `no_mem_pos_enc`, `no_obj_ptr`, `no_obj_embed_spatial`, `mask_downsample`,
 //! `obj_ptr_proj`, `obj_ptr_tpos_proj`. m: the side of mask logits, `Config::mask_size`.
 
+use super::attended::{Attending, Block, Layout};
 use super::config::{
     Config, Version, GIVEN_MASK_BIAS, GIVEN_MASK_SCALE, MAX_OBJ_PTRS, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE,
     NO_OBJ_SCORE, NUM_MASKMEM,
@@ -61,14 +62,6 @@ impl Clone for Memory {
     fn clone(&self) -> Self {
         Self { features: self.features.shallow_clone(), pointer: self.pointer.shallow_clone() }
     }
-}
-
-/// One memory that a slice attends to.
-#[derive(Debug, Clone, Copy)]
-pub struct Attended<'a> {
-    pub memory: &'a Memory,
-    /// Row of `maskmem_tpos_enc`: 0 is the slice just before, 6 the pinned prompt.
-    pub slot: i64,
 }
 
 /// Whether the decoder's object score is asked if there is a mask at all.
@@ -260,51 +253,54 @@ impl Sam2 {
         &image.features + self.no_mem_embed.reshape([1, -1, 1, 1])
     }
 
-    /// Features of a slice that attends to `attended` and to the `pointers` of (memory, slices away), of which a bank
-    /// may hold up to `pointer_span`: [1, hidden, h, w] (`_prepare_memory_conditioned_features`).
-    pub fn with_memory(
-        &self,
-        image: &ImageEmbedding,
-        attended: &[Attended],
-        pointers: &[(&Memory, usize)],
-        pointer_span: usize,
-    ) -> Tensor {
-        let tokens = self.memory_tokens(attended, pointers, pointer_span);
-        let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2); // [1, C, h, w] -> [1, h*w, C]
+    /// Features of a slice as each of K candidates makes them, which attend to memories and to object pointers: [K B, hidden, h, w], one candidate
+    /// after the other (`_prepare_memory_conditioned_features`).
+    pub fn with_memory(&self, image: &ImageEmbedding, candidates: &[Attending]) -> Tensor {
+        let tokens = self.memory_tokens(candidates);
+        let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2); // [B, C, h, w] -> [B, h*w, C]
         let fused = self.memory_attention.forward(&flat(&image.features), &flat(&self.position), &tokens, self.kind);
-        fused.to_kind(Kind::Float).transpose(1, 2).reshape(image.features.size())
+        let (_, c, h, w) = image.features.size4().expect("features are [B, C, h, w]");
+        fused.to_kind(Kind::Float).transpose(1, 2).reshape([-1, c, h, w])
     }
 
-    fn memory_tokens(&self, attended: &[Attended], pointers: &[(&Memory, usize)], span: usize) -> MemoryTokens {
-        let m = self.config.mem_dim;
+    fn memory_tokens(&self, candidates: &[Attending]) -> MemoryTokens {
+        let layout = Layout::new(candidates);
         let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2);
-        let spatial = flat(&self.memory_position);
-        let mut tokens: Vec<Tensor> = attended.iter().map(|a| flat(&a.memory.features)).collect();
-        let mut encoding: Vec<Tensor> = attended.iter().map(|a| &spatial + self.maskmem_tpos_enc.get(a.slot)).collect();
-        // A pointer is cut into hidden / mem_dim tokens, which share its encoding.
-        let parts = self.config.hidden_dim / m;
-        if !pointers.is_empty() {
-            let stacked: Vec<&Tensor> = pointers.iter().map(|(memory, _)| &memory.pointer).collect();
-            let stacked = Tensor::stack(&stacked, 1); // [B, P, hidden]
-            tokens.push(stacked.reshape([stacked.size()[0], -1, m]));
-            let places = self.pointer_places(pointers, span);
-            encoding.push(places.unsqueeze(1).expand([-1, parts, -1], false).reshape([1, -1, m]));
+        let (spatial, turned) = (flat(&self.memory_position), self.memory_attention.rotation());
+        // A pointer is cut into hidden / mem_dim tokens, which share its encoding and have no place.
+        let parts = self.config.hidden_dim / self.config.mem_dim;
+        let unturned = Tensor::stack(&[turned.get(0).ones_like(), turned.get(0).zeros_like()], 0).narrow(1, 0, parts);
+        let (mut tokens, mut encodings, mut rotations) = (Vec::new(), Vec::new(), Vec::new());
+        for block in &layout.blocks {
+            let (token, encoding, rotation) = match *block {
+                Block::Map(attended) => {
+                    let encoding = &spatial + self.maskmem_tpos_enc.get(attended.slot);
+                    (flat(&attended.memory.features), encoding, turned)
+                }
+                Block::Pointer { memory, away, span } => {
+                    let token = memory.pointer.reshape([-1, parts, self.config.mem_dim]);
+                    (token, self.pointer_place(away, span).expand([1, parts, -1], false), &unturned)
+                }
+            };
+            tokens.push(token);
+            encodings.push(encoding);
+            rotations.push(rotation);
         }
-        MemoryTokens {
-            tokens: Tensor::cat(&tokens, 1),
-            encoding: Tensor::cat(&encoding, 1),
-            pointer_tokens: parts * pointers.len() as i64,
-        }
+        let lengths: Vec<i64> = tokens.iter().map(|t| t.size()[1]).collect();
+        let stretches = layout.stretches(&lengths);
+        let [tokens, encodings] = [tokens, encodings].map(|parts| Tensor::cat(&parts, 1));
+        let queries = spatial.size()[1];
+        MemoryTokens::new([&tokens, &encodings, &Tensor::cat(&rotations, 1)], stretches, queries, self.kind)
     }
 
-    /// Temporal encoding of object pointers, [P, mem_dim]; zero before 2.1 (`add_tpos_enc_to_obj_ptrs`).
-    fn pointer_places(&self, pointers: &[(&Memory, usize)], span: usize) -> Tensor {
+    /// Temporal encoding of an object pointer so many slices away, [1, 1, mem_dim]; zero before 2.1 (`add_tpos_enc_to_obj_ptrs`).
+    fn pointer_place(&self, away: usize, span: usize) -> Tensor {
         let Some(projection) = &self.obj_ptr_tpos_proj else {
-            return Tensor::zeros([pointers.len() as i64, self.config.mem_dim], (Kind::Float, self.device));
+            return Tensor::zeros([1, 1, self.config.mem_dim], (Kind::Float, self.device));
         };
-        let span = span.min(MAX_OBJ_PTRS as usize);
-        let away: Vec<f32> = pointers.iter().map(|&(_, away)| away as f32 / (span as f32 - 1.0)).collect();
-        projection.forward(&sine_1d(&Tensor::from_slice(&away).to_device(self.device), self.config.hidden_dim))
+        let away = away as f32 / (span.min(MAX_OBJ_PTRS as usize) as f32 - 1.0);
+        let away = Tensor::from_slice(&[away]).to_device(self.device);
+        projection.forward(&sine_1d(&away, self.config.hidden_dim)).unsqueeze(0)
     }
 
     /// Prompts and features to a mask (`_forward_sam_heads`). `mask`: logits [1, 1, m, m] as a dense prompt.
@@ -349,15 +345,16 @@ impl Sam2 {
         self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), prior)
     }
 
-    /// The best of three masks of [`Sam2::decode_propagated`], for one slice.
+    /// The best of three masks of [`Sam2::decode_propagated`], for each of a batch.
     pub fn propagate(
         &self,
         image: &ImageEmbedding,
         features: &Tensor,
         prior: Option<&Tensor>,
         presence: Presence,
-    ) -> Decoded {
-        self.choose(&self.decode_propagated(image, features, prior), MaskChoice::BestOfThree, presence)
+    ) -> Vec<Decoded> {
+        let output = self.decode_propagated(image, features, prior);
+        (0..features.size()[0]).map(|i| self.choose(&output.one(i), MaskChoice::BestOfThree, presence)).collect()
     }
 
     /// Object pointers of a batch: decoder tokens [B, hidden], `present` [B, 1] of 0 and 1 -> [B, hidden].
@@ -444,15 +441,23 @@ impl Sam2 {
 
     /// Encodes a slice's outcome into a memory (`_encode_new_memory`). `decoded.logits` may have either resolution.
     pub fn remember(&self, image: &ImageEmbedding, decoded: &Decoded) -> Memory {
+        self.remember_all(image, &[decoded]).remove(0)
+    }
+
+    /// The same for several outcomes of one slice.
+    pub fn remember_all(&self, image: &ImageEmbedding, decoded: &[&Decoded]) -> Vec<Memory> {
         let side = self.config.image_size;
-        let logits = match decoded.logits.size()[3] {
-            n if n == side => decoded.logits.shallow_clone(),
-            _ => self.full_resolution(&decoded.logits),
+        let full = |d: &&Decoded| match d.logits.size()[3] {
+            n if n == side => d.logits.shallow_clone(),
+            _ => self.full_resolution(&d.logits),
         };
-        let present = f32::from(decoded.object_logit > 0.0);
-        let present = Tensor::from_slice(&[present]).reshape([1, 1]).to_device(self.device);
+        let logits = Tensor::cat(&decoded.iter().map(full).collect::<Vec<_>>(), 0);
+        let present: Vec<f32> = decoded.iter().map(|d| f32::from(d.object_logit > 0.0)).collect();
+        let present = Tensor::from_slice(&present).reshape([-1, 1]).to_device(self.device);
         let features = self.memory_features(image, &logits, &present);
-        Memory { features, pointer: decoded.pointer.shallow_clone() }
+        (decoded.iter().enumerate())
+            .map(|(i, d)| Memory { features: features.narrow(0, i as i64, 1), pointer: d.pointer.shallow_clone() })
+            .collect()
     }
 }
 

@@ -1,10 +1,11 @@
 //! One object's walk away from one prompted slice: the beam of banks, slice by slice.
 
 use crate::geometry::SliceIndex;
-use crate::memory::{search, Bank, Entry, SearchOptions};
+use crate::memory::search::{self, Candidate};
+use crate::memory::{Bank, Entry, SearchOptions};
 use crate::model::config::{GIVEN_MASK_BIAS, NO_OBJ_SCORE};
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{average_pool, Attended, Decoded, ImageEmbedding, MaskChoice, Memory, Presence, Sam2};
+use crate::model::{average_pool, Attended, Attending, Decoded, ImageEmbedding, MaskChoice, Memory, Presence, Sam2};
 use crate::prompt::{PointLabel, SlicePrompt};
 use crate::session::embeddings::View;
 use crate::session::tensors;
@@ -13,6 +14,9 @@ use crate::slices::resize::Frame;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::c_void;
 use tch::Tensor;
+
+/// Candidates of one batch: enough for any usual search, and a bound on memory for wide ones.
+const CANDIDATES_AT_ONCE: usize = 8;
 
 /// What a prompt made of its slice.
 #[derive(Debug)]
@@ -182,26 +186,9 @@ impl Run {
     ) -> Step {
         let known: Vec<Vec<SliceIndex>> = self.banks.iter().map(Bank::slices).collect();
         let plan = search::candidates(&known, slice, options);
-        // Who does not want a run to stop says that the object is there.
-        let presence = if options.stop_when_absent { Presence::Judged } else { Presence::Certain };
-        let decoded: Vec<Decoded> = plan
-            .iter()
-            .map(|candidate| {
-                let bank = self.banks[candidate.bank].entries();
-                let attended: Vec<Attended> = (candidate.attended.iter())
-                    .map(|c| Attended { memory: &bank[c.entry].memory, slot: c.slot as i64 })
-                    .collect();
-                let slices = &known[candidate.bank];
-                let (entries, span) =
-                    search::pointers(slices, &candidate.attended, slice, slices_in_volume, options.pointers);
-                let pointers: Vec<(&Memory, usize)> =
-                    entries.iter().map(|&e| (&bank[e].memory, slices[e].distance(slice))).collect();
-                let features = network.with_memory(image, &attended, &pointers, span);
-                let prior = hint.prompt(&self.banks[candidate.bank].newest().logits);
-                network.propagate(image, &features, prior.as_ref(), presence)
-            })
+        let decoded: Vec<Decoded> = (plan.chunks(CANDIDATES_AT_ONCE))
+            .flat_map(|plan| self.decoded(network, image, plan, (slice, slices_in_volume), options, hint))
             .collect();
-
         let order = search::rank(&decoded.iter().map(|d| d.iou).collect::<Vec<_>>());
         let candidates = (plan.iter().zip(&decoded))
             .map(|(c, d)| CandidateTrace { bank: c.bank, window: c.window, iou: d.iou, object_logit: d.object_logit })
@@ -213,15 +200,46 @@ impl Run {
         if options.stop_when_absent && absent {
             return Step { candidates, order, best: None };
         }
-        self.banks = (order.iter().take(options.beams))
-            .map(|&c| {
-                let memory = network.remember(image, &decoded[c]);
-                let logits = decoded[c].logits.shallow_clone();
-                self.banks[plan[c].bank].extended(Entry { slice, memory, logits }, options.reach())
+        let survivors: Vec<usize> = order.iter().take(options.beams).copied().collect();
+        let memories = network.remember_all(image, &survivors.iter().map(|&c| &decoded[c]).collect::<Vec<_>>());
+        self.banks = (survivors.into_iter().zip(memories))
+            .map(|(c, memory)| {
+                let entry = Entry { slice, memory, logits: decoded[c].logits.shallow_clone() };
+                self.banks[plan[c].bank].extended(entry, options.reach())
             })
             .collect();
         let best = Best { logits: best.logits.shallow_clone(), full_resolution, iou: best.iou };
         Step { candidates, order, best: Some(best) }
+    }
+
+    /// What some candidates make of a slice, as one batch.
+    fn decoded(
+        &self,
+        network: &Sam2,
+        image: &ImageEmbedding,
+        plan: &[Candidate],
+        (slice, slices_in_volume): (SliceIndex, usize),
+        options: &SearchOptions,
+        hint: Hint,
+    ) -> Vec<Decoded> {
+        let known: Vec<Vec<SliceIndex>> = self.banks.iter().map(Bank::slices).collect();
+        let attending = |candidate: &Candidate| {
+            let (bank, slices) = (self.banks[candidate.bank].entries(), &known[candidate.bank]);
+            let memories = (candidate.attended.iter())
+                .map(|c| Attended { memory: &bank[c.entry].memory, slot: c.slot as i64 })
+                .collect();
+            let (entries, pointer_span) =
+                search::pointers(slices, &candidate.attended, slice, slices_in_volume, options.pointers);
+            let pointers = entries.iter().map(|&e| (&bank[e].memory, slices[e].distance(slice))).collect();
+            Attending { memories, pointers, pointer_span }
+        };
+        let features = network.with_memory(image, &plan.iter().map(attending).collect::<Vec<_>>());
+        let priors: Option<Vec<Tensor>> =
+            plan.iter().map(|candidate| hint.prompt(&self.banks[candidate.bank].newest().logits)).collect();
+        let priors = priors.map(|priors| Tensor::cat(&priors, 0));
+        // Who does not want a run to stop says that the object is there.
+        let presence = if options.stop_when_absent { Presence::Judged } else { Presence::Certain };
+        network.propagate(image, &features, priors.as_ref(), presence)
     }
 }
 

@@ -185,7 +185,8 @@ fn first_weights(config: &TrainConfig) -> Result<Named> {
         return Ok(file.state.iter().map(|(k, t)| (k.to_owned(), t.to_kind(tch::Kind::Float))).collect());
     }
     let mut variables = VarStore::new(Device::Cpu);
-    let _network = Sam2::for_training(&variables, &config.network_at(0)?, config.precision.precision());
+    let _network =
+        Sam2::for_training(&variables, &config.network_at(0)?, config.precision.precision(variables.device()));
     initialise(&mut variables, config.seed);
     Ok(variables.variables().into_iter().map(|(k, t)| (k, t.detach())).collect())
 }

@@ -7,7 +7,7 @@ use crate::memory::search::{self, Pointers, Prior, PromptMemory};
 use crate::model::config::{PIXEL_MEAN, PIXEL_STD};
 use crate::model::mask_decoder::DecoderOutput;
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{average_pool, Attended, ImageEmbedding, Memory, Sam2};
+use crate::model::{average_pool, Attended, Attending, ImageEmbedding, Memory, Sam2};
 use crate::train::clip::Clip;
 use crate::train::config::{MemoryAugmentation, Stage, TrainConfig};
 use crate::train::loss::Prediction;
@@ -201,7 +201,8 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
             chosen.iter().map(|c| Attended { memory: &memories[c.entry], slot: c.slot as i64 }).collect();
         let (entries, span) = search::pointers(bank, &chosen, slices[t], length as usize, plan.pointers);
         let pointers: Vec<(&Memory, usize)> = entries.iter().map(|&e| (&memories[e], t - e)).collect();
-        let features = network.with_memory(image, &attended, &pointers, span);
+        let attending = Attending { memories: attended, pointers, pointer_span: span };
+        let features = network.with_memory(image, &[attending]);
         let prior = match (plan.prior, &batch.flow) {
             (Prior::None, _) | (Prior::Flow, None) => None,
             (Prior::Mask, _) => Some(Sam2::prior(&previous)),

@@ -5,6 +5,7 @@
 use crate::model::config::HieraConfig;
 use crate::model::layers::parameter;
 use crate::model::layers::{attention, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
+use once_cell::sync::OnceCell;
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
@@ -21,6 +22,8 @@ pub struct Hiera {
     patch_embed: Conv2d,
     pos_embed: Tensor,
     pos_embed_window: Tensor,
+    /// The position of every token where weights do not learn; computed at the first image.
+    known_position: OnceCell<Tensor>,
     blocks: Vec<MultiScaleBlock>,
     /// Last block of each stage.
     stage_ends: [usize; 4],
@@ -52,6 +55,7 @@ impl Hiera {
             patch_embed: Conv2d::new(&(p / "patch_embed" / "proj"), 3, config.embed_dim, PATCH),
             pos_embed: parameter(p, "pos_embed", &[1, config.embed_dim, rows, columns]),
             pos_embed_window: parameter(p, "pos_embed_window", &[1, config.embed_dim, window, window]),
+            known_position: OnceCell::new(),
             blocks,
             stage_ends,
         }
@@ -61,7 +65,7 @@ impl Hiera {
     pub fn forward(&self, images: &Tensor) -> [Tensor; 4] {
         let x = self.patch_embed.forward(images).permute([0, 2, 3, 1]); // [B, C, H, W] -> [B, H, W, C]
         let (h, w) = (x.size()[1], x.size()[2]);
-        let mut x = &x + self.position(h, w).to_kind(x.kind());
+        let mut x = &x + self.position_of(h, w).to_kind(x.kind());
         let mut stages = Vec::with_capacity(4);
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x);
@@ -70,6 +74,18 @@ impl Hiera {
             }
         }
         stages.try_into().expect("a trunk has four stages")
+    }
+
+    /// [`Hiera::position`], computed once where the weights do not learn.
+    fn position_of(&self, h: i64, w: i64) -> Tensor {
+        if self.pos_embed.requires_grad() {
+            return self.position(h, w);
+        }
+        let known = self.known_position.get_or_init(|| self.position(h, w));
+        match known.size()[1..3] == [h, w] {
+            true => known.shallow_clone(),
+            false => self.position(h, w),
+        }
     }
 
     /// The coarse embedding stretched over the image plus the window's embedding repeated: [1, h, w, C].
@@ -125,24 +141,27 @@ impl MultiScaleBlock {
             None => x.shallow_clone(),
         };
         let attended = match self.shape.window {
-            None => self.attend(&normed),
+            None => self.attend(&self.qkv.forward(&normed)),
             Some(window) => {
-                let (windows, padded) = partition(&normed, window);
+                let grid = Grid::new(&normed, window);
+                // A window's padding is of zeros, which the projection would turn into its bias at the price of any other token.
+                let qkv = match grid.is_padded() {
+                    false => self.qkv.forward(&grid.partition(&normed)),
+                    true => grid.partition(&grid.padded(&self.qkv.forward(&normed), self.qkv.bias())),
+                };
                 let stride = if self.shape.pools { Q_STRIDE } else { 1 };
-                let size = shortcut.size();
-                unpartition(&self.attend(&windows), window / stride, padded / stride, (size[1], size[2]))
+                grid.pooled(stride).unpartition(&self.attend(&qkv))
             }
         };
-        let x = shortcut + attended;
+        let x = shortcut + self.attn_proj.forward(&attended);
         &x + self.mlp.forward(&self.norm2.forward(&x))
     }
 
-    /// [B, H, W, C] -> [B, H', W', C']
-    fn attend(&self, x: &Tensor) -> Tensor {
-        let (b, h, w, _) = x.size4().expect("trunk tokens are [B, H, W, C]");
+    /// Queries, keys and values [B, H, W, 3 C'] -> [B, H', W', C'], before the last projection.
+    fn attend(&self, qkv: &Tensor) -> Tensor {
+        let (b, h, w, _) = qkv.size4().expect("trunk tokens are [B, H, W, C]");
         let heads = self.shape.heads;
-        let qkv = self.qkv.forward(x).reshape([b, h * w, 3, heads, -1]);
-        let mut parts = qkv.unbind(2); // three of [B, H*W, heads, d]
+        let mut parts = qkv.reshape([b, h * w, 3, heads, -1]).unbind(2); // three of [B, H*W, heads, d]
         let (mut h, mut w) = (h, w);
         if self.shape.pools {
             let pooled = self.pool(&parts[0].reshape([b, h, w, -1]));
@@ -150,8 +169,7 @@ impl MultiScaleBlock {
             parts[0] = pooled.reshape([b, h * w, heads, -1]);
         }
         let [q, k, v] = [0, 1, 2].map(|i| parts[i].transpose(1, 2));
-        let x = attention(&q, &k, &v).transpose(1, 2).reshape([b, h, w, -1]);
-        self.attn_proj.forward(&x)
+        attention(&q, &k, &v).transpose(1, 2).reshape([b, h, w, -1])
     }
 
     /// Maximum over 2 x 2 cells of [B, H, W, C], where this block pools.
@@ -164,41 +182,56 @@ impl MultiScaleBlock {
     }
 }
 
-/// Padded height and width of a partitioned map.
+/// A map's cut into windows, padded at the bottom and right where they do not fit.
 #[derive(Debug, Clone, Copy)]
-struct Padded(i64, i64);
+struct Grid {
+    window: i64,
+    /// Rows and columns of the map, and with padding.
+    size: [i64; 2],
+    whole: [i64; 2],
+}
 
-impl std::ops::Div<i64> for Padded {
-    type Output = Padded;
-    fn div(self, stride: i64) -> Padded {
-        Padded(self.0 / stride, self.1 / stride)
+impl Grid {
+    /// For maps [B, H, W, C].
+    fn new(x: &Tensor, window: i64) -> Self {
+        let (_, h, w, _) = x.size4().expect("trunk tokens are [B, H, W, C]");
+        Self { window, size: [h, w], whole: [h, w].map(|n| (n + window - 1) / window * window) }
     }
-}
 
-/// [B, H, W, C] -> windows [B * n, window, window, C], padded with zeros at the bottom and right.
-fn partition(x: &Tensor, window: i64) -> (Tensor, Padded) {
-    let (b, h, w, c) = x.size4().expect("trunk tokens are [B, H, W, C]");
-    let missing = |n: i64| (window - n % window) % window;
-    let (ph, pw) = (h + missing(h), w + missing(w));
-    let padded =
-        if (ph, pw) == (h, w) { x.shallow_clone() } else { x.constant_pad_nd([0, 0, 0, missing(w), 0, missing(h)]) };
-    let windows = padded
-        .reshape([b, ph / window, window, pw / window, window, c])
-        .permute([0, 1, 3, 2, 4, 5])
-        .reshape([-1, window, window, c]);
-    (windows, Padded(ph, pw))
-}
+    /// The grid after pooling by `stride`.
+    fn pooled(self, stride: i64) -> Self {
+        let over = |size: [i64; 2]| size.map(|n| n / stride);
+        Self { window: self.window / stride, size: over(self.size), whole: over(self.whole) }
+    }
 
-/// Windows [B * n, window, window, C] -> [B, H, W, C], padding cut off.
-fn unpartition(windows: &Tensor, window: i64, Padded(ph, pw): Padded, (h, w): (i64, i64)) -> Tensor {
-    let c = windows.size()[3];
-    let x = windows
-        .reshape([-1, ph / window, pw / window, window, window, c])
-        .permute([0, 1, 3, 2, 4, 5])
-        .reshape([-1, ph, pw, c]);
-    if (ph, pw) == (h, w) {
-        x
-    } else {
-        x.narrow(1, 0, h).narrow(2, 0, w)
+    fn is_padded(&self) -> bool {
+        self.size != self.whole
+    }
+
+    /// [B, H, W, C] -> [B, H', W', C], padded with `value` [C].
+    fn padded(&self, x: &Tensor, value: &Tensor) -> Tensor {
+        let (b, h, w, c) = x.size4().expect("trunk tokens are [B, H, W, C]");
+        let value = value.to_kind(x.kind());
+        let filled = |rows: i64, columns: i64| value.expand([b, rows, columns, c], false);
+        let [rows, columns] = self.whole;
+        let x = Tensor::cat(&[x, &filled(h, columns - w)], 2);
+        Tensor::cat(&[x, filled(rows - h, columns)], 1)
+    }
+
+    /// [B, H', W', C] -> windows [B * n, window, window, C]
+    fn partition(&self, x: &Tensor) -> Tensor {
+        let (b, h, w, c) = x.size4().expect("trunk tokens are [B, H, W, C]");
+        let n = self.window;
+        x.reshape([b, h / n, n, w / n, n, c]).permute([0, 1, 3, 2, 4, 5]).reshape([-1, n, n, c])
+    }
+
+    /// Windows [B * n, window, window, C] -> [B, H, W, C], padding cut off.
+    fn unpartition(&self, windows: &Tensor) -> Tensor {
+        let (n, [rows, columns], c) = (self.window, self.whole, windows.size()[3]);
+        let x = windows
+            .reshape([-1, rows / n, columns / n, n, n, c])
+            .permute([0, 1, 3, 2, 4, 5])
+            .reshape([-1, rows, columns, c]);
+        x.narrow(1, 0, self.size[0]).narrow(2, 0, self.size[1])
     }
 }

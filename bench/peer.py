@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+"""This project and the public implementation (`sam2` 1.1.0) side by side, in turns, in one run (`make bench`).
+
+The same volume, prompt and weights (SAM 2.1 tiny, pseudo-random) go to both. Modes: `plain`, SAM 2's propagation; `search`, the memory window
+search (k = 2, windows 1 and 6) as tests/golden/reference.py does it; `adaptive`, ours alone. The floor is what one slice of the search counts in
+floating-point operations, each thing computed once, over the rate at which this machine multiplies large matrices. Writes OUT/peer.json and OUT/peer.png.
+"""
+
+import argparse
+import contextlib
+import json
+import pathlib
+import resource
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "golden"))
+from networks import official  # noqa: E402
+from reference import PROMEM, SAM2, Reference, attended, phantom  # noqa: E402
+
+WARM = 7  # past slices that fill the largest window
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+OPTIONS = {"plain": SAM2, "search": PROMEM}
+SIDES = {"ours": "this project", "public": "sam2 1.1.0"}
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def write_nifti(path, voxels):
+    """int16 [k, j, i], 1 mm."""
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, *voxels.shape[::-1], 1, 1, 1, 1)
+    struct.pack_into("<2h", header, 70, 4, 16)
+    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
+    struct.pack_into("<f", header, 108, 352)
+    struct.pack_into("<h", header, 254, 1)
+    struct.pack_into("<12f", header, 280, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    header[344:348] = b"n+1\0"
+    path.write_bytes(bytes(header) + voxels.astype("<i2").tobytes())
+
+
+def write_case(folder, depth, size):
+    """The scan that both see: grey [depth, size, size] of 0..255, and the prompt on slice 0."""
+    images, masks = phantom(depth, size)
+    grey = images[:, 0].numpy()
+    grey = np.rint((grey - grey.min()) / (grey.max() - grey.min()) * 255)
+    write_nifti(folder / "scan.nii", grey)
+    write_nifti(folder / "mask.nii", masks[:1].numpy())
+    return grey, masks[0]
+
+
+def arithmetic(precision, device):
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def finish(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def steps(reference, images, mask, options, count):
+    """The reference's walk: yields after every slice that it has made."""
+    enc = reference.encode(images[:1])
+    first, _ = reference.prompt_mask(enc, 0, mask[None, None])
+    yield None, None
+    banks = [[first]]
+    for z in range(1, count):
+        enc = reference.encode(images[z : z + 1])
+        candidates = []
+        for bank in banks:
+            seen = set()
+            for window in options.windows:
+                chosen = attended(bank, window, z, options)
+                key = tuple(m.slice_index for m, _ in chosen)
+                if key not in seen:
+                    seen.add(key)
+                    candidates.append((bank, reference.candidate(enc, z, chosen, bank, options, False, count)))
+        ranked = sorted(candidates, key=lambda c: -c[1]["iou"])[: options.beams]
+        banks = [bank + [reference.remember(enc, z, c["high"], c["object_logit"], c["pointer"])] for bank, c in ranked]
+        best = ranked[0][1]
+        yield best["iou"], int((best["high"] > 0).sum())
+
+
+def public(model, images, mask, mode, precision, device):
+    """Seconds of the public implementation, with its own code alone in memory."""
+    reference = Reference(model)
+    at, scores, pixels = [], [], []
+    with torch.inference_mode(), arithmetic(precision, device):
+        begin = time.perf_counter()
+        for iou, inside in steps(reference, images, mask, OPTIONS[mode], len(images)):
+            finish(device)
+            at.append(time.perf_counter() - begin)
+            scores.append(iou)
+            pixels.append(inside)
+        enc = reference.encode(images[len(images) // 2 : len(images) // 2 + 1])
+        waits = []
+        for n in range(5):
+            far = images.shape[-1] * 0.7
+            corners = torch.tensor([[[far * 3 / 7 + n, far * 3 / 7 + n], [far, far]]], device=device)
+            finish(device)
+            begin = time.perf_counter()
+            reference.prompt_points(enc, 0, corners, torch.tensor([[2, 3]], dtype=torch.int32, device=device))
+            finish(device)
+            waits.append(time.perf_counter() - begin)
+    return {
+        "seconds_per_slice": statistics.median(np.diff(at)[WARM:]),
+        "first_result_seconds": at[1],
+        "reprompt_seconds": statistics.median(waits),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "pixels": pixels[1:],
+        "scores": scores[1:],
+    }
+
+
+def ours(program, folder, mode, precision):
+    command = [program, str(folder), mode, precision]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stderr.splitlines()[-1])
+
+
+def child(case, mode, precision, size, device):
+    """The public side in a process of its own, so that its memory is its own."""
+    command = [sys.executable, __file__, "--case", str(case), "--side", mode, precision, "--size", str(size)]
+    done = subprocess.run([*command, "--device", device.type], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"the public implementation failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def read_case(folder, device):
+    voxels = [np.fromfile(folder / name, "<i2", offset=352) for name in ("scan.nii", "mask.nii")]
+    size = int(np.sqrt(len(voxels[1])))
+    grey, mask = [torch.from_numpy(v.astype(np.float32)).reshape(-1, size, size) for v in voxels]
+    shape = (1, 3, 1, 1)
+    images = ((grey / 255)[:, None] - torch.tensor(MEAN).reshape(shape)) / torch.tensor(STD).reshape(shape)
+    return images.to(device), mask[0].to(device)
+
+
+def rate(precision, device):
+    """Floating-point operations a second of the best of some large products."""
+    kind = torch.float32 if precision == "fp32" else torch.bfloat16
+    best = 0.0
+    for n in (1024, 2048, 4096) if device.type == "cpu" else (4096, 8192):
+        a, b = (torch.randn(n, n, device=device, dtype=kind) for _ in range(2))
+        for _ in range(6):
+            finish(device)
+            begin = time.perf_counter()
+            a @ b
+            finish(device)
+            best = max(best, 2 * n**3 / (time.perf_counter() - begin))
+    return best
+
+
+def operations(size):
+    """Floating-point operations of one slice: {plain, search}, with everything that candidates share counted once."""
+    reference = Reference(official("sam2.1_hiera_tiny", size))
+    images = torch.zeros(1, 3, size, size)
+
+    def count(work):
+        # The counter knows the products of written-out attention alone.
+        with FlopCounterMode(display=False) as counter, torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+            result = work()
+        return result, counter.get_total_flops()
+
+    enc, encode = count(lambda: reference.encode(images))
+    made, _ = count(lambda: reference.prompt_mask(enc, 0, torch.ones(1, 1, size, size)))
+    bank = [made[0]] + [made[0].__class__(z, made[0].features, made[0].pos, made[0].pointer) for z in range(1, 8)]
+    # One layer's self-attention of the slice is the same for all candidates of one; memories are projected once a bank.
+    attention = reference.m.memory_attention
+    side = enc["sizes"][-1][0]
+    x = torch.zeros(side * side, 1, reference.hidden).transpose(0, 1)
+    _, shared = count(lambda: attention.layers[0].self_attn(x, x, x))
+    candidate = {}
+    for window in (1, 6):
+        for options in (PROMEM, SAM2):
+            chosen = attended(bank, window, 8, options)
+            _, candidate[window, options] = count(
+                lambda chosen=chosen, options=options: reference.candidate(enc, 8, chosen, bank, options, False, 9)
+            )
+    high = torch.zeros(1, 1, size, size)
+    logit, pointer = torch.ones(1, 1), torch.zeros(1, reference.hidden)
+    _, memory = count(lambda: reference.remember(enc, 0, high, logit, pointer))
+    search = encode + 2 * candidate[1, PROMEM] + 2 * candidate[6, PROMEM] - 3 * shared + 2 * memory
+    return {"plain": encode + candidate[6, SAM2] + memory, "search": search}
+
+
+def multiplies_bf16(device):
+    if device.type == "cuda":
+        return True
+    flags = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def table(rows, floors):
+    say(
+        f"\n{'':14} {'mode':9} {'':5} {'s/slice':>9} {'slices/s':>9} {'first':>7} {'re-prompt':>10} {'peak MB':>8}  {'floor':>6}"
+    )
+    for row in rows:
+        floor = floors.get((row["mode"], row["precision"]))
+        times = f"{row['seconds_per_slice'] / floor:5.2f}x" if floor else ""
+        say(
+            f"{SIDES[row['who']]:14} {row['mode']:9} {row['precision']:5} {row['seconds_per_slice']:9.3f} "
+            f"{1 / row['seconds_per_slice']:9.2f} {row['first_result_seconds']:7.2f} {1e3 * row['reprompt_seconds']:7.0f} ms "
+            f"{row['peak_mb']:8.0f}  {times}"
+        )
+
+
+def ratios(rows):
+    of = {(row["who"], row["mode"], row["precision"]): row["seconds_per_slice"] for row in rows}
+    say("\nTimes as fast as the public implementation:")
+    for (who, mode, precision), seconds in of.items():
+        if who == "ours":
+            against = "search" if mode == "adaptive" else mode
+            told = [
+                f"{of['public', against, p] / seconds:.2f} ({p})"
+                for p in ("fp32", "bf16")
+                if ("public", against, p) in of
+            ]
+            say(f"  {mode:9} {precision}: {', '.join(told)}")
+    for precision in ("fp32", "bf16"):
+        if ("ours", "search", precision) in of:
+            say(
+                f"  the search costs {of['ours', 'search', precision] / of['ours', 'plain', precision]:.2f} times plain propagation in {precision}"
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", help="this project's side: the benchmark `peer`, built")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target" / "bench")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--depth", type=int, default=WARM + 9, help="slices of the volume")
+    parser.add_argument("--rounds", type=int, default=2, help="turns; the fastest counts, as the least disturbed")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--bf16", action="store_true", help="also where the hardware does not multiply it")
+    parser.add_argument("--case", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    if arguments.side:
+        images, mask = read_case(arguments.case, device)
+        model = official("sam2.1_hiera_tiny", arguments.size).to(device)
+        print(json.dumps(public(model, images, mask, *arguments.side, device)))
+        return
+    if not arguments.program:
+        parser.error("--program: the benchmark's path, see `make bench`")
+    folder = arguments.out / "peer"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_case(folder, arguments.depth, arguments.size)
+    precisions = ["fp32"] + (["bf16"] if arguments.bf16 or multiplies_bf16(device) else [])
+    if "bf16" not in precisions:
+        say("This CPU does not multiply bf16: fp32 alone is measured.")
+    flops = operations(arguments.size)
+    floors = {(mode, p): flops[mode] / rate(p, device) for p in precisions for mode in flops}
+    for precision in precisions:
+        say(
+            f"A slice of {arguments.size} px: {flops['plain'] / 1e9:.0f} GFLOP plain, {flops['search'] / 1e9:.0f} searched; floors in {precision} "
+            f"{floors['plain', precision]:.3f} and {floors['search', precision]:.3f} s"
+        )
+    best = {}
+    for turn in range(arguments.rounds):
+        for precision in precisions:
+            for mode in ("plain", "search", "adaptive"):
+                sides = [("ours", lambda m, p: ours(arguments.program, folder, m, p))]
+                if mode != "adaptive":
+                    sides.append(("public", lambda m, p: child(folder, m, p, arguments.size, device)))
+                for who, measure in sides[:: 1 if turn % 2 else -1]:
+                    found = {
+                        "who": who,
+                        "mode": mode,
+                        "precision": precision,
+                        "device": device.type,
+                        **measure(mode, precision),
+                    }
+                    known = best.get((who, mode, precision))
+                    if known is None or found["seconds_per_slice"] < known["seconds_per_slice"]:
+                        best[who, mode, precision] = found
+                    say(
+                        f"  turn {turn + 1}: {SIDES[who]}, {mode}, {precision}: {found['seconds_per_slice']:.3f} s a slice"
+                    )
+    rows = list(best.values())
+    for precision in precisions:
+        for mode in OPTIONS:
+            scores = [np.array(best[who, mode, precision]["scores"][-1]) for who in SIDES]
+            say(f"{mode}, {precision}: the last slice's score {scores[0]:.4f}, the public one's {scores[1]:.4f}")
+    table(rows, floors)
+    ratios(rows)
+    kept = (
+        "who",
+        "mode",
+        "precision",
+        "device",
+        "seconds_per_slice",
+        "peak_mb",
+        "first_result_seconds",
+        "reprompt_seconds",
+    )
+    (arguments.out / "peer.json").write_text(
+        json.dumps([{key: row[key] for key in kept} for row in rows], indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
