@@ -260,6 +260,7 @@ fn memory_search_equals_the_reference_candidate_by_candidate() {
                             pointers: Pointers::Window,
                             stop_when_absent: false,
                             presence: None,
+                            enough: None,
                             prior: None,
                             field_of_view: None,
                         };

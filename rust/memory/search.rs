@@ -98,6 +98,9 @@ pub struct SearchOptions {
     pub stop_when_absent: bool,
     /// A run goes on while the object is there with at least this probability. `None`: what the network was calibrated to, else 0.5.
     pub presence: Option<f64>,
+    /// Further candidates are tried only where the widest window of the best bank has a lower predicted IoU than this, or no object. `None`: all
+    /// are tried on every slice. Beyond the paper (docs/performance.md).
+    pub enough: Option<f64>,
     /// `None`: what the network was trained with.
     pub prior: Option<Prior>,
     /// `None`: what the network was trained with.
@@ -114,6 +117,7 @@ impl SearchOptions {
             pointers: Pointers::Window,
             stop_when_absent: true,
             presence: None,
+            enough: None,
             prior: None,
             field_of_view: None,
         }
@@ -128,6 +132,7 @@ impl SearchOptions {
             pointers: Pointers::Sam2,
             stop_when_absent: false,
             presence: None,
+            enough: None,
             prior: Some(Prior::None),
             field_of_view: None,
         }
@@ -143,6 +148,9 @@ impl SearchOptions {
         }
         if let Some(p) = self.presence.filter(|p| !(*p > 0.0 && *p < 1.0)) {
             return Err(Error::invalid(format!("presence {p}: expected a probability between 0 and 1, both outside")));
+        }
+        if let Some(iou) = self.enough.filter(|iou| !(0.0..=1.0).contains(iou)) {
+            return Err(Error::invalid(format!("enough {iou}: expected a predicted IoU between 0 and 1")));
         }
         if !(1..=MAX_BEAMS).contains(&self.beams) {
             return Err(Error::invalid(format!("beams {}: expected 1 to {MAX_BEAMS}", self.beams)));
@@ -211,6 +219,12 @@ pub fn candidates(banks: &[Vec<SliceIndex>], query: SliceIndex, options: &Search
     all
 }
 
+/// The candidate that may be [`SearchOptions::enough`]: the one that remembers most of the best bank.
+pub fn first_to_try(candidates: &[Candidate]) -> usize {
+    let remembers = |&n: &usize| (candidates[n].bank == 0, candidates[n].attended.len());
+    (0..candidates.len()).rev().max_by_key(remembers).unwrap_or(0)
+}
+
 /// The entries whose object pointers a candidate attends to, and the span that scales their distances.
 pub fn pointers(
     bank: &[SliceIndex],
@@ -272,6 +286,14 @@ mod tests {
         let all = candidates(&banks, SliceIndex(5), &SearchOptions::promem());
         let summary: Vec<(usize, usize)> = all.iter().map(|c| (c.bank, c.window)).collect();
         assert_eq!(summary, [(0, 1), (1, 1), (1, 6)]);
+    }
+
+    #[test]
+    fn the_widest_window_of_the_best_bank_is_tried_first() {
+        let banks = [slices(&[3, 4]), slices(&[2, 3, 4])];
+        let all = candidates(&banks, SliceIndex(5), &SearchOptions::promem());
+        let first = &all[first_to_try(&all)];
+        assert_eq!((first.bank, first.window), (0, 6));
     }
 
     #[test]

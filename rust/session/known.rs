@@ -5,6 +5,7 @@
 
 use crate::geometry::SliceIndex;
 use crate::memory::{FieldOfView, SearchOptions};
+use crate::model::Memory;
 use crate::prompt::{ObjectId, Prompts, SlicePrompt};
 use crate::session::leg::LegKey;
 use crate::session::run::{Prompted, Run};
@@ -18,6 +19,8 @@ pub struct Start {
     pub given: SlicePrompt,
     pub view: View,
     pub prompted: Prompted,
+    /// Made when the first run begins there: who only looks at a preview does not wait for it.
+    pub memory: Option<Memory>,
     pub mask: Option<Arc<CroppedMask>>,
 }
 
@@ -66,12 +69,13 @@ impl Known {
         }
     }
 
-    /// The course of a leg whose start is known.
+    /// The course of a leg whose start is known and remembered.
     pub fn course(&mut self, key: LegKey) -> Option<&mut Course> {
         let start = self.starts.get(&(key.object, key.prompt_slice))?;
+        let memory = start.memory.as_ref()?;
         Some(self.courses.entry(key).or_insert_with(|| {
-            let Prompted { memory, logits, .. } = &start.prompted;
-            let run = Run::new(start.view, key.prompt_slice, memory.clone(), logits.shallow_clone());
+            let logits = start.prompted.logits.shallow_clone();
+            let run = Run::new(start.view, key.prompt_slice, memory.clone(), logits);
             Course { walked: Vec::new(), run: Some(run) }
         }))
     }

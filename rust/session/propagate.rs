@@ -196,6 +196,7 @@ impl Session {
                     continue;
                 }
                 self.begin(object, slice, given, options.search.field_of_view)?;
+                self.remember_start(object, slice)?;
                 let start = &self.known.starts[&(object, slice)];
                 if start.mask.is_none() {
                     log::warn!("object {object}, slice {slice}: the prompt selects nothing");
@@ -220,8 +221,21 @@ impl Session {
         }
         let view = self.view_of(slice, given, field_of_view)?;
         let (prompted, mask) = self.prompted(slice, view, given)?;
-        let start = Start { given: given.clone(), view, prompted, mask: mask.map(Arc::new) };
+        let start = Start { given: given.clone(), view, prompted, memory: None, mask: mask.map(Arc::new) };
         self.known.starts.insert((object, slice), start);
+        Ok(())
+    }
+
+    /// Makes a prompt's mask the first memory of the runs that begin there.
+    fn remember_start(&mut self, object: ObjectId, slice: SliceIndex) -> Result<()> {
+        let start = &self.known.starts[&(object, slice)];
+        if start.memory.is_some() {
+            return Ok(());
+        }
+        let (image, _) = self.embedding(slice, start.view)?;
+        let decoded = &self.known.starts[&(object, slice)].prompted.decoded;
+        let memory = self.model.compute(|network| network.remember(&image, decoded))?;
+        self.known.starts.get_mut(&(object, slice)).expect("it is there above").memory = Some(memory);
         Ok(())
     }
 
@@ -287,7 +301,7 @@ impl Session {
         Ok((iou, self.mask_on_slice(&logits, &frame)?))
     }
 
-    /// What a prompt makes of its slice: memory and mask.
+    /// What a prompt makes of its slice.
     fn prompted(
         &mut self,
         slice: SliceIndex,

@@ -22,21 +22,19 @@ const CANDIDATES_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct Prompted {
     pub decoded: Decoded,
-    pub memory: Memory,
     /// [1, 1, m, m]
     pub logits: Tensor,
 }
 
-/// Turns one slice's prompt into a mask and the first memory.
+/// Turns one slice's prompt into a mask.
 pub fn prompt(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &SlicePrompt) -> Prompted {
     let side = network.config().image_size;
     let decoded = select(network, image, frame, prompt);
-    let memory = network.remember(image, &decoded);
     let logits = match decoded.logits.size()[3] == side {
         true => average_pool(&decoded.logits, network.config().mask_stride()),
         false => decoded.logits.shallow_clone(),
     };
-    Prompted { decoded, memory, logits }
+    Prompted { decoded, logits }
 }
 
 /// What one slice's prompt selects.
@@ -185,10 +183,27 @@ impl Run {
         hint: Hint,
     ) -> Step {
         let known: Vec<Vec<SliceIndex>> = self.banks.iter().map(Bank::slices).collect();
-        let plan = search::candidates(&known, slice, options);
-        let decoded: Vec<Decoded> = (plan.chunks(CANDIDATES_AT_ONCE))
-            .flat_map(|plan| self.decoded(network, image, plan, (slice, slices_in_volume), options, hint))
-            .collect();
+        let mut plan = search::candidates(&known, slice, options);
+        let try_out = |plan: &[Candidate]| -> Vec<Decoded> {
+            let batches = plan.chunks(CANDIDATES_AT_ONCE);
+            batches
+                .flat_map(|plan| self.decoded(network, image, plan, (slice, slices_in_volume), options, hint))
+                .collect()
+        };
+        let decoded = match options.enough {
+            None => try_out(&plan),
+            Some(enough) => {
+                let first = plan.remove(search::first_to_try(&plan));
+                let mut decoded = try_out(std::slice::from_ref(&first));
+                let found = &decoded[0];
+                match found.iou >= enough && found.object_logit > options.least_object_logit() {
+                    true => plan.clear(),
+                    false => decoded.extend(try_out(&plan)),
+                }
+                plan.insert(0, first);
+                decoded
+            }
+        };
         let order = search::rank(&decoded.iter().map(|d| d.iou).collect::<Vec<_>>());
         let candidates = (plan.iter().zip(&decoded))
             .map(|(c, d)| CandidateTrace { bank: c.bank, window: c.window, iou: d.iou, object_logit: d.object_logit })
@@ -280,7 +295,9 @@ mod tests {
         tch::no_grad(|| {
             let begin = |view: View| {
                 let frame = frame(view.region);
-                let Prompted { memory, logits, .. } = prompt(&network, &seen(&network, &frame, 0), &frame, &given);
+                let image = seen(&network, &frame, 0);
+                let Prompted { decoded, logits } = prompt(&network, &image, &frame, &given);
+                let memory = network.remember(&image, &decoded);
                 Run::new(view, SliceIndex(0), memory, logits)
             };
             let options = SearchOptions { stop_when_absent: false, ..SearchOptions::promem() };

@@ -23,6 +23,12 @@ pub(super) fn memory_args() -> Vec<Arg> {
         option("windows", "N,N...", "Memory windows to try on each slice, 1 to 6 [default: 1,6; sam2: 6]"),
         option("beams", "K", "Banks kept from slice to slice [default: 2; sam2: 1]").value_parser(value_parser!(usize)),
         option(
+            "enough",
+            "IOU",
+            "Try further candidates only where the first one's predicted IoU is below this [default: try all on every slice]",
+        )
+        .value_parser(value_parser!(f64)),
+        option(
             "prior",
             "PRIOR",
             "What the decoder is told of the slice before: none, mask or flow [default: the model's own]",
@@ -88,6 +94,7 @@ pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
     if let Some(&beams) = m.get_one("beams") {
         search.beams = beams;
     }
+    search.enough = m.get_one("enough").copied();
     if m.get_flag("include-prompt") {
         search.prompt = PromptMemory::Pinned;
     }
