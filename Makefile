@@ -77,7 +77,11 @@ parity: libtorch reference ## Compare all official networks at full size with th
 evaluate: setup ## Score the default model and what learns nothing on the verification scans (PROMEM_DATA)
 	scripts/evaluate.sh
 
-bench: setup ## Memory and time of a large CT, training, and the C interface beside the Rust one
+bench: setup reference ## This project beside the public implementation, how work grows, parts, memory, training (downloads 4.5 GB)
+	cargo bench --no-run --bench peer
+	$(REFERENCE)/bin/python bench/peer.py
+	cargo bench --bench growth
+	cargo bench --bench parts
 	scripts/bench_memory.sh
 	scripts/bench_training.sh
 	cargo bench --bench training

@@ -19,6 +19,7 @@ import time
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -240,9 +241,34 @@ def ratios(rows):
             )
 
 
+def built():
+    """The newest build of bench/peer.rs."""
+    found = [p for p in (ROOT / "target" / "release" / "deps").glob("peer-*") if not p.suffix]
+    return str(max(found, key=lambda p: p.stat().st_mtime)) if found else None
+
+
+def chart(rows, path):
+    """A bar for each row, as long as its seconds."""
+    font = ImageFont.load_default(18)
+    left, line, width = 300, 44, 900
+    image = Image.new("RGB", (width, line * len(rows) + 60), "white")
+    draw = ImageDraw.Draw(image)
+    longest = max(row["seconds_per_slice"] for row in rows)
+    draw.text(
+        (20, 14), "Seconds a slice (SAM 2 tiny, 512 px, CPU)".replace("CPU", rows[0]["device"].upper()), "#222", font
+    )
+    for n, row in enumerate(sorted(rows, key=lambda row: -row["seconds_per_slice"])):
+        top = 54 + n * line
+        end = left + (width - left - 90) * row["seconds_per_slice"] / longest
+        draw.text((20, top + 4), f"{SIDES[row['who']]}, {row['mode']}, {row['precision']}", "#222", font)
+        draw.rectangle((left, top, end, top + 28), fill="#2a9d8f" if row["who"] == "ours" else "#b0b7bf")
+        draw.text((end + 10, top + 4), f"{row['seconds_per_slice']:.2f}", "#222", font)
+    image.save(path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", help="this project's side: the benchmark `peer`, built")
+    parser.add_argument("--program", default=built(), help="this project's side: the benchmark `peer`, built")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target" / "bench")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--depth", type=int, default=WARM + 9, help="slices of the volume")
@@ -259,7 +285,7 @@ def main():
         print(json.dumps(public(model, images, mask, *arguments.side, device)))
         return
     if not arguments.program:
-        parser.error("--program: the benchmark's path, see `make bench`")
+        parser.error("--program: bench/peer.rs is not built; run `cargo bench --no-run --bench peer`")
     folder = arguments.out / "peer"
     folder.mkdir(parents=True, exist_ok=True)
     write_case(folder, arguments.depth, arguments.size)
@@ -311,6 +337,7 @@ def main():
         "first_result_seconds",
         "reprompt_seconds",
     )
+    chart(rows, arguments.out / "peer.png")
     (arguments.out / "peer.json").write_text(
         json.dumps([{key: row[key] for key in kept} for row in rows], indent=1) + "\n"
     )

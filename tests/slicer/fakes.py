@@ -136,6 +136,7 @@ class ThresholdEngine:
         self.prompts = {}
         self.dies_at = None
         self.refuses = {}
+        self.tells_again = False  # as the real engine does of what it found in the other direction
         self._open = []
         self._walk = None
 
@@ -227,6 +228,10 @@ class ThresholdEngine:
             order += [slice_ for slice_ in range(prompted[0] + 1, last + 1) if slice_ not in order]
         if arguments["direction"] in ("both", "down"):
             order += [slice_ for slice_ in range(prompted[-1] - 1, first - 1, -1) if slice_ not in order]
+        if self.tells_again:
+            order += [
+                slice_ for object_, slice_ in self.computed if object_ == arguments["object"] and slice_ not in order
+            ]
         self._walk = {
             "object": arguments["object"],
             "order": order,

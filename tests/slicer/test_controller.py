@@ -201,6 +201,19 @@ def test_a_direction_leaves_the_other_side_alone(liver, direction, slices):
     assert Extent.of(scene.masks["liver"]).k == (slices[0], slices[-1] + 1)
 
 
+def test_what_was_undone_stays_away_when_the_engine_tells_of_it_beside_the_other_direction(liver):
+    controller, scene, engine = liver
+    engine.tells_again = True
+    paint(scene, "liver", 10)
+    controller.propagate(direction="up")
+    controller.wait(5)
+    scene.undo()
+    controller.propagate(direction="down")
+    controller.wait(5)
+    assert Extent.of(scene.masks["liver"]).k == (4, 11)
+    assert controller.report("liver").found == list(range(4, 11))
+
+
 def test_a_range_is_kept_to_and_a_wrong_one_named(liver):
     controller, scene, _ = liver
     paint(scene, "liver", 10)
