@@ -3,10 +3,14 @@
 import importlib.util
 import os
 import pathlib
+import signal
 import sys
 
 import numpy as np
 import pytest
+
+# A shell that starts this in the background lets it ignore Ctrl-C, and whatever it starts as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 for folder in (ROOT / "slicer-module" / "SegmentEditorProMem", ROOT / "slicer-module" / "python"):
