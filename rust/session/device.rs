@@ -16,7 +16,8 @@ pub enum DeviceChoice {
 }
 
 /// `auto | fp32 | bf16`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PrecisionChoice {
     /// bf16 where the hardware multiplies it.
     Auto,

@@ -3,12 +3,10 @@
 use crate::error::{Error, Result};
 use crate::memory::search::MAX_WINDOW;
 use crate::model::config::{Config, Size, Version, SIZE_MULTIPLE};
-use crate::model::Precision;
-use crate::session::{choose_precision, PrecisionChoice};
+use crate::session::PrecisionChoice;
 use crate::train::phantom::Kind;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use tch::Device;
 
 /// A training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +20,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// `fp32`, or `bf16` for image encoder and memory attention with fp32 weights, or `auto`: bf16 where the hardware multiplies it, since it is
     /// many times slower than fp32 where not.
-    pub precision: PrecisionName,
+    pub precision: PrecisionChoice,
     /// Copies of the network, each on its share of a batch in a thread of its own: on CPUs faster than threads within operations. Results
     /// depend on it.
     pub replicas: usize,
@@ -34,25 +32,6 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     pub stages: Vec<Stage>,
     pub log: LogConfig,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PrecisionName {
-    Auto,
-    Fp32,
-    Bf16,
-}
-
-impl PrecisionName {
-    pub fn precision(self, device: Device) -> Precision {
-        let choice = match self {
-            Self::Auto => PrecisionChoice::Auto,
-            Self::Fp32 => PrecisionChoice::Fp32,
-            Self::Bf16 => PrecisionChoice::Bf16,
-        };
-        choose_precision(choice, device)
-    }
 }
 
 /// What is trained on.

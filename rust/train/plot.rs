@@ -7,6 +7,7 @@ use crate::model::Sam2;
 use crate::output::Overwrite;
 use crate::picture::plot::{curves, Curve};
 use crate::picture::Picture;
+use crate::session::choose_precision;
 use crate::train::checkpoint;
 use crate::train::clip::Clip;
 use crate::train::config::TrainConfig;
@@ -84,7 +85,7 @@ pub fn examples(run: &Path) -> Result<Option<PathBuf>> {
     let file = read(&model)?;
     let network_config = file.config.with_image_size(config.stages[stage].image_size)?;
     let device = tch::Device::Cpu;
-    let network = Sam2::load(&network_config, file.state, device, config.precision.precision(device))?;
+    let network = Sam2::load(&network_config, file.state, device, choose_precision(config.precision, device))?;
     let clips = validation_clips(&config, stage, EXAMPLES)?;
     let prior = if config.prior.flow > 0.0 { Prior::Flow } else { Prior::None };
     let found: Vec<Array3<bool>> = clips.iter().map(|clip| masks_of(&network, clip, prior, device)).collect();

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::memory::search::Prior;
 use crate::model::checkpoint as model_file;
 use crate::model::Sam2;
-use crate::session::guarded;
+use crate::session::{choose_precision, guarded};
 use crate::train::checkpoint::{self, Progress};
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
 use crate::train::config::TrainConfig;
@@ -186,7 +186,7 @@ fn first_weights(config: &TrainConfig) -> Result<Named> {
     }
     let mut variables = VarStore::new(Device::Cpu);
     let _network =
-        Sam2::for_training(&variables, &config.network_at(0)?, config.precision.precision(variables.device()));
+        Sam2::for_training(&variables, &config.network_at(0)?, choose_precision(config.precision, Device::Cpu));
     initialise(&mut variables, config.seed);
     Ok(variables.variables().into_iter().map(|(k, t)| (k, t.detach())).collect())
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{weights, Sam2};
-use crate::session::guarded;
+use crate::session::{choose_precision, guarded};
 use crate::train::clip::Clip;
 use crate::train::config::{Reduction, Stage, TrainConfig};
 use crate::train::log::Line;
@@ -34,7 +34,7 @@ pub struct Trainer<'a> {
 pub fn build(config: &TrainConfig, stage: usize, values: &Named, device: Device) -> Result<Replica> {
     let network_config = config.network_at(stage)?;
     let mut variables = VarStore::new(device);
-    let network = Sam2::for_training(&variables, &network_config, config.precision.precision(variables.device()));
+    let network = Sam2::for_training(&variables, &network_config, choose_precision(config.precision, device));
     let mut state = weights::StateDict::new();
     for (key, value) in values {
         state.insert(key.clone(), value.detach().to_device(Device::Cpu).contiguous())?;
