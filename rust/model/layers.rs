@@ -320,3 +320,24 @@ pub fn average_pool(x: &Tensor, stride: i64) -> Tensor {
         n => x.avg_pool2d([n, n], [n, n], [0, 0], false, true, None::<i64>),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn an_average_in_parts_is_that_of_the_whole_and_of_the_fused_attention() {
+        let options = (Kind::Float, Device::Cpu);
+        let [q, k, v] = [(1, 10), (2, 7), (3, 7)]
+            .map(|(seed, rows)| (Tensor::arange(rows * 4, options) * 0.7 + seed).sin().reshape([1, rows, 4]));
+        let heads = |x: &Tensor| x.unsqueeze(1);
+        let parts = Scratch(Some(Tensor::empty([3 * 7], options))); // three rows at once, and one at the end
+        let found = weighted_mean(&q, &k, &v, &parts);
+        for expected in
+            [weighted_mean(&q, &k, &v, &Scratch(None)), attention(&heads(&q), &heads(&k), &heads(&v)).squeeze_dim(1)]
+        {
+            assert!((&found - expected).abs().max().double_value(&[]) < 1e-6);
+        }
+    }
+}

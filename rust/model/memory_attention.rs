@@ -26,8 +26,8 @@ pub struct MemoryTokens {
 }
 
 impl MemoryTokens {
-    /// For so many `queries`. `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim], the `rotation` of their places [2, M, d / 2], and for each candidate the stretches
-    /// of tokens that it attends to.
+    /// For so many `queries`: `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim], the `rotation` of their places [2, M, d / 2], and the
+    /// stretches of tokens that each candidate attends to.
     pub fn new(
         [tokens, encoding, rotation]: [&Tensor; 3],
         chosen: Vec<Vec<Range<i64>>>,

@@ -237,14 +237,14 @@ impl Run {
         options: &SearchOptions,
         hint: Hint,
     ) -> Vec<Decoded> {
-        let known: Vec<Vec<SliceIndex>> = self.banks.iter().map(Bank::slices).collect();
         let attending = |candidate: &Candidate| {
-            let (bank, slices) = (self.banks[candidate.bank].entries(), &known[candidate.bank]);
+            let bank = &self.banks[candidate.bank];
+            let (bank, slices) = (bank.entries(), bank.slices());
             let memories = (candidate.attended.iter())
                 .map(|c| Attended { memory: &bank[c.entry].memory, slot: c.slot as i64 })
                 .collect();
             let (entries, pointer_span) =
-                search::pointers(slices, &candidate.attended, slice, slices_in_volume, options.pointers);
+                search::pointers(&slices, &candidate.attended, slice, slices_in_volume, options.pointers);
             let pointers = entries.iter().map(|&e| (&bank[e].memory, slices[e].distance(slice))).collect();
             Attending { memories, pointers, pointer_span }
         };
@@ -281,6 +281,36 @@ mod tests {
     fn seen(network: &Sam2, frame: &Frame, slice: usize) -> ImageEmbedding {
         let pixels = frame.to_network(plane(slice).view());
         network.encode_image(&tensors::image(&pixels, network.config().image_size))
+    }
+
+    #[test]
+    fn further_candidates_are_tried_only_where_the_first_is_not_enough() {
+        let network = Sam2::pseudo_random(&Config::toy(Version::V2_1), Device::Cpu, Precision::Fp32);
+        let view = View::plain([PIXELS; 2]);
+        let frame = Frame::new(view.region, [1.0, 1.0], 128);
+        let given = SlicePrompt { mask: Some(plane(0).mapv(|value| value > 0.55)), ..SlicePrompt::default() };
+        tch::no_grad(|| {
+            let walk = |enough| {
+                let image = seen(&network, &frame, 0);
+                let Prompted { decoded, logits } = prompt(&network, &image, &frame, &given);
+                let mut run = Run::new(view, SliceIndex(0), network.remember(&image, &decoded), logits);
+                let options = SearchOptions { enough, stop_when_absent: false, ..SearchOptions::promem() };
+                let steps = (1..4).map(|slice| {
+                    let image = seen(&network, &frame, slice);
+                    run.step(&network, &image, SliceIndex(slice), 9, &options, Hint::Nothing)
+                });
+                steps.collect::<Vec<Step>>()
+            };
+            let tried = |steps: &[Step]| steps.iter().map(|step| step.candidates.len()).collect::<Vec<_>>();
+            let (all, never, always) = (walk(None), walk(Some(1.0)), walk(Some(0.0)));
+            assert_eq!(tried(&all), [1, 2, 4]);
+            assert_eq!(tried(&never), tried(&all));
+            assert_eq!(tried(&always), [1, 1, 1]);
+            for (all, never) in all.iter().zip(&never) {
+                let best = |step: &Step| step.best.as_ref().expect("it does not stop").iou;
+                assert!((best(all) - best(never)).abs() < 1e-5, "the same candidates give the same best");
+            }
+        });
     }
 
     /// A run begun in one region and moved to another goes on as one that began there.

@@ -65,7 +65,7 @@ impl Hiera {
     pub fn forward(&self, images: &Tensor) -> [Tensor; 4] {
         let x = self.patch_embed.forward(images).permute([0, 2, 3, 1]); // [B, C, H, W] -> [B, H, W, C]
         let (h, w) = (x.size()[1], x.size()[2]);
-        let mut x = &x + self.position_of(h, w).to_kind(x.kind());
+        let mut x = &x + self.position(h, w).to_kind(x.kind());
         let mut stages = Vec::with_capacity(4);
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x);
@@ -76,20 +76,20 @@ impl Hiera {
         stages.try_into().expect("a trunk has four stages")
     }
 
-    /// [`Hiera::position`], computed once where the weights do not learn.
-    fn position_of(&self, h: i64, w: i64) -> Tensor {
+    /// Of every token, [1, h, w, C]; computed once where the weights do not learn.
+    fn position(&self, h: i64, w: i64) -> Tensor {
         if self.pos_embed.requires_grad() {
-            return self.position(h, w);
+            return self.compute_position(h, w);
         }
-        let known = self.known_position.get_or_init(|| self.position(h, w));
+        let known = self.known_position.get_or_init(|| self.compute_position(h, w));
         match known.size()[1..3] == [h, w] {
             true => known.shallow_clone(),
-            false => self.position(h, w),
+            false => self.compute_position(h, w),
         }
     }
 
     /// The coarse embedding stretched over the image plus the window's embedding repeated: [1, h, w, C].
-    fn position(&self, h: i64, w: i64) -> Tensor {
+    fn compute_position(&self, h: i64, w: i64) -> Tensor {
         let window = self.pos_embed_window.size()[2];
         let coarse = self.pos_embed.to_kind(Kind::Float).upsample_bicubic2d([h, w], false, None, None);
         let tiled = self.pos_embed_window.to_kind(Kind::Float).tile([1, 1, h / window, w / window]);
