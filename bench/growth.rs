@@ -1,6 +1,9 @@
 //! How time and memory grow with the work: `cargo bench --bench growth`. One thing grows at a time; the network is that of the default model with
 //! pseudo-random weights, so that no run ends early.
 
+mod common;
+
+use common::peak_mb;
 use ndarray::{Array2, Array3};
 use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, Spacing};
 use promem::memory::SearchOptions;
@@ -32,12 +35,6 @@ fn disk(object: u16) -> Array2<bool> {
 /// Forgets the most memory that the process held so far (`man 5 proc`).
 fn forget_peak() {
     std::fs::write("/proc/self/clear_refs", "5").ok();
-}
-
-fn peak_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).map_or(f64::NAN, |kb| kb / 1024.0)
 }
 
 fn measure(work: &Work) -> String {

@@ -12,10 +12,10 @@ import json
 import pathlib
 import resource
 import statistics
-import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,11 +26,13 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "golden"))
 from networks import official  # noqa: E402
+from nifti_header import BYTES, header  # noqa: E402
 from reference import PROMEM, SAM2, Reference, attended, phantom  # noqa: E402
 
 WARM = 7  # past slices that fill the largest window
+# ImageNet's, as SAM 2 takes them (`SAM2Transforms`).
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-OPTIONS = {"plain": SAM2, "search": PROMEM}
+OPTIONS = {"plain": SAM2, "search": replace(PROMEM, stop_when_absent=False)}
 SIDES = {"ours": "this project", "public": "sam2 1.1.0"}
 
 
@@ -38,28 +40,13 @@ def say(text):
     print(text, flush=True)
 
 
-def write_nifti(path, voxels):
-    """int16 [k, j, i], 1 mm."""
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, *voxels.shape[::-1], 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, 4, 16)
-    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
-    struct.pack_into("<f", header, 108, 352)
-    struct.pack_into("<h", header, 254, 1)
-    struct.pack_into("<12f", header, 280, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
-    header[344:348] = b"n+1\0"
-    path.write_bytes(bytes(header) + voxels.astype("<i2").tobytes())
-
-
 def write_case(folder, depth, size):
     """The scan that both see: grey [depth, size, size] of 0..255, and the prompt on slice 0."""
     images, masks = phantom(depth, size)
     grey = images[:, 0].numpy()
     grey = np.rint((grey - grey.min()) / (grey.max() - grey.min()) * 255)
-    write_nifti(folder / "scan.nii", grey)
-    write_nifti(folder / "mask.nii", masks[:1].numpy())
-    return grey, masks[0]
+    for name, voxels in (("scan.nii", grey), ("mask.nii", masks[:1].numpy())):
+        (folder / name).write_bytes(header(voxels.shape[::-1], (1, 1, 1)) + voxels.astype("<i2").tobytes())
 
 
 def arithmetic(precision, device):
@@ -73,48 +60,27 @@ def finish(device):
         torch.cuda.synchronize()
 
 
-def steps(reference, images, mask, options, count):
-    """The reference's walk: yields after every slice that it has made."""
-    enc = reference.encode(images[:1])
-    first, _ = reference.prompt_mask(enc, 0, mask[None, None])
-    yield None, None
-    banks = [[first]]
-    for z in range(1, count):
-        enc = reference.encode(images[z : z + 1])
-        candidates = []
-        for bank in banks:
-            seen = set()
-            for window in options.windows:
-                chosen = attended(bank, window, z, options)
-                key = tuple(m.slice_index for m, _ in chosen)
-                if key not in seen:
-                    seen.add(key)
-                    candidates.append((bank, reference.candidate(enc, z, chosen, bank, options, False, count)))
-        ranked = sorted(candidates, key=lambda c: -c[1]["iou"])[: options.beams]
-        banks = [bank + [reference.remember(enc, z, c["high"], c["object_logit"], c["pointer"])] for bank, c in ranked]
-        best = ranked[0][1]
-        yield best["iou"], int((best["high"] > 0).sum())
-
-
 def public(model, images, mask, mode, precision, device):
     """Seconds of the public implementation, with its own code alone in memory."""
     reference = Reference(model)
-    at, scores, pixels = [], [], []
+    labels = torch.tensor([[2, 3]], dtype=torch.int32, device=device)  # a box's corners
+    at, waits = [], []
     with torch.inference_mode(), arithmetic(precision, device):
         begin = time.perf_counter()
-        for iou, inside in steps(reference, images, mask, OPTIONS[mode], len(images)):
+        first, _ = reference.prompt_mask(reference.encode(images[:1]), 0, mask[None, None])
+        finish(device)
+        at.append(time.perf_counter() - begin)
+        for _, best, _ in reference.walk(images, 0, first, OPTIONS[mode]):
             finish(device)
             at.append(time.perf_counter() - begin)
-            scores.append(iou)
-            pixels.append(inside)
+            score = best["iou"]
         enc = reference.encode(images[len(images) // 2 : len(images) // 2 + 1])
-        waits = []
         for n in range(5):
             far = images.shape[-1] * 0.7
             corners = torch.tensor([[[far * 3 / 7 + n, far * 3 / 7 + n], [far, far]]], device=device)
             finish(device)
             begin = time.perf_counter()
-            reference.prompt_points(enc, 0, corners, torch.tensor([[2, 3]], dtype=torch.int32, device=device))
+            reference.select(enc, corners, labels)
             finish(device)
             waits.append(time.perf_counter() - begin)
     return {
@@ -122,8 +88,7 @@ def public(model, images, mask, mode, precision, device):
         "first_result_seconds": at[1],
         "reprompt_seconds": statistics.median(waits),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "pixels": pixels[1:],
-        "scores": scores[1:],
+        "last_score": score,
     }
 
 
@@ -145,7 +110,7 @@ def child(case, mode, precision, size, device):
 
 
 def read_case(folder, device):
-    voxels = [np.fromfile(folder / name, "<i2", offset=352) for name in ("scan.nii", "mask.nii")]
+    voxels = [np.fromfile(folder / name, "<i2", offset=BYTES) for name in ("scan.nii", "mask.nii")]
     size = int(np.sqrt(len(voxels[1])))
     grey, mask = [torch.from_numpy(v.astype(np.float32)).reshape(-1, size, size) for v in voxels]
     shape = (1, 3, 1, 1)
@@ -323,7 +288,7 @@ def main():
     rows = list(best.values())
     for precision in precisions:
         for mode in OPTIONS:
-            scores = [np.array(best[who, mode, precision]["scores"][-1]) for who in SIDES]
+            scores = [best[who, mode, precision]["last_score"] for who in SIDES]
             say(f"{mode}, {precision}: the last slice's score {scores[0]:.4f}, the public one's {scores[1]:.4f}")
     table(rows, floors)
     ratios(rows)

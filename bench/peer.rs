@@ -3,11 +3,14 @@
 //! FOLDER holds `scan.nii` and `mask.nii`, as bench/peer.py writes them. MODE: plain, search or adaptive. The network is SAM 2.1 tiny at the
 //! scan's size with the pseudo-random weights of the specification. Prints one JSON object; nothing else uses the machine meanwhile.
 
+mod common;
+
+use common::peak_mb;
 use ndarray::{Array2, Axis as Dimension};
 use promem::geometry::{Axis, SliceIndex, VoxelIndex};
 use promem::memory::SearchOptions;
 use promem::model::config::{Config, Size, Version};
-use promem::model::{Precision, Sam2};
+use promem::model::Sam2;
 use promem::prompt::ObjectId;
 use promem::session::{self, Direction, Flow, PropagateOptions, Session, SharedModel, SliceReport};
 use promem::slices::intensity::Window;
@@ -37,25 +40,14 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Most memory that this process ever held, in MB.
-fn peak_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).map_or(f64::NAN, |kb| kb / 1024.0)
-}
-
 fn main() {
     session::keep_freed_memory();
     // Cargo adds --bench.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [folder, mode, precision] = &arguments[..] else { panic!("expected FOLDER MODE PRECISION") };
     let folder = Path::new(folder);
-    let precision = match precision.as_str() {
-        "fp32" => Precision::Fp32,
-        "bf16" => Precision::Bf16,
-        other => panic!("precision `{other}`: expected fp32 or bf16"),
-    };
     let device = session::choose_device(session::DeviceChoice::Auto).unwrap();
+    let precision = session::choose_precision(precision.parse().unwrap(), device);
     let scan = volume::read_image(&folder.join("scan.nii")).unwrap();
     let mask: Array2<bool> =
         volume::read_image(&folder.join("mask.nii")).unwrap().voxels().index_axis(Dimension(0), 0).mapv(|v| v > 0.5);
@@ -70,11 +62,9 @@ fn main() {
     let begin = Instant::now();
     session.prompts_mut().add_mask(object, SliceIndex(0), mask).unwrap();
     let mut at = Vec::with_capacity(count);
-    let mut pixels = Vec::with_capacity(count);
     let options = PropagateOptions { direction: Direction::Up, ..PropagateOptions::whole(options(mode)) };
-    let sink = &mut |report: SliceReport| {
+    let sink = &mut |_: SliceReport| {
         at.push(begin.elapsed().as_secs_f64());
-        pixels.push(report.mask.map_or(0, |mask| mask.pixels().count()));
         Ok(Flow::Continue)
     };
     let outcome = session.propagate(&options, sink).unwrap();
@@ -102,9 +92,7 @@ fn main() {
         "reprompt_seconds": median(&mut reprompt),
         "peak_mb": peak_mb(),
         "embeddings": session.cache().encoded(),
-        "slices": count,
-        "pixels": pixels,
-        "scores": outcome.trace.up.iter().map(|slice| slice.candidates[slice.order[0]].iou).collect::<Vec<_>>(),
+        "last_score": steady.last().map(|slice| slice.candidates[slice.order[0]].iou),
     });
     eprintln!("{told}");
 }

@@ -9,19 +9,12 @@ mkdir -p "$folder"
 target/release/promem --quiet demo "$folder" --network sam2.1_hiera_tiny --force
 python3 - "$folder" <<'PY'
 import gzip, pathlib, struct, sys
+sys.path.insert(0, "bench")
+from nifti_header import header
 # A NIfTI of 512x512x400 int16: a bright block that drifts through noise-free tissue.
 folder = pathlib.Path(sys.argv[1])
-header = bytearray(352)
-struct.pack_into("<i", header, 0, 348)
-struct.pack_into("<8h", header, 40, 3, 512, 512, 400, 1, 1, 1, 1)
-struct.pack_into("<2h", header, 70, 4, 16)
-struct.pack_into("<8f", header, 76, 1, 0.8, 0.8, 1.0, 1, 1, 1, 1)
-struct.pack_into("<f", header, 108, 352)
-struct.pack_into("<h", header, 254, 1)
-struct.pack_into("<12f", header, 280, 0.8, 0, 0, 0, 0, 0.8, 0, 0, 0, 0, 1, 0)
-header[344:348] = b"n+1\0"
 with gzip.open(folder / "ct.nii.gz", "wb", compresslevel=1) as out:
-    out.write(header)
+    out.write(header((512, 512, 400), (0.8, 0.8, 1.0)))
     for k in range(400):
         rows = bytearray()
         for j in range(512):

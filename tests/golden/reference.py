@@ -122,6 +122,13 @@ class Reference:
     @torch.inference_mode()
     def prompt_points(self, enc, slice_index, coords, labels, mask_logits=None):
         """coords [1, P, 2] in pixels (x, y), labels [1, P]: 0, 1, or 2 and 3 for a box's corners."""
+        out = self.select(enc, coords, labels, mask_logits)
+        memory = self.remember(enc, slice_index, out["high"], out["object_logit"], out["pointer"], from_points=True)
+        return memory, out
+
+    @torch.inference_mode()
+    def select(self, enc, coords, labels, mask_logits=None):
+        """What points select, without a memory of it."""
         points = {"point_coords": coords, "point_labels": labels}
         fused = self.grid(enc["feats"][-1] + self.m.no_mem_embed, enc)
         _, _, ious, low, high, pointer, object_logit = self.m._forward_sam_heads(
@@ -131,14 +138,7 @@ class Reference:
             high_res_features=enc["high_res"],
             multimask_output=self.m._use_multimask(True, points),
         )
-        memory = self.remember(enc, slice_index, high, object_logit, pointer, from_points=True)
-        return memory, {
-            "iou": float(ious.max()),
-            "low": low,
-            "high": high,
-            "pointer": pointer,
-            "object_logit": object_logit,
-        }
+        return {"iou": float(ious.max()), "low": low, "high": high, "pointer": pointer, "object_logit": object_logit}
 
     @torch.inference_mode()
     def condition(self, enc, slice_index, chosen, bank, options, reverse, num_slices):
@@ -184,13 +184,21 @@ class Reference:
         )
         return {"iou": float(ious.max()), "low": low, "high": high, "pointer": pointer, "object_logit": object_logit}
 
-    @torch.inference_mode()
     def propagate(self, images, prompt_index, first, options=PROMEM, last=None):
         """One direction, from the prompt slice's memory `first` to slice `last`. Returns results and a trace."""
+        results, trace = {}, []
+        for z, best, decided in self.walk(images, prompt_index, first, options, last):
+            trace.append(decided)
+            if best is not None:
+                results[z] = best
+        return results, trace
+
+    @torch.inference_mode()
+    def walk(self, images, prompt_index, first, options=PROMEM, last=None):
+        """Yields each slice of `propagate` as soon as it is made: its number, the best candidate (None: the run has ended before it), the trace."""
         last = (len(images) - 1) if last is None else last
         step = 1 if last >= prompt_index else -1
         banks = [[first]]
-        results, trace = {}, []
         for z in range(prompt_index + step, last + step, step):
             enc = self.encode(images[z : z + 1])
             candidates = []
@@ -210,16 +218,16 @@ class Reference:
                 {"bank": b, "window": w, "iou": c["iou"], "object_logit": float(c["object_logit"])}
                 for b, w, c in candidates
             ]
-            trace.append({"slice": z, "candidates": scores, "order": order})
+            decided = {"slice": z, "candidates": scores, "order": order}
             absent = float(best["object_logit"]) <= 0 or not bool((best["high"] > 0).any())
             if options.stop_when_absent and absent:
-                break
-            results[z] = best
+                yield z, None, decided
+                return
             survivors = [candidates[i] for i in order[: options.beams]]
             banks = [
                 banks[b] + [self.remember(enc, z, c["high"], c["object_logit"], c["pointer"])] for b, _, c in survivors
             ]
-        return results, trace
+            yield z, best, decided
 
 
 def phantom(depth, size):
