@@ -5,27 +5,14 @@ from conftest import needs
 
 needs("trame_slicer", "playwright", "nibabel", "PIL")
 
-import nibabel  # noqa: E402
 import numpy as np  # noqa: E402
 from viewer_page import lacking  # noqa: E402
-from viewer_scans import MIDDLE, ball, strokes  # noqa: E402
+from viewer_scans import MIDDLE, ball  # noqa: E402
 
 pytest_plugins = ["viewer_fixtures"]
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"the viewer's tests lack {lacking()}")
 
 K, J, I = MIDDLE  # noqa: E741
-
-
-def labels(page):
-    return np.asanyarray(nibabel.load(page.save(".nii.gz")).dataobj).T
-
-
-def paint(page, mask):
-    at = page.at()
-    page.use("paint")
-    page.brush(8)
-    page.drag([at(*place) for place in strokes(mask, 2)])
-    page.until(lambda: page.voxels > 0.5 * mask.sum(), "the stroke is in the segment")
 
 
 def test_points_are_previewed_and_taken_back(page):
@@ -119,12 +106,12 @@ def test_all_segments_that_are_marked_are_propagated_together(page, folder):
         page.turn(K)
         mask = np.zeros_like(ball()[1][K])
         mask[half] = ball()[1][K][half]
-        paint(page, mask)
+        page.paint(mask)
     page.page.check("#everything")
     page.limit(K, K + 3)
     page.run()
     assert "Segment 1: " in page.status and "Segment 3: " in page.status and not page.failed
-    held = labels(page)
+    held = page.labels()
     # Where both are found the better score has it, and weights that learned nothing may give one of them everything.
     assert {1, 3} <= set(held[K].ravel()) and held[K + 1].any() and 2 not in held
     page.page.uncheck("#everything")

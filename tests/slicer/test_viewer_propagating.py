@@ -8,10 +8,9 @@ from conftest import needs
 
 needs("trame_slicer", "playwright", "nibabel", "PIL")
 
-import nibabel  # noqa: E402
 import numpy as np  # noqa: E402
 from viewer_page import lacking, until  # noqa: E402
-from viewer_scans import MIDDLE, ball, column, strokes, write_nrrd  # noqa: E402
+from viewer_scans import MIDDLE, ball, column, write_nrrd  # noqa: E402
 
 pytest_plugins = ["viewer_fixtures"]
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"the viewer's tests lack {lacking()}")
@@ -28,28 +27,13 @@ def tall(page, folder):
     page.until_opened("tall")
     page.choose("stop", "never")
     page.turn(SLICES // 2)
-    paint(page, ball()[1][K])
+    page.paint(ball()[1][K])
     return page
-
-
-def paint(page, mask):
-    """Paints most of a mask [j, i] on the slice that the axial view shows. Returns how many voxels that are."""
-    at = page.at()
-    page.use("paint")
-    page.brush(8)
-    page.drag([at(*place) for place in strokes(mask, 2)])
-    page.until(lambda: page.voxels > 0.5 * mask.sum(), "the stroke is in the segment")
-    page.until(lambda: page.page.is_enabled("#undo"), "the stroke can be undone")
-    return page.voxels
-
-
-def labels(page):
-    return np.asanyarray(nibabel.load(page.save(".nii.gz")).dataobj).T
 
 
 def held(page, axis=0):
     """The slices on which the newest segment is."""
-    found = labels(page)
+    found = page.labels()
     others = tuple(number for number in range(3) if number != axis)
     return set(np.flatnonzero((found == found.max()).any(axis=others)))
 
@@ -77,9 +61,17 @@ class Halted:
         os.kill(self.engine, signal.SIGCONT)
 
 
+def stop(page, button):
+    """Ends a run in its middle."""
+    with Halted(page):
+        page.press(button)
+    page.until(lambda: not page.running, "the run ends")
+    page.until_ready()
+
+
 def test_up_goes_up_and_down_goes_down(page):
     page.choose("stop", "never")
-    painted = paint(page, ball()[1][K])
+    painted = page.paint(ball()[1][K])
     page.limit(K - 3, K + 4)
     page.run("up")
     assert not page.failed and held(page) <= set(range(K, K + 5)) and {K, K + 1} <= held(page)
@@ -122,10 +114,7 @@ def test_a_box_in_another_view_is_propagated_across_its_slices(page):
 
 def test_a_run_that_is_stopped_keeps_what_is_there(tall):
     painted = tall.voxels
-    with Halted(tall):
-        tall.press("keep")
-    tall.until(lambda: not tall.running, "the run ends")
-    tall.until_ready()
+    stop(tall, "keep")
     assert tall.status.startswith("Cancelled.") and not tall.failed
     found = len(held(tall))
     assert 1 < found < SLICES and tall.voxels > painted
@@ -136,10 +125,7 @@ def test_a_run_that_is_stopped_keeps_what_is_there(tall):
 
 def test_a_run_that_is_discarded_leaves_nothing(tall):
     painted = tall.voxels
-    with Halted(tall):
-        tall.press("discard")
-    tall.until(lambda: not tall.running, "the run ends")
-    tall.until_ready()
+    stop(tall, "discard")
     assert tall.voxels == painted and held(tall) == {SLICES // 2} and not tall.failed
 
 

@@ -12,7 +12,10 @@ import subprocess
 import sys
 import time
 
+import nibabel
+import numpy as np
 from playwright.sync_api import sync_playwright
+from viewer_scans import strokes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VIEWER = ROOT / "slicer-module" / "viewer" / "promem_viewer.py"
@@ -348,6 +351,20 @@ class Page:
         for place in places[1:]:
             self.move(place)
         self.page.mouse.up()
+
+    def paint(self, mask):
+        """Paints most of a mask [j, i] of the generated scan on the slice that the axial view shows. Returns how many voxels that are."""
+        at = self.at()
+        self.use("paint")
+        self.brush(8)
+        self.drag([at(*place) for place in strokes(mask, 2)])
+        self.until(lambda: self.voxels > 0.5 * mask.sum(), "the stroke is in the segment")
+        self.until(lambda: self.page.is_enabled("#undo"), "the stroke can be undone")
+        return self.voxels
+
+    def labels(self):
+        """All segments, [k, j, i]."""
+        return np.asanyarray(nibabel.load(self.save(".nii.gz")).dataobj).T
 
     def save(self, kind):
         """The file that a browser gets."""

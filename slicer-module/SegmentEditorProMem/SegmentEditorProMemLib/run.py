@@ -52,9 +52,7 @@ class Target:
 class Run:
     """Writes what the engine finds. labels: the engine's [k, j, i], which grow while it works."""
 
-    def __init__(
-        self, scene, grid: Grid, axis: str, labels: np.ndarray, targets: list[Target], direction: str = "both"
-    ) -> None:
+    def __init__(self, scene, grid: Grid, axis: str, labels: np.ndarray, targets: list[Target], direction: str) -> None:
         self._scene = scene
         self._grid = grid
         self._labels = labels
