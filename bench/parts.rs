@@ -8,7 +8,7 @@ use promem::memory::search::MAX_POINTERS;
 use promem::memory::SearchOptions;
 use promem::model::config::{Config, Size, Version};
 use promem::model::{Attended, Attending, ImageEmbedding, MaskChoice, Memory, Precision, Presence, Sam2};
-use promem::session::{self, Hint, Run, View};
+use promem::session::{self, Guide, Run, View};
 use promem::slices::resize::resize;
 use promem::volume::{self, LabelMap, Overwrite, Volume};
 use std::hint::black_box;
@@ -55,7 +55,7 @@ fn walked(network: &Sam2) -> (ImageEmbedding, Memory, Run) {
 
 fn step(network: &Sam2, embedding: &ImageEmbedding, run: &mut Run, slice: usize) {
     let options = SearchOptions { stop_when_absent: false, ..SearchOptions::promem() };
-    black_box(run.step(network, embedding, SliceIndex(slice), 99, &options, Hint::Nothing));
+    black_box(run.step(network, embedding, SliceIndex(slice), 99, &options, Guide::NONE));
 }
 
 fn encoder(c: &mut Criterion) {

@@ -284,6 +284,10 @@ typedef struct {
     uint32_t field_of_view;
     // A run goes on while the object is there with at least this probability; 0: what the model was calibrated to, else 0.5.
     float presence;
+    // Further candidates are tried only where the first one's predicted IoU is below this; 0: all on every slice.
+    float enough;
+    // Weight of what intensities on the prompt's slice say beside the network, at most 4; 0: what the model was calibrated to, below 0: none.
+    float appearance;
 } promem_propagate_options;
 
 // A slice of an object, just made. More fields may follow in later versions; the library sets struct_size.

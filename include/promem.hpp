@@ -200,7 +200,9 @@ struct PropagateOptions {
     Choice all_pointers = Choice::as_method;
     Prior prior = Prior::as_model;
     View field_of_view = View::as_model;
-    float presence = 0;  // a run goes on while the object is there with at least this probability; 0: the model's
+    float presence = 0;    // a run goes on while the object is there with at least this probability; 0: the model's
+    float enough = 0;      // further candidates only where the first one's predicted IoU is below this; 0: all
+    float appearance = 0;  // weight of what intensities on the prompt's slice say; 0: the model's, below 0: none
 
     promem_propagate_options c_options() const {
         promem_propagate_options options;
@@ -221,6 +223,8 @@ struct PropagateOptions {
         options.prior = static_cast<std::uint32_t>(prior);
         options.field_of_view = static_cast<std::uint32_t>(field_of_view);
         options.presence = presence;
+        options.enough = enough;
+        options.appearance = appearance;
         return options;
     }
 };

@@ -9,5 +9,5 @@ for run in 1 2 3 4 5; do
     target/release/promem-train run "models/training/$run.toml" -o "$OUT/$run" "${init[@]}"
     init=(--init "$OUT/$run/model.safetensors")
 done
-scripts/calibrate_stop.sh "$OUT/5/model.safetensors"
-echo "then: target/release/promem convert $OUT/5/model.safetensors promem-compact.safetensors --licence Apache-2.0 --presence P"
+scripts/calibrate.sh "$OUT/5/model.safetensors"
+echo "then: target/release/promem convert $OUT/5/model.safetensors promem-compact.safetensors --licence Apache-2.0 --appearance W --presence P"

@@ -8,7 +8,7 @@ use promem::model::config::{Config, Version};
 use promem::model::position;
 use promem::model::prompt_encoder::{Point, PointKind};
 use promem::model::{Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};
-use promem::session::{Hint, Run, View};
+use promem::session::{Guide, Run, View};
 use serde_json::Value;
 use std::collections::HashMap;
 use tch::{no_grad, Device, Kind, Tensor};
@@ -100,8 +100,7 @@ impl World {
             let mut run =
                 Run::new(view, SliceIndex(PROMPT), first.clone(), Tensor::zeros([1], (Kind::Float, Device::Cpu)));
             for (expected, slice) in trace.iter().zip(slices) {
-                let step =
-                    run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options, Hint::Nothing);
+                let step = run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options, Guide::NONE);
                 assert_eq!(expected["slice"], slice, "{name} {way}");
                 let candidates = expected["candidates"].as_array().unwrap();
                 assert_eq!(step.candidates.len(), candidates.len(), "{name} {way} slice {slice}");
@@ -260,6 +259,7 @@ fn memory_search_equals_the_reference_candidate_by_candidate() {
                             pointers: Pointers::Window,
                             stop_when_absent: false,
                             presence: None,
+                            appearance: None,
                             enough: None,
                             prior: None,
                             field_of_view: None,

@@ -6,7 +6,7 @@ use promem::geometry::SliceIndex;
 use promem::memory::SearchOptions;
 use promem::model::config::{Config, Size, Version};
 use promem::model::{Precision, Sam2};
-use promem::session::{Hint, Run, View};
+use promem::session::{Guide, Run, View};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::{no_grad, Device, Kind, Tensor};
@@ -61,8 +61,7 @@ fn every_official_network_equals_the_public_one_at_512_pixels() {
             let logits = Tensor::zeros([1], (Kind::Float, Device::Cpu));
             let mut run = Run::new(View::plain([512, 512]), SliceIndex(PROMPT), memory, logits);
             let next = network.encode_image(&images[PROMPT + 1]);
-            let step =
-                run.step(&network, &next, SliceIndex(PROMPT + 1), DEPTH, &SearchOptions::promem(), Hint::Nothing);
+            let step = run.step(&network, &next, SliceIndex(PROMPT + 1), DEPTH, &SearchOptions::promem(), Guide::NONE);
             let scores = [step.candidates[0].iou, step.candidates[0].object_logit];
             for (n, found) in scores.into_iter().enumerate() {
                 let expected = arrays["scores"].double_value(&[n as i64]);

@@ -260,3 +260,25 @@ fn embeddings_can_be_there_before_they_are_needed() {
         .unwrap();
     assert_eq!(made, 1); // the newest is kept whatever the bound
 }
+
+#[test]
+fn appearance_draws_what_a_network_that_knows_nothing_misses() {
+    let model = model();
+    let found = |weight| {
+        let mut session = session(&model);
+        add_disk(&mut session, 1, 4);
+        let options = options();
+        let search = SearchOptions { appearance: weight, prior: Some(Prior::None), ..options.search };
+        let outcome = run(&mut session, &PropagateOptions { search, ..options });
+        labels(&session, &outcome)
+    };
+    let truth = voxels().mapv(|value| value > 105.0);
+    let dice = |labels: &Array3<u16>| {
+        let both = labels.iter().zip(&truth).filter(|(&label, &inside)| label == 1 && inside).count();
+        let each = labels.iter().filter(|&&label| label == 1).count() + truth.iter().filter(|&&inside| inside).count();
+        2.0 * both as f64 / each as f64
+    };
+    let [without, model_says, with] = [Some(0.0), None, Some(4.0)].map(found);
+    assert_eq!(without, model_says, "a network that was not calibrated takes none");
+    assert!(dice(&with) > 0.9 && dice(&without) < 0.6, "{} with it, {} without", dice(&with), dice(&without));
+}

@@ -71,9 +71,13 @@ pub struct promem_propagate_options {
     pub field_of_view: u32,
     /// A run goes on while the object is there with at least this probability; 0: what the model was calibrated to, else 0.5.
     pub presence: f32,
+    /// Further candidates are tried only where the first one's predicted IoU is below this; 0: all on every slice.
+    pub enough: f32,
+    /// Weight of what intensities on the prompt's slice say beside the network, at most 4; 0: what the model was calibrated to, below 0: none.
+    pub appearance: f32,
 }
 
-// SAFETY: a size of 88, every number is allowed.
+// SAFETY: a size of 96, every number is allowed.
 unsafe impl Sized32 for promem_propagate_options {
     const NAME: &'static str = "promem_propagate_options";
 }
@@ -143,6 +147,10 @@ pub(super) unsafe fn read(
     }
     search.field_of_view = field_of_view(given.field_of_view)?;
     search.presence = (given.presence != 0.0).then_some(f64::from(given.presence));
+    search.enough = (given.enough != 0.0).then_some(f64::from(given.enough));
+    if given.appearance != 0.0 {
+        search.appearance = Some(if given.appearance < 0.0 { 0.0 } else { f64::from(given.appearance) });
+    }
     search.validate()?;
     let direction = match given.direction {
         PROMEM_BOTH => Direction::Both,

@@ -15,6 +15,8 @@ pub const MAX_WINDOW: usize = 6;
 pub const MAX_POINTERS: usize = 16;
 /// Where presence and absence are equally likely: SAM 2's rule.
 pub const EVEN: f64 = 0.5;
+/// A higher weight of [`SearchOptions::appearance`] would leave the network no say.
+pub const MOST_APPEARANCE: f64 = 4.0;
 /// More beams than this only cost time: a slice has at most beams x windows candidates.
 pub const MAX_BEAMS: usize = 16;
 
@@ -101,6 +103,9 @@ pub struct SearchOptions {
     /// Further candidates are tried only where the widest window of the best bank has a lower predicted IoU than this, or no object. `None`: all
     /// are tried on every slice. Beyond the paper (docs/performance.md).
     pub enough: Option<f64>,
+    /// Weight, 0 to [`MOST_APPEARANCE`], of what intensities alone say: how much likelier a pixel's is inside the object than around it on the
+    /// prompt's slice. 0: nothing. `None`: what the network was calibrated to, else 0. Beyond the paper (docs/method.md).
+    pub appearance: Option<f64>,
     /// `None`: what the network was trained with.
     pub prior: Option<Prior>,
     /// `None`: what the network was trained with.
@@ -118,6 +123,7 @@ impl SearchOptions {
             stop_when_absent: true,
             presence: None,
             enough: None,
+            appearance: None,
             prior: None,
             field_of_view: None,
         }
@@ -133,6 +139,7 @@ impl SearchOptions {
             stop_when_absent: false,
             presence: None,
             enough: None,
+            appearance: Some(0.0),
             prior: Some(Prior::None),
             field_of_view: None,
         }
@@ -151,6 +158,11 @@ impl SearchOptions {
         }
         if let Some(iou) = self.enough.filter(|iou| !(0.0..=1.0).contains(iou)) {
             return Err(Error::invalid(format!("enough {iou}: expected a predicted IoU between 0 and 1")));
+        }
+        if let Some(weight) = self.appearance.filter(|weight| !(0.0..=MOST_APPEARANCE).contains(weight)) {
+            return Err(Error::invalid(format!(
+                "appearance {weight}: expected a weight between 0 and {MOST_APPEARANCE}"
+            )));
         }
         if !(1..=MAX_BEAMS).contains(&self.beams) {
             return Err(Error::invalid(format!("beams {}: expected 1 to {MAX_BEAMS}", self.beams)));
@@ -316,6 +328,11 @@ mod tests {
         let with =
             |windows: &[usize], beams| SearchOptions { windows: windows.into(), beams, ..SearchOptions::promem() };
         assert!(with(&[1, 6], 2).validate().is_ok());
+        let looks = |weight| SearchOptions { appearance: Some(weight), ..SearchOptions::promem() };
+        assert!(looks(0.0).validate().is_ok());
+        for bad in [looks(-0.1), looks(4.5), looks(f64::NAN)] {
+            assert!(bad.validate().is_err(), "{bad:?} was accepted");
+        }
         for bad in [with(&[], 2), with(&[0], 2), with(&[7], 2), with(&[1], 0), with(&[1], 99)] {
             assert!(bad.validate().is_err(), "{bad:?} was accepted");
         }

@@ -1,7 +1,7 @@
 //! One model, many users: a lock around computing, and tch's panics turned into errors.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{FieldOfView, Prior, EVEN};
+use crate::memory::{FieldOfView, Prior, EVEN, MOST_APPEARANCE};
 use crate::model::Sam2;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
@@ -25,11 +25,14 @@ pub struct Trained {
     pub field_of_view: FieldOfView,
     /// The probability of presence below which a run ends best.
     pub presence: f64,
+    /// The weight of [`crate::memory::SearchOptions::appearance`] that is best.
+    pub appearance: f64,
 }
 
 impl Trained {
     /// As SAM 2.
-    pub const PUBLISHED: Self = Self { prior: Prior::None, field_of_view: FieldOfView::Slice, presence: EVEN };
+    pub const PUBLISHED: Self =
+        Self { prior: Prior::None, field_of_view: FieldOfView::Slice, presence: EVEN, appearance: 0.0 };
 
     /// What the metadata of a model file say.
     pub fn of(metadata: &BTreeMap<String, String>) -> Result<Self> {
@@ -40,12 +43,17 @@ impl Trained {
         if let Some(name) = metadata.get("promem.field_of_view") {
             trained.field_of_view = name.parse()?;
         }
-        if let Some(text) = metadata.get("promem.presence") {
-            let number = text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0);
-            trained.presence = number.ok_or_else(|| {
-                Error::new(ErrorKind::Checkpoint, format!("metadata promem.presence `{text}`: expected a probability"))
-            })?;
+        let number = |key: &str, expected: &str, allowed: fn(f64) -> bool| {
+            let Some(text) = metadata.get(key) else { return Ok(None) };
+            let number = text.parse().ok().filter(|number| allowed(*number));
+            let refusal = || Error::new(ErrorKind::Checkpoint, format!("metadata {key} `{text}`: expected {expected}"));
+            number.map(Some).ok_or_else(refusal)
+        };
+        if let Some(presence) = number("promem.presence", "a probability", |p| p > 0.0 && p < 1.0)? {
+            trained.presence = presence;
         }
+        let weight = number("promem.appearance", "a weight", |weight| (0.0..=MOST_APPEARANCE).contains(&weight))?;
+        trained.appearance = weight.unwrap_or(trained.appearance);
         Ok(trained)
     }
 }
@@ -109,6 +117,18 @@ fn first_line(payload: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_file_says_what_it_was_calibrated_to_and_nonsense_is_named() {
+        let with = |key: &str, text: &str| Trained::of(&BTreeMap::from([(key.to_string(), text.to_string())]));
+        assert_eq!(Trained::of(&BTreeMap::new()).unwrap(), Trained::PUBLISHED);
+        assert_eq!(with("promem.presence", "0.7").unwrap().presence, 0.7);
+        assert_eq!(with("promem.appearance", "0.6").unwrap().appearance, 0.6);
+        for (key, text) in [("promem.presence", "1"), ("promem.appearance", "-1"), ("promem.appearance", "much")] {
+            let message = with(key, text).unwrap_err().to_string();
+            assert!(message.contains(key) && message.contains(text), "{message}");
+        }
+    }
     use tch::Tensor;
 
     #[test]

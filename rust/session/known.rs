@@ -7,6 +7,7 @@ use crate::geometry::SliceIndex;
 use crate::memory::{FieldOfView, SearchOptions};
 use crate::model::Memory;
 use crate::prompt::{ObjectId, Prompts, SlicePrompt};
+use crate::session::evidence::Learned;
 use crate::session::leg::LegKey;
 use crate::session::run::{Prompted, Run};
 use crate::session::{CroppedMask, SliceTrace, View};
@@ -21,6 +22,8 @@ pub struct Start {
     pub prompted: Prompted,
     /// Made when the first run begins there: who only looks at a preview does not wait for it.
     pub memory: Option<Memory>,
+    /// Made with the memory, where there is something to learn from.
+    pub looks: Option<Learned>,
     pub mask: Option<Arc<CroppedMask>>,
 }
 

@@ -8,6 +8,7 @@ mod cuda;
 mod device;
 mod displacements;
 mod embeddings;
+mod evidence;
 mod guard;
 mod known;
 mod leg;
@@ -26,7 +27,7 @@ pub use embeddings::{EmbeddingCache, View};
 pub use guard::{guarded, SharedModel, Trained};
 pub use load::{default_model, load, Loaded};
 pub use propagate::{Direction, Outcome, PropagateOptions, Trace};
-pub use run::{Best, Hint, Prompted, Run, Step};
+pub use run::{Best, Guide, Hint, Prompted, Run, Step};
 pub use trace::{CandidateTrace, Flow, Progress, SliceReport, SliceSink, SliceTrace};
 
 use crate::error::Result;

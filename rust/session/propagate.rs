@@ -4,9 +4,10 @@ use crate::error::{Error, Result};
 use crate::geometry::SliceIndex;
 use crate::memory::{FieldOfView, Prior, SearchOptions};
 use crate::prompt::{ObjectId, SlicePrompt};
+use crate::session::evidence::Evidence;
 use crate::session::known::{Start, Walked};
 use crate::session::leg::Leg;
-use crate::session::run::{at_full_resolution, prompt, select, Hint, Prompted, Run};
+use crate::session::run::{at_full_resolution, prompt, select, Guide, Hint, Prompted, Run, Step};
 use crate::session::trace::{SliceSink, SliceTrace};
 use crate::session::walk::Walk;
 use crate::session::{Assembly, CroppedMask, Session, View};
@@ -80,6 +81,7 @@ impl Session {
         self.known.keep_starts(&self.prompts, self.field_of_view(options.search.field_of_view));
         let mut options = options.clone();
         options.search.presence.get_or_insert(self.model.trained().presence);
+        options.search.appearance.get_or_insert(self.model.trained().appearance);
         let options = &options;
         self.known.keep_courses(&options.search);
         let legs = self.legs(options, [first, last]);
@@ -221,7 +223,7 @@ impl Session {
         }
         let view = self.view_of(slice, given, field_of_view)?;
         let (prompted, mask) = self.prompted(slice, view, given)?;
-        let start = Start { given: given.clone(), view, prompted, memory: None, mask: mask.map(Arc::new) };
+        let start = Start { given: given.clone(), view, prompted, memory: None, looks: None, mask: mask.map(Arc::new) };
         self.known.starts.insert((object, slice), start);
         Ok(())
     }
@@ -235,7 +237,9 @@ impl Session {
         let (image, _) = self.embedding(slice, start.view)?;
         let decoded = &self.known.starts[&(object, slice)].prompted.decoded;
         let memory = self.model.compute(|network| network.remember(&image, decoded))?;
-        self.known.starts.get_mut(&(object, slice)).expect("it is there above").memory = Some(memory);
+        let looks = self.learned(object, slice)?;
+        let start = self.known.starts.get_mut(&(object, slice)).expect("it is there above");
+        (start.memory, start.looks) = (Some(memory), looks);
         Ok(())
     }
 
@@ -379,7 +383,19 @@ impl Session {
                 Hint::Moved(&displacement)
             }
         };
-        let step = self.model.compute(|network| run.step(network, &image, slice, count, options, hint))?;
+        let looks = self.known.starts[&(leg.key.object, leg.key.prompt_slice)].looks.as_ref();
+        let evidence = match (looks, options.appearance) {
+            (Some(looks), Some(weight)) if weight > 0.0 => Some((self.evidence(looks, slice, view)?, weight)),
+            _ => None,
+        };
+        let step = self.model.compute(|network| {
+            let weighted = evidence.as_ref().map(|(evidence, weight)| &evidence.logits * *weight);
+            let ended = |(evidence, _): &(Evidence, f64)| evidence.speaks_against(&run.expected(hint));
+            let ended = options.stop_when_absent && evidence.as_ref().is_some_and(ended);
+            let guide = Guide { hint, evidence: weighted.as_ref() };
+            let step = run.step(network, &image, slice, count, options, guide);
+            Step { best: step.best.filter(|_| !ended), ..step }
+        })?;
         let search_ms = begin.elapsed().as_secs_f64() * 1e3;
         let mask = match &step.best {
             Some(best) => self.mask_on_slice(&best.full_resolution, &self.frame(view.region))?,

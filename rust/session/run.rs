@@ -106,6 +106,19 @@ impl Hint<'_> {
     }
 }
 
+/// What a step is told beyond its memories.
+#[derive(Debug, Clone, Copy)]
+pub struct Guide<'a> {
+    pub hint: Hint<'a>,
+    /// Logits [1, 1, m, m] that are added to those of every mask.
+    pub evidence: Option<&'a Tensor>,
+}
+
+impl Guide<'_> {
+    /// The paper's method: memories alone.
+    pub const NONE: Self = Self { hint: Hint::Nothing, evidence: None };
+}
+
 /// A beam of banks walking away from its prompt.
 #[derive(Debug)]
 pub struct Run {
@@ -144,6 +157,12 @@ impl Run {
         self.view
     }
 
+    /// The best bank's mask of the slice before, as a hint for the next one: logits [1, 1, m, m].
+    pub fn expected(&self, hint: Hint) -> Tensor {
+        let before = &self.banks[0].newest().logits;
+        hint.prompt(before).unwrap_or_else(|| before.shallow_clone())
+    }
+
     /// Slices that are remembered.
     pub fn remembered(&self) -> BTreeSet<SliceIndex> {
         self.banks.iter().flat_map(Bank::slices).collect()
@@ -180,14 +199,14 @@ impl Run {
         slice: SliceIndex,
         slices_in_volume: usize,
         options: &SearchOptions,
-        hint: Hint,
+        guide: Guide,
     ) -> Step {
         let known: Vec<Vec<SliceIndex>> = self.banks.iter().map(Bank::slices).collect();
         let mut plan = search::candidates(&known, slice, options);
         let try_out = |plan: &[Candidate]| -> Vec<Decoded> {
             let batches = plan.chunks(CANDIDATES_AT_ONCE);
             batches
-                .flat_map(|plan| self.decoded(network, image, plan, (slice, slices_in_volume), options, hint))
+                .flat_map(|plan| self.decoded(network, image, plan, (slice, slices_in_volume), options, guide))
                 .collect()
         };
         let decoded = match options.enough {
@@ -235,7 +254,7 @@ impl Run {
         plan: &[Candidate],
         (slice, slices_in_volume): (SliceIndex, usize),
         options: &SearchOptions,
-        hint: Hint,
+        guide: Guide,
     ) -> Vec<Decoded> {
         let attending = |candidate: &Candidate| {
             let bank = &self.banks[candidate.bank];
@@ -250,11 +269,15 @@ impl Run {
         };
         let features = network.with_memory(image, &plan.iter().map(attending).collect::<Vec<_>>());
         let priors: Option<Vec<Tensor>> =
-            plan.iter().map(|candidate| hint.prompt(&self.banks[candidate.bank].newest().logits)).collect();
+            plan.iter().map(|candidate| guide.hint.prompt(&self.banks[candidate.bank].newest().logits)).collect();
         let priors = priors.map(|priors| Tensor::cat(&priors, 0));
         // Who does not want a run to stop says that the object is there.
         let presence = if options.stop_when_absent { Presence::Judged } else { Presence::Certain };
-        network.propagate(image, &features, priors.as_ref(), presence)
+        let mut decoded = network.propagate(image, &features, priors.as_ref(), presence);
+        if let Some(evidence) = guide.evidence {
+            decoded.iter_mut().for_each(|decoded| decoded.logits = &decoded.logits + evidence);
+        }
+        decoded
     }
 }
 
@@ -297,7 +320,7 @@ mod tests {
                 let options = SearchOptions { enough, stop_when_absent: false, ..SearchOptions::promem() };
                 let steps = (1..4).map(|slice| {
                     let image = seen(&network, &frame, slice);
-                    run.step(&network, &image, SliceIndex(slice), 9, &options, Hint::Nothing)
+                    run.step(&network, &image, SliceIndex(slice), 9, &options, Guide::NONE)
                 });
                 steps.collect::<Vec<Step>>()
             };
@@ -333,7 +356,7 @@ mod tests {
             let options = SearchOptions { stop_when_absent: false, ..SearchOptions::promem() };
             let step = |run: &mut Run| {
                 let image = seen(&network, &frame(run.view().region), 1);
-                run.step(&network, &image, SliceIndex(1), 9, &options, Hint::Mask)
+                run.step(&network, &image, SliceIndex(1), 9, &options, Guide { hint: Hint::Mask, evidence: None })
             };
             let expected = step(&mut begin(far));
             let mut moved = begin(near);

@@ -107,7 +107,7 @@ static void null_is_refused_everywhere_and_freed_anywhere(void)
 #define NULLED(call) {call, #call}
         NULLED(promem_model_load(model_path, NULL, NULL)), NULLED(promem_model_options_init(NULL, 24)),
         NULLED(promem_volume_init(NULL, 160)), NULLED(promem_session_options_init(NULL, 40)),
-        NULLED(promem_propagate_options_init(NULL, 88)), NULLED(promem_model_describe(NULL, NULL)),
+        NULLED(promem_propagate_options_init(NULL, sizeof(promem_propagate_options))), NULLED(promem_model_describe(NULL, NULL)),
         NULLED(promem_model_describe(model, NULL)), NULLED(promem_model_metadata(NULL, "a", &text)),
         NULLED(promem_model_metadata(model, NULL, &text)), NULLED(promem_model_metadata(model, "promem.format", NULL)),
         NULLED(promem_session_new(NULL, &volume, NULL, &session)), NULLED(promem_session_new(model, NULL, NULL, &session)),

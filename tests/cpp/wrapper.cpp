@@ -102,9 +102,11 @@ void values() {
     options.include_prompt = promem::Choice::no;
     options.prior = promem::Prior::flow;
     options.presence = 0.25F;
+    options.enough = 0.5F;
+    options.appearance = -1;
     const promem_propagate_options c = options.c_options();
     check(c.struct_size == sizeof c && c.use_range == 1 && c.first_slice == 2 && c.last_slice == 6 && c.never_stop == 1 && c.windows[2] == 3 &&
-              c.windows[3] == 0 && c.include_prompt == PROMEM_NO && c.prior == PROMEM_PRIOR_FLOW && c.all_pointers == PROMEM_DEFAULT && c.presence > 0.2F,
+              c.windows[3] == 0 && c.include_prompt == PROMEM_NO && c.prior == PROMEM_PRIOR_FLOW && c.all_pointers == PROMEM_DEFAULT && c.presence > 0.2F && c.enough > 0.4F && c.appearance < 0,
           "options arrive in the C struct");
     options.windows.assign(7, 1);
     check(status_of([&] { options.c_options(); }) == PROMEM_INVALID_ARGUMENT, "seven windows are refused");

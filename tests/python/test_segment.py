@@ -139,6 +139,20 @@ def test_options_reach_the_library(session, slice_mask):
     np.testing.assert_array_equal(walked(**full)[1], scores)
 
 
+def test_appearance_and_a_shorter_search_reach_the_library(session, slice_mask):
+    def labels(**options):
+        session.reset()
+        session.add_mask(1, *slice_mask)
+        session.propagate(**AROUND, **options)
+        return session.labels()
+
+    plain = labels()
+    np.testing.assert_array_equal(labels(appearance=0), plain)  # the toy model was not calibrated to any
+    assert np.mean(labels(enough=1) != plain) < 0.001  # never enough: all candidates, in another order
+    assert not np.array_equal(labels(appearance=4), plain)
+    assert not np.array_equal(labels(enough=0.01), plain)
+
+
 def test_a_window_and_a_cache_limit_can_be_changed(session):
     session.propagate(**AROUND)
     before = session.labels()

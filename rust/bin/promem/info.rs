@@ -35,10 +35,12 @@ pub fn convert(arguments: &Convert, print: Output) -> Result<()> {
     if let Some(licence) = &arguments.licence {
         about.insert("promem.licence".into(), licence.clone());
     }
-    if let Some(presence) = arguments.presence {
-        about.insert("promem.presence".into(), presence.to_string());
-        Trained::of(&about)?;
+    for (key, number) in [("promem.presence", arguments.presence), ("promem.appearance", arguments.appearance)] {
+        if let Some(number) = number {
+            about.insert(key.into(), number.to_string());
+        }
     }
+    Trained::of(&about)?;
     checkpoint::write_safetensors(&arguments.output, &config, &file.state, &about, arguments.overwrite)?;
     match print {
         Output::Quiet => {}

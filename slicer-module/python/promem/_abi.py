@@ -145,6 +145,8 @@ class PropagateOptions(ctypes.Structure):
         ("prior", c_uint32),
         ("field_of_view", c_uint32),
         ("presence", c_float),
+        ("enough", c_float),
+        ("appearance", c_float),
     ]
 
 

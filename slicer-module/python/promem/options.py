@@ -24,6 +24,8 @@ def propagate_options(
     prior: Optional[str] = None,
     field_of_view: Optional[str] = None,
     presence: Optional[float] = None,
+    enough: Optional[float] = None,
+    appearance: Optional[float] = None,
 ) -> _abi.PropagateOptions:
     """The options of `Session.propagate` and `Session.start_propagate`. None is the default of the method or the model.
 
@@ -39,6 +41,8 @@ def propagate_options(
     prior: what the decoder is told of the slice before: "none", its "mask", or "flow", the mask moved by registration.
     field_of_view: what of a slice the network is shown: "slice", all of it, or "object", it and its surroundings.
     presence: a run goes on while the object is there with at least this probability, between 0 and 1.
+    enough: further candidates are tried only where the first one's predicted IoU is below this, up to 1; None: all on every slice.
+    appearance: weight of what intensities on the prompt's slice say beside the network, 0 (nothing) to 4; None: the model's own.
     """
     options = _abi.PropagateOptions(struct_size=ctypes.sizeof(_abi.PropagateOptions))
     options.direction = choice(direction, _abi.DIRECTIONS, "direction")
@@ -61,7 +65,19 @@ def propagate_options(
     options.field_of_view = choice(field_of_view, _abi.VIEWS, "field_of_view")
     if presence is not None:
         options.presence = _probability(presence)
+    if enough is not None:
+        options.enough = _within(enough, "enough", 1)
+        if options.enough == 0:
+            raise InvalidArgument("enough: 0, expected a number above 0; None tries all candidates on every slice")
+    if appearance is not None:
+        options.appearance = _within(appearance, "appearance", 4) or -1.0  # in C 0 is the default
     return options
+
+
+def _within(value: float, what: str, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= most:
+        raise InvalidArgument(f"{what}: {value!r}, expected a number between 0 and {most}")
+    return float(value)
 
 
 def _probability(value: float) -> float:

@@ -85,6 +85,8 @@ pub struct Convert {
     pub licence: Option<String>,
     /// The probability of presence below which runs end best.
     pub presence: Option<f64>,
+    /// The weight of appearance that is best.
+    pub appearance: Option<f64>,
     pub overwrite: Overwrite,
 }
 
@@ -112,6 +114,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
             image_size: m.get_one("image-size").copied(),
             licence: m.get_one("licence").cloned(),
             presence: m.get_one("presence").copied(),
+            appearance: m.get_one("appearance").copied(),
             overwrite: overwrite(m),
         })),
         Some(("demo", m)) => Ok(Command::Demo(Demo {
@@ -160,6 +163,12 @@ fn command() -> ClapCommand {
                         "presence",
                         "P",
                         "A run goes on while the object is there with at least this probability, kept in the file",
+                    )
+                    .value_parser(value_parser!(f64)),
+                    option(
+                        "appearance",
+                        "WEIGHT",
+                        "Weight of what intensities on the prompt slice say, kept in the file",
                     )
                     .value_parser(value_parser!(f64)),
                     force(),

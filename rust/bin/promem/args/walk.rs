@@ -29,6 +29,12 @@ pub(super) fn memory_args() -> Vec<Arg> {
         )
         .value_parser(value_parser!(f64)),
         option(
+            "appearance",
+            "WEIGHT",
+            "Weight of what intensities on the prompt slice say beside the network, 0 to 4 [default: the model's own, else 0]",
+        )
+        .value_parser(value_parser!(f64)),
+        option(
             "prior",
             "PRIOR",
             "What the decoder is told of the slice before: none, mask or flow [default: the model's own]",
@@ -95,6 +101,9 @@ pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
         search.beams = beams;
     }
     search.enough = m.get_one("enough").copied();
+    if let Some(&weight) = m.get_one("appearance") {
+        search.appearance = Some(weight);
+    }
     if m.get_flag("include-prompt") {
         search.prompt = PromptMemory::Pinned;
     }
