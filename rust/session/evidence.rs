@@ -76,3 +76,27 @@ fn alike(evidence: &Tensor, mask: &Tensor) -> Option<f64> {
 fn smoothed(x: &Tensor) -> Tensor {
     x.avg_pool2d([3, 3], [1, 1], [1, 1], false, false, None::<i64>)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn a_place_that_looks_like_the_surroundings_on_most_of_it_speaks_against_the_object() {
+        let columns = Tensor::arange(8, (Kind::Float, Device::Cpu)).reshape([1, 1, 1, 8]).expand([1, 1, 4, 8], false);
+        // What looks like the object is the left half.
+        let evidence = Evidence { logits: 3.5 - &columns, typical: 0.8 };
+        let expected_from = |first: f64| (&columns - first + 0.5) * 4.0;
+        assert!(!evidence.speaks_against(&expected_from(0.0)), "half of it does, of a typical 0.8");
+        assert!(!evidence.speaks_against(&expected_from(1.0)), "3 of 7");
+        assert!(evidence.speaks_against(&expected_from(2.0)), "2 of 6");
+        assert!(!evidence.speaks_against(&(&columns * 0.0 - 1.0)), "where nothing is expected nothing can be said");
+    }
+
+    #[test]
+    fn smoothing_keeps_the_mean_at_the_border() {
+        let ones = Tensor::ones([1, 1, 5, 5], (Kind::Float, Device::Cpu));
+        assert_eq!((smoothed(&ones) - ones).abs().max().double_value(&[]), 0.0);
+    }
+}
