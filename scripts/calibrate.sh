@@ -19,6 +19,8 @@ for probability in ${PRESENCE-0.5 0.65 0.75 0.85 0.92}; do try presence free "$p
 python3 - "$results" <<'PY'
 import csv, json, pathlib, sys
 for name in ("appearance", "presence"):
+    if not pathlib.Path(sys.argv[1], name).exists():
+        continue
     print(f"\n| {name} | Dice, mean | median | slices too many | too few |\n|---|---|---|---|---|")
     for folder in sorted(pathlib.Path(sys.argv[1], name).glob("*"), key=lambda path: float(path.name)):
         dice = json.loads((folder / "summary.json").read_text())[0]["lines"][0]["dice_without_prompt"]

@@ -9,5 +9,6 @@ for run in 1 2 3 4 5; do
     target/release/promem-train run "models/training/$run.toml" -o "$OUT/$run" "${init[@]}"
     init=(--init "$OUT/$run/model.safetensors")
 done
-scripts/calibrate.sh "$OUT/5/model.safetensors"
-echo "then: target/release/promem convert $OUT/5/model.safetensors promem-compact.safetensors --licence Apache-2.0 --appearance W --presence P"
+PRESENCE="" scripts/calibrate.sh "$OUT/5/model.safetensors"
+echo "then, with the best weight W: target/release/promem convert $OUT/5/model.safetensors $OUT/promem-compact.safetensors --licence Apache-2.0 --appearance W
+and for the ends: APPEARANCE= scripts/calibrate.sh $OUT/promem-compact.safetensors, and convert that with --presence P"

@@ -258,11 +258,7 @@ fn memory_search_equals_the_reference_candidate_by_candidate() {
                             prompt,
                             pointers: Pointers::Window,
                             stop_when_absent: false,
-                            presence: None,
-                            appearance: None,
-                            enough: None,
-                            prior: None,
-                            field_of_view: None,
+                            ..SearchOptions::promem()
                         };
                         let lengths = world.check_run(&format!("k{k}_w{joined}_{word}"), &first, &options);
                         assert_eq!(lengths, [DEPTH - 1 - PROMPT, PROMPT]);
