@@ -3,7 +3,8 @@
 //!
 //! In: pixels of 0..1 and a mask. Out: for each pixel, how much likelier its intensity is inside than around.
 
-use ndarray::{Array2, ArrayView2, Axis, Zip};
+use crate::slices::near::near;
+use ndarray::{Array2, ArrayView2, Zip};
 
 const BINS: usize = 64;
 /// Standard deviation of the Gaussian that smooths the histograms, in bins.
@@ -65,28 +66,9 @@ fn likelihoods(counts: [f32; BINS]) -> [f32; BINS] {
     smooth.map(|count| count / sum + UNSEEN)
 }
 
-/// Pixels with one of the mask at most `reach` rows and columns away.
-fn near(mask: ArrayView2<bool>, reach: usize) -> Array2<bool> {
-    let mut wide = mask.to_owned();
-    for axis in [Axis(1), Axis(0)] {
-        for mut lane in wide.lanes_mut(axis) {
-            let mut before = vec![0usize; lane.len() + 1]; // how many lie before each position
-            for (at, &inside) in lane.iter().enumerate() {
-                before[at + 1] = before[at] + usize::from(inside);
-            }
-            let count = lane.len();
-            for (at, value) in lane.iter_mut().enumerate() {
-                *value = before[(at + reach + 1).min(count)] > before[at.saturating_sub(reach)];
-            }
-        }
-    }
-    wide
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     /// A disc of 0.6 in surroundings of 0.3, each with some noise; a bright stripe far away.
     fn scene() -> (Array2<f32>, Array2<bool>) {
@@ -124,21 +106,5 @@ mod tests {
         let filled = |inside| Array2::from_elem(pixels.dim(), inside);
         assert_eq!(Appearance::learn(pixels.view(), filled(false).view()), None);
         assert_eq!(Appearance::learn(pixels.view(), filled(true).view()), None);
-    }
-
-    proptest! {
-        #[test]
-        fn near_is_what_a_search_around_every_pixel_finds(
-            bits in proptest::collection::vec(proptest::bool::weighted(0.1), 9 * 7), reach in 0usize..12
-        ) {
-            let mask = Array2::from_shape_vec((9, 7), bits).unwrap();
-            let found = near(mask.view(), reach);
-            for ((r, c), &is_near) in found.indexed_iter() {
-                let expected = mask
-                    .indexed_iter()
-                    .any(|((y, x), &inside)| inside && y.abs_diff(r) <= reach && x.abs_diff(c) <= reach);
-                prop_assert_eq!(is_near, expected);
-            }
-        }
     }
 }

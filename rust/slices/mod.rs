@@ -6,6 +6,7 @@
 
 pub mod appearance;
 pub mod intensity;
+pub mod near;
 pub mod region;
 pub mod registration;
 pub mod resize;

@@ -5,10 +5,11 @@ use super::field::blur;
 use super::label_map::{Kind, LabelVolume, Object};
 use super::shapes::{log_uniform, normal};
 use super::texture::Textures;
+use crate::slices::near::near;
 use crate::train::clip::{Clip, ClipOptions};
 use crate::train::stochastic_propagation::{coherent, stack};
 use crate::train::Rng;
-use ndarray::{s, Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rand::seq::IndexedRandom;
 use rand::Rng as _;
 
@@ -112,17 +113,6 @@ impl Sequence {
         let shown = masks.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count();
         (shown >= LEAST_PROMPT_AREA).then_some(Self { slices, thickness, masks })
     }
-}
-
-/// With all eight neighbours.
-fn dilated(mask: &Array2<bool>) -> Array2<bool> {
-    let (rows, columns) = mask.dim();
-    let mut out = Array2::from_elem((rows, columns), false);
-    for ((r, c), _) in mask.indexed_iter().filter(|(_, &inside)| inside) {
-        let window = s![r.saturating_sub(1)..(r + 2).min(rows), c.saturating_sub(1)..(c + 2).min(columns)];
-        out.slice_mut(window).fill(true);
-    }
-    out
 }
 
 /// Which part of the plane the frame shows, and how it is turned.
@@ -269,7 +259,7 @@ impl View {
 /// Labels around the object on a slice.
 fn neighbours(labels: ArrayView2<u8>, mask: ArrayView2<bool>, object: &Object) -> Vec<u8> {
     let mut found = [false; 256];
-    let near = dilated(&dilated(&mask.to_owned()));
+    let near = near(mask, 2);
     ndarray::Zip::from(&labels).and(&near).for_each(|&label, &near| found[usize::from(label)] |= near);
     (0..=255u8).filter(|label| found[usize::from(*label)] && !object.labels.contains(label)).collect()
 }
