@@ -239,7 +239,7 @@ def main():
     parser.add_argument("--depth", type=int, default=WARM + 9, help="slices of the volume")
     parser.add_argument("--rounds", type=int, default=2, help="turns; the fastest counts, as the least disturbed")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--bf16", action="store_true", help="also where the hardware does not multiply it")
+    parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), help="fp32, and bf16 where the hardware multiplies it")
     parser.add_argument("--case", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -254,7 +254,7 @@ def main():
     folder = arguments.out / "peer"
     folder.mkdir(parents=True, exist_ok=True)
     write_case(folder, arguments.depth, arguments.size)
-    precisions = ["fp32"] + (["bf16"] if arguments.bf16 or multiplies_bf16(device) else [])
+    precisions = arguments.precisions or ["fp32"] + (["bf16"] if multiplies_bf16(device) else [])
     if "bf16" not in precisions:
         say("This CPU does not multiply bf16: fp32 alone is measured.")
     flops = operations(arguments.size)

@@ -38,7 +38,8 @@ fn stochastic_propagation(c: &mut Criterion) {
 }
 
 fn clips(c: &mut Criterion) {
-    let options = ClipOptions { length: SLICES, side: 128, stochastic_propagation: true, flow: Some(2) };
+    let options =
+        ClipOptions { length: SLICES, side: 128, stochastic_propagation: true, flow: Some(2), appearance: true };
     let source = Phantoms::new(1, Vec::new(), Vec::new());
     let mut number = 0;
     c.bench_function("a generated clip, 8 slices of 128 x 128, its share of the label map included", |b| {

@@ -1,7 +1,7 @@
 //! Training: losses and stochastic propagation against their specification, runs that go on to the last bit, clear refusals.
 
 use ndarray::Array3;
-use promem::train::config::TrainConfig;
+use promem::train::config::{AppearanceConfig, TrainConfig};
 use promem::train::log::read_log;
 use promem::train::loss::{slice_loss, Prediction};
 use promem::train::run::{train, RunOptions};
@@ -73,7 +73,8 @@ fn the_loss_of_a_training_step_equals_the_public_implementations() {
     };
     let mut masks = all(&masks).mapv(|v| v > 0.5);
     masks.index_axis_mut(ndarray::Axis(0), depth - FIRST - 1).fill(false);
-    let clip = Clip::new(all(&images).mapv(|v| (v * 0.25 + 0.4).clamp(0.0, 1.0)), masks, None);
+    let images = all(&images).mapv(|v| (v * 0.25 + 0.4).clamp(0.0, 1.0));
+    let clip = Clip { images, masks, flow: None, evidence: None };
 
     let mut config = TrainConfig::preset("paper").unwrap();
     config.network = "toy".into();
@@ -82,7 +83,7 @@ fn the_loss_of_a_training_step_equals_the_public_implementations() {
     let plan = Plan {
         memory: PromptMemory::Pinned,
         pointers: Pointers::Sam2,
-        ..Plan::inference(depth - FIRST, 6, Prior::None)
+        ..Plan::inference(depth - FIRST, 6, Prior::None, Vec::new())
     };
     let batch = Batch::new(vec![clip], Device::Cpu);
     let predicted = tch::no_grad(|| unroll(&network, &batch, &plan, &mut rng(0, Purpose::Step, 0)));
@@ -293,8 +294,9 @@ fn gradients_reach_every_weight_that_inference_reads() {
     use promem::train::phantom::Phantoms;
     use promem::train::unroll::{unroll, Batch, Plan, PromptKind};
     use promem::train::{clip::ClipOptions, clip::ClipSource, rng, Purpose};
-    for name in ["toy", "mini"] {
-        let config = TrainConfig { network: name.into(), ..toy() };
+    for name in ["toy", "mini", "compact"] {
+        let appearance = AppearanceConfig { share: if name == "compact" { 1.0 } else { 0.0 }, weight: 0.6 };
+        let config = TrainConfig { network: name.into(), appearance, ..toy() };
         let mut variables = tch::nn::VarStore::new(Device::Cpu);
         let network_config = config.network_at(0).unwrap();
         let network = promem::model::Sam2::for_training(&variables, &network_config, promem::model::Precision::Fp32);
@@ -305,6 +307,7 @@ fn gradients_reach_every_weight_that_inference_reads() {
             side: 64,
             stochastic_propagation: true,
             flow: Some(network_config.mask_stride() as usize),
+            appearance: network_config.evidence.is_some(),
         };
         let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();
         let batch = Batch::new(clips, Device::Cpu);

@@ -116,6 +116,9 @@ pub struct Config {
     /// prompt at full detail. Beyond SAM 2: no published network has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refinement: Option<[i64; 2]>,
+    /// Channels of what sees the evidence of intensities in the mask decoder. Beyond SAM 2: no published network has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<i64>,
 }
 
 /// The published sizes.
@@ -177,6 +180,7 @@ impl Config {
             decoder_mlp_dim: 2048,
             iou_head_hidden_dim: 256,
             refinement: None,
+            evidence: None,
         }
     }
 
@@ -201,6 +205,7 @@ impl Config {
             decoder_mlp_dim: 128,
             iou_head_hidden_dim: 32,
             refinement: None,
+            evidence: None,
         }
     }
 
@@ -221,6 +226,7 @@ impl Config {
             decoder_mlp_dim: 512,
             iou_head_hidden_dim: 128,
             refinement: Some([64, 32]),
+            evidence: Some(16),
         }
     }
 
@@ -238,6 +244,7 @@ impl Config {
             decoder_mlp_dim: 256,
             iou_head_hidden_dim: 64,
             refinement: Some([32, 16]),
+            evidence: None,
             ..Self::compact()
         }
     }

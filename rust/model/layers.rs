@@ -61,22 +61,22 @@ impl ConvShape {
     }
 }
 
-/// Keys: `weight` [out, in / groups, k, k], `bias` [out].
+/// Keys: `weight` [out, in / groups, k, k], and mostly `bias` [out].
 #[derive(Debug)]
 pub struct Conv2d {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
     shape: ConvShape,
 }
 
 impl Conv2d {
     pub fn new(p: &Path, inputs: i64, outputs: i64, shape: ConvShape) -> Self {
+        Self { bias: Some(parameter(p, "bias", &[outputs])), ..Self::without_bias(p, inputs, outputs, shape) }
+    }
+
+    pub fn without_bias(p: &Path, inputs: i64, outputs: i64, shape: ConvShape) -> Self {
         let ConvShape { kernel, groups, .. } = shape;
-        Self {
-            weight: parameter(p, "weight", &[outputs, inputs / groups, kernel, kernel]),
-            bias: parameter(p, "bias", &[outputs]),
-            shape,
-        }
+        Self { weight: parameter(p, "weight", &[outputs, inputs / groups, kernel, kernel]), bias: None, shape }
     }
 
     /// [B, in, H, W] -> [B, out, H', W']
@@ -84,7 +84,7 @@ impl Conv2d {
         let ConvShape { stride, padding, groups, .. } = self.shape;
         x.conv2d(
             &like(&self.weight, x),
-            Some(&like(&self.bias, x)),
+            self.bias.as_ref().map(|bias| like(bias, x)).as_ref(),
             [stride, stride],
             [padding, padding],
             [1, 1],

@@ -2,6 +2,7 @@
 //! `sam/mask_decoder.py`. m: the side of its masks, `Config::mask_size`.
 
 use super::config::Config;
+use super::evidence::{EvidenceEncoder, Seen};
 use super::layers::{channels_last, gelu, parameter, Activation, Conv2d, ConvShape, ConvTranspose2d, LayerNorm2d, Mlp};
 use super::refinement::Refinement;
 use super::two_way::TwoWayTransformer;
@@ -13,6 +14,15 @@ const MASK_TOKENS: i64 = 4;
 /// `dynamic_multimask_stability_delta` and `_thresh` of `build_sam.py`.
 const STABILITY_DELTA: f64 = 0.05;
 const STABILITY_THRESHOLD: f64 = 0.98;
+
+/// What the decoder is told of a slice at full detail, beside its features and points. Both are logits [B or 1, 1, m, m].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hints<'a> {
+    /// A dense prompt: a given mask, or one expected from the slice before.
+    pub mask: Option<&'a Tensor>,
+    /// What intensities alone say of each pixel. Networks that have not learned to see it add it to their masks.
+    pub evidence: Option<&'a Tensor>,
+}
 
 /// All that the decoder says of one prompt; M = 4 masks.
 #[derive(Debug)]
@@ -28,7 +38,8 @@ pub struct DecoderOutput {
 }
 
 /// Keys: `transformer.*`, `{iou,mask,obj_score}_token*.weight`, `output_upscaling.*`, `conv_s{0,1}.*`,
-/// `output_hypernetworks_mlps.{i}.*`, `iou_prediction_head.*`, `pred_obj_score_head.*`; of networks with one, `refinement.*`.
+/// `output_hypernetworks_mlps.{i}.*`, `iou_prediction_head.*`, `pred_obj_score_head.*`; of networks with one, `refinement.*` and
+/// `evidence.*`.
 #[derive(Debug)]
 pub struct MaskDecoder {
     transformer: TwoWayTransformer,
@@ -44,6 +55,7 @@ pub struct MaskDecoder {
     iou_prediction_head: Mlp,
     pred_obj_score_head: Mlp,
     refinement: Option<Refinement>,
+    evidence: Option<EvidenceEncoder>,
 }
 
 impl MaskDecoder {
@@ -73,6 +85,9 @@ impl MaskDecoder {
             ),
             pred_obj_score_head: Mlp::new(&(p / "pred_obj_score_head"), &[d, d, d, 1], Activation::Relu),
             refinement: config.refinement.map(|channels| Refinement::new(&(p / "refinement"), channels)),
+            evidence: config
+                .evidence
+                .map(|channels| EvidenceEncoder::new(&(p / "evidence"), channels, d, config.upscaling_channels())),
         }
     }
 
@@ -83,7 +98,7 @@ impl MaskDecoder {
     }
 
     /// `features` [B, hidden, h, w] and their `position` [1, hidden, h, w], `high_resolution` [Bh, ...] with Bh = B or 1,
-    /// `sparse` [Bs, T, hidden] with Bs = B or 1, `dense` [B or 1, hidden, h or 1, w or 1]; `prompt`: the logits [B, 1, m, m] that `dense` was made
+    /// `sparse` [Bs, T, hidden] with Bs = B or 1, `dense` [B or 1, hidden, h or 1, w or 1]; `hints.mask`: the logits that `dense` was made
     /// of, for networks that refine, which compute all but the tokens' heads in the number format of `high_resolution`.
     pub fn forward(
         &self,
@@ -92,18 +107,25 @@ impl MaskDecoder {
         high_resolution: &[Tensor; 2],
         sparse: &Tensor,
         dense: &Tensor,
-        prompt: Option<&Tensor>,
+        hints: Hints,
     ) -> DecoderOutput {
         let (b, c, h, w) = features.size4().expect("decoder features are [B, C, h, w]");
         let own = Tensor::cat(&[&self.obj_score_token, &self.iou_token, &self.mask_tokens], 0);
         let tokens = Tensor::cat(&[own.unsqueeze(0).expand([b, -1, -1], false), sparse.expand([b, -1, -1], false)], 1);
         let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2); // [B, C, h, w] -> [B, h*w, C]
         let kind = if self.refinement.is_some() { high_resolution[0].kind() } else { Kind::Float };
-        let [image, position, tokens] = [&flat(&(features + dense)), &flat(position), &tokens].map(|x| x.to_kind(kind));
+        let seen =
+            self.evidence.as_ref().zip(hints.evidence).map(|(encoder, evidence)| encoder.forward(evidence, kind));
+        let features = features + dense;
+        let features = match &seen {
+            Some(seen) => features + &seen.coarse,
+            None => features,
+        };
+        let [image, position, tokens] = [&flat(&features), &flat(position), &tokens].map(|x| x.to_kind(kind));
         let (tokens, image) = self.transformer.forward(&image, &position, &tokens);
         let (tokens, image) = (tokens.to_kind(Kind::Float), image.transpose(1, 2).reshape([b, c, h, w]));
 
-        let upscaled = self.upscale(&image, high_resolution, prompt);
+        let upscaled = self.upscale(&image, high_resolution, hints.mask, seen.as_ref());
         let mask_tokens = tokens.narrow(1, 2, MASK_TOKENS);
         let filters: Vec<Tensor> = self
             .output_hypernetworks_mlps
@@ -115,7 +137,11 @@ impl MaskDecoder {
         let masks = upscaled.permute([0, 2, 3, 1]).flatten(1, 2).matmul(&filters); // [B, 4 h * 4 w, M]
         let masks = masks.to_kind(Kind::Float).transpose(1, 2).reshape([b, -1, 4 * h, 4 * w]);
         let masks = match &self.refinement {
-            Some(refinement) => refinement.correct(prompt, masks),
+            Some(refinement) => refinement.correct(hints.mask, masks),
+            None => masks,
+        };
+        let masks = match self.evidence.as_ref().zip(hints.evidence) {
+            Some((encoder, evidence)) => masks + encoder.shared(evidence),
             None => masks,
         };
         let output = DecoderOutput {
@@ -124,22 +150,30 @@ impl MaskDecoder {
             tokens: mask_tokens,
             object_logit: self.pred_obj_score_head.forward(&tokens.select(1, 0)),
         };
-        match &self.refinement {
+        let output = match &self.refinement {
             Some(refinement) => refinement.judge(output),
+            None => output,
+        };
+        match hints.evidence.filter(|_| self.evidence.is_none()) {
+            Some(evidence) => DecoderOutput { masks: output.masks + evidence, ..output },
             None => output,
         }
     }
 
     /// Features [B, hidden, h, w] -> [B, channels, 4 h, 4 w].
-    fn upscale(&self, image: &Tensor, [s0, s1]: &[Tensor; 2], prompt: Option<&Tensor>) -> Tensor {
+    fn upscale(&self, image: &Tensor, [s0, s1]: &[Tensor; 2], prompt: Option<&Tensor>, seen: Option<&Seen>) -> Tensor {
         let image = image.to_kind(s0.kind());
+        let [s0, s1] = match seen {
+            Some(seen) => [s0 + &seen.finest, s1 + &seen.finer],
+            None => [s0.shallow_clone(), s1.shallow_clone()],
+        };
         match &self.refinement {
             None => {
                 let x = gelu(&self.upscale1.forward(&(self.upscale0.forward(&image) + s1)));
                 gelu(&(self.upscale3.forward(&x) + s0))
             }
             Some(refinement) => {
-                let [p0, p1] = refinement.prompt(prompt, [s0, s1]);
+                let [p0, p1] = refinement.prompt(prompt, [&s0, &s1]);
                 let x = gelu(&self.upscale1.forward(&(self.upscale0.forward(&channels_last(&image)) + p1)));
                 let x = gelu(&(self.upscale3.forward(&refinement.twice(&x)) + p0));
                 refinement.four_times(&x)
@@ -178,17 +212,6 @@ impl DecoderOutput {
     /// The mask for unambiguous prompts as it is, which training takes (`not self.training` guards the fallback upstream).
     pub fn first(&self) -> (Tensor, Tensor, Tensor) {
         (self.masks.narrow(1, 0, 1), self.ious.narrow(1, 0, 1), self.tokens.select(1, 0))
-    }
-
-    /// What it says of one of a batch.
-    pub fn one(&self, index: i64) -> DecoderOutput {
-        let one = |x: &Tensor| x.narrow(0, index, 1);
-        DecoderOutput {
-            masks: one(&self.masks),
-            ious: one(&self.ious),
-            tokens: one(&self.tokens),
-            object_logit: one(&self.object_logit),
-        }
     }
 
     fn mask_at(&self, index: &Tensor) -> Tensor {

@@ -9,6 +9,7 @@
 mod attended;
 pub mod checkpoint;
 pub mod config;
+mod evidence;
 pub mod image_encoder;
 mod layers;
 pub mod mask_decoder;
@@ -23,5 +24,7 @@ pub mod weights;
 
 pub use attended::{Attended, Attending};
 pub use config::Config;
+pub use evidence::at_mask_resolution;
 pub use layers::average_pool;
+pub use mask_decoder::Hints;
 pub use sam2::{Decoded, ImageEmbedding, MaskChoice, Memory, Precision, Presence, Sam2};

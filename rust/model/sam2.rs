@@ -11,7 +11,7 @@ use super::config::{
 };
 use super::image_encoder::ImageEncoder;
 use super::layers::{parameter, upsample_bilinear, Activation, Conv2d, ConvShape, Linear, Mlp};
-use super::mask_decoder::{DecoderOutput, MaskDecoder};
+use super::mask_decoder::{DecoderOutput, Hints, MaskDecoder};
 use super::memory_attention::{MemoryAttention, MemoryTokens};
 use super::memory_encoder::MemoryEncoder;
 use super::position::{sine_1d, sine_2d};
@@ -312,37 +312,32 @@ impl Sam2 {
         mask: Option<&Tensor>,
         choice: MaskChoice,
     ) -> Decoded {
-        let output = self.decode_all(image, features, &self.prompt_encoder.sparse(points), mask);
-        self.choose(&output, choice, Presence::Certain)
+        let hints = Hints { mask, evidence: None };
+        let output = self.decode_all(image, features, &self.prompt_encoder.sparse(points), hints);
+        self.choose(&output, choice, Presence::Certain).remove(0)
     }
 
-    /// All that the decoder says, for a batch: `features` [B, hidden, h, w], `sparse` tokens [B or 1, T, hidden], `mask` logits
-    /// [B, 1, m, m].
+    /// All that the decoder says, for a batch: `features` [B, hidden, h, w], `sparse` tokens [B or 1, T, hidden].
     pub fn decode_all(
         &self,
         image: &ImageEmbedding,
         features: &Tensor,
         sparse: &Tensor,
-        mask: Option<&Tensor>,
+        hints: Hints,
     ) -> DecoderOutput {
         self.mask_decoder.forward(
             features,
             &self.prompt_encoder.dense_position(),
             &image.high_resolution,
             sparse,
-            &self.prompt_encoder.dense(mask),
-            mask,
+            &self.prompt_encoder.dense(hints.mask),
+            hints,
         )
     }
 
-    /// [`Sam2::decode_all`] of a slice without a prompt of its own. `prior`: the mask of the slice before as logits [B, 1, m, m].
-    pub fn decode_propagated(
-        &self,
-        image: &ImageEmbedding,
-        features: &Tensor,
-        prior: Option<&Tensor>,
-    ) -> DecoderOutput {
-        self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), prior)
+    /// [`Sam2::decode_all`] of a slice without a prompt of its own, whose mask is expected from the slice before.
+    pub fn decode_propagated(&self, image: &ImageEmbedding, features: &Tensor, hints: Hints) -> DecoderOutput {
+        self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), hints)
     }
 
     /// The best of three masks of [`Sam2::decode_propagated`], for each of a batch.
@@ -350,11 +345,11 @@ impl Sam2 {
         &self,
         image: &ImageEmbedding,
         features: &Tensor,
-        prior: Option<&Tensor>,
+        hints: Hints,
         presence: Presence,
     ) -> Vec<Decoded> {
-        let output = self.decode_propagated(image, features, prior);
-        (0..features.size()[0]).map(|i| self.choose(&output.one(i), MaskChoice::BestOfThree, presence)).collect()
+        let output = self.decode_propagated(image, features, hints);
+        self.choose(&output, MaskChoice::BestOfThree, presence)
     }
 
     /// Object pointers of a batch: decoder tokens [B, hidden], `present` [B, 1] of 0 and 1 -> [B, hidden].
@@ -382,16 +377,27 @@ impl Sam2 {
         }
     }
 
-    fn choose(&self, output: &DecoderOutput, choice: MaskChoice, presence: Presence) -> Decoded {
+    /// The masks of a batch. Their scores leave the device together.
+    fn choose(&self, output: &DecoderOutput, choice: MaskChoice, presence: Presence) -> Vec<Decoded> {
         let (logits, iou, token) = match choice {
             MaskChoice::BestOfThree => output.best_of_three(),
             MaskChoice::Single => output.single(),
         };
-        let object_logit = output.object_logit.double_value(&[0, 0]);
-        let present = object_logit > 0.0 || (presence == Presence::Certain && self.config.refinement.is_some());
-        let logits = if present { logits } else { logits.full_like(NO_OBJ_SCORE) };
-        let pointer = if present { self.obj_ptr_proj.forward(&token) } else { self.no_obj_ptr.shallow_clone() };
-        Decoded { logits, iou: iou.double_value(&[0, 0]), object_logit, pointer }
+        let pointers = self.obj_ptr_proj.forward(&token);
+        let scores = Tensor::cat(&[&iou, &output.object_logit], 1).to_device(Device::Cpu);
+        let one = |i: i64| {
+            let (iou, object_logit) = (scores.double_value(&[i, 0]), scores.double_value(&[i, 1]));
+            let present = object_logit > 0.0 || (presence == Presence::Certain && self.config.refinement.is_some());
+            let (logits, pointer) = (logits.narrow(0, i, 1), pointers.narrow(0, i, 1));
+            match present {
+                true => Decoded { logits, iou, object_logit, pointer },
+                false => {
+                    let (logits, pointer) = (logits.full_like(NO_OBJ_SCORE), self.no_obj_ptr.shallow_clone());
+                    Decoded { logits, iou, object_logit, pointer }
+                }
+            }
+        };
+        (0..logits.size()[0]).map(one).collect()
     }
 
     /// Logits at the network's full resolution: [1, 1, m, m] -> [1, 1, S, S].
@@ -478,7 +484,7 @@ mod tests {
                 object_logit: Tensor::full([1, 1], -2.0, options),
             };
             let highest =
-                |presence| network.choose(&output, MaskChoice::BestOfThree, presence).logits.max().double_value(&[]);
+                |presence| network.choose(&output, MaskChoice::BestOfThree, presence)[0].logits.max().double_value(&[]);
             assert_eq!(highest(Presence::Judged), NO_OBJ_SCORE);
             assert_eq!(highest(Presence::Certain), if told { 1.0 } else { NO_OBJ_SCORE }, "{}", config.name);
         }

@@ -5,7 +5,9 @@ use crate::memory::search::{self, Candidate};
 use crate::memory::{Bank, Entry, SearchOptions};
 use crate::model::config::{GIVEN_MASK_BIAS, NO_OBJ_SCORE};
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{average_pool, Attended, Attending, Decoded, ImageEmbedding, MaskChoice, Memory, Presence, Sam2};
+use crate::model::{
+    average_pool, Attended, Attending, Decoded, Hints, ImageEmbedding, MaskChoice, Memory, Presence, Sam2,
+};
 use crate::prompt::{PointLabel, SlicePrompt};
 use crate::session::embeddings::View;
 use crate::session::tensors;
@@ -110,7 +112,7 @@ impl Hint<'_> {
 #[derive(Debug, Clone, Copy)]
 pub struct Guide<'a> {
     pub hint: Hint<'a>,
-    /// Logits [1, 1, m, m] that are added to those of every mask.
+    /// What intensities say of the slice, logits [1, 1, m, m].
     pub evidence: Option<&'a Tensor>,
 }
 
@@ -273,11 +275,8 @@ impl Run {
         let priors = priors.map(|priors| Tensor::cat(&priors, 0));
         // Who does not want a run to stop says that the object is there.
         let presence = if options.stop_when_absent { Presence::Judged } else { Presence::Certain };
-        let mut decoded = network.propagate(image, &features, priors.as_ref(), presence);
-        if let Some(evidence) = guide.evidence {
-            decoded.iter_mut().for_each(|decoded| decoded.logits = &decoded.logits + evidence);
-        }
-        decoded
+        let hints = Hints { mask: priors.as_ref(), evidence: guide.evidence };
+        network.propagate(image, &features, hints, presence)
     }
 }
 

@@ -1,8 +1,9 @@
 //! A clip: slices of a square frame in walking order, and one object's masks on them. The first slice carries the prompt.
 
 use crate::error::Result;
+use crate::slices::appearance::Appearance;
 use crate::slices::registration;
-use ndarray::{Array3, Array4, Axis};
+use ndarray::{Array3, Array4, ArrayView2, Axis};
 
 /// How clips are cut.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub struct ClipOptions {
     pub stochastic_propagation: bool,
     /// Prepare the displacements that the flow prior warps by, for masks of so many pixels per cell.
     pub flow: Option<usize>,
+    /// Prepare what intensities say of each slice, as the prompt slice teaches it.
+    pub appearance: bool,
 }
 
 /// Slices [T, S, S] of grey 0..1 and masks [T, S, S].
@@ -24,13 +27,28 @@ pub struct Clip {
     pub masks: Array3<bool>,
     /// Where each cell of a mask of side m was on the slice before, in cells: [T, 2, m, m]; the first is zero.
     pub flow: Option<Array4<f32>>,
+    /// What intensities say: logarithms of likelihood ratios, [T, S, S].
+    pub evidence: Option<Array3<f32>>,
 }
 
 impl Clip {
-    pub fn new(images: Array3<f32>, masks: Array3<bool>, flow: Option<usize>) -> Self {
-        let flow = flow.map(|stride| displacements(&images, stride));
-        Self { images, masks, flow }
+    /// As `options` want it; the length and side are those of `images`.
+    pub fn new(images: Array3<f32>, masks: Array3<bool>, options: &ClipOptions) -> Self {
+        let flow = options.flow.map(|stride| displacements(&images, stride));
+        let evidence = options.appearance.then(|| evidence(&images, masks.index_axis(Axis(0), 0)));
+        Self { images, masks, flow, evidence }
     }
+}
+
+/// What intensities say of each slice, [T, S, S], learned from a mask on the first; zero where there is nothing to learn from.
+pub fn evidence(images: &Array3<f32>, mask: ArrayView2<bool>) -> Array3<f32> {
+    let mut all = Array3::zeros(images.dim());
+    if let Some(learned) = Appearance::learn(images.index_axis(Axis(0), 0), mask) {
+        for (image, mut out) in images.outer_iter().zip(all.outer_iter_mut()) {
+            out.assign(&learned.log_ratio(image));
+        }
+    }
+    all
 }
 
 fn displacements(images: &Array3<f32>, stride: usize) -> Array4<f32> {

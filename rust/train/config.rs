@@ -28,6 +28,8 @@ pub struct TrainConfig {
     pub memory: MemoryConfig,
     pub prompt: PromptConfig,
     pub prior: PriorConfig,
+    #[serde(default)]
+    pub appearance: AppearanceConfig,
     pub loss: LossConfig,
     pub optimizer: OptimizerConfig,
     pub stages: Vec<Stage>,
@@ -91,6 +93,16 @@ pub struct PriorConfig {
     pub none: f64,
     pub mask: f64,
     pub flow: f64,
+}
+
+/// What intensities on the prompt slice say; beyond the paper.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppearanceConfig {
+    /// How many clips are told.
+    pub share: f64,
+    /// Factor on the logarithms of likelihood ratios, as inference gives them (`promem convert --appearance`).
+    pub weight: f64,
 }
 
 /// How losses of slices become one number.
@@ -311,6 +323,7 @@ impl TrainConfig {
         for (key, share) in [
             ("memory.pinned", self.memory.pinned),
             ("prompt.second_slice", self.prompt.second_slice),
+            ("appearance.share", self.appearance.share),
             ("optimizer.warm_up", self.optimizer.warm_up),
             ("optimizer.last", self.optimizer.last),
             ("optimizer.average", self.optimizer.average),
@@ -320,6 +333,15 @@ impl TrainConfig {
             if !(0.0..=1.0).contains(&share) {
                 return wrong(format!("{key} {share}: expected a share from 0 to 1"));
             }
+        }
+        if self.appearance.share > 0.0 && network(&self.network)?.evidence.is_none() {
+            return wrong(format!(
+                "appearance.share {}: the network `{}` cannot see evidence, expected 0",
+                self.appearance.share, self.network
+            ));
+        }
+        if self.appearance.weight.is_nan() || self.appearance.weight < 0.0 {
+            return wrong(format!("appearance.weight {}: expected 0 or more", self.appearance.weight));
         }
         if ![1, 2, 4].contains(&self.loss.stride) {
             return wrong(format!("loss.stride {}: expected 1, 2 or 4", self.loss.stride));

@@ -65,9 +65,14 @@ enum Start {
 impl Start {
     fn of(key: &str, size: &[i64]) -> Self {
         let is_norm = |key: &str| key.contains("norm") || key.contains("output_upscaling.1.") || is_sequence_norm(key);
-        // Residual blocks begin as nothing, and the object score begins without the mask.
-        if key.ends_with(".conv2.weight") || key.ends_with("refinement.object.weight") {
+        // Residual blocks begin as nothing, the object score begins without the mask, and evidence is at first only added to masks.
+        let evidence =
+            ["finest", "finer", "coarse"].iter().any(|part| key.ends_with(&format!("evidence.{part}.weight")));
+        if key.ends_with(".conv2.weight") || key.ends_with("refinement.object.weight") || evidence {
             return Self::Constant(0.0);
+        }
+        if key.ends_with("evidence.share.weight") {
+            return Self::Constant(1.0);
         }
         if key.ends_with("refinement.prior.weight") {
             return Self::Constant(PRIOR_SHARE);

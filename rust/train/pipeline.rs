@@ -152,14 +152,19 @@ mod tests {
                 return Err(Error::invalid("the fifth is broken"));
             }
             let images = Array3::from_elem((options.length, 4, 4), (number % REPLACEMENT_STEP) as f32);
-            Ok(Clip::new(images, Array3::from_elem((options.length, 4, 4), true), None))
+            Ok(Clip::new(images, Array3::from_elem((options.length, 4, 4), true), options))
         }
     }
 
     #[test]
     fn clips_come_in_order_whatever_the_threads_do_and_broken_ones_are_replaced() {
-        let plan =
-            |number| ClipOptions { length: 1 + number as usize % 2, side: 4, stochastic_propagation: true, flow: None };
+        let plan = |number| ClipOptions {
+            length: 1 + number as usize % 2,
+            side: 4,
+            stochastic_propagation: true,
+            flow: None,
+            appearance: false,
+        };
         for workers in [1, 3] {
             let mut pipeline = Pipeline::start(Arc::new(Numbers), Box::new(plan), 2, workers, 4);
             for number in 2..20 {

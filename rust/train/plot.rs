@@ -13,7 +13,7 @@ use crate::train::clip::Clip;
 use crate::train::config::TrainConfig;
 use crate::train::log::Line;
 use crate::train::run::validation_clips;
-use crate::train::validate::masks_of;
+use crate::train::validate::{masks_of, Walk};
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
 
@@ -88,7 +88,8 @@ pub fn examples(run: &Path) -> Result<Option<PathBuf>> {
     let network = Sam2::load(&network_config, file.state, device, choose_precision(config.precision, device))?;
     let clips = validation_clips(&config, stage, EXAMPLES)?;
     let prior = if config.prior.flow > 0.0 { Prior::Flow } else { Prior::None };
-    let found: Vec<Array3<bool>> = clips.iter().map(|clip| masks_of(&network, clip, prior, device)).collect();
+    let walk = Walk { window: None, prior, evidence: config.appearance.weight };
+    let found: Vec<Array3<bool>> = clips.iter().map(|clip| masks_of(&network, clip, &walk, device)).collect();
     let path = run.join("examples.png");
     sheet(&clips, Some(&found)).write(&path, Overwrite::Replace)?;
     Ok(Some(path))

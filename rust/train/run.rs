@@ -16,7 +16,7 @@ use crate::train::phantom::Phantoms;
 use crate::train::pipeline::Pipeline;
 use crate::train::scans::Scans;
 use crate::train::trainer::{build, line, Replica, Sums, Trainer};
-use crate::train::validate::{self, Validation};
+use crate::train::validate::{self, Validation, Walk};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +27,12 @@ use tch::Device;
 
 /// Seed of the clips that a run is validated on: not the run's.
 const VALIDATION_SEED: u64 = 0x0076_616c_6964;
+
+/// Clips made ahead for each thread that makes them: some take long.
+const AHEAD_OF_EACH: usize = 8;
+
+/// The part of a network that a file may be without: it is younger than the first models.
+const EVIDENCE: &str = "sam_mask_decoder.evidence.";
 
 /// Seed of the scans that trained models are compared on.
 const TEST_SEED: u64 = 0x0074_6573_7473;
@@ -81,6 +87,7 @@ pub fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
         side: stage.image_size as usize,
         stochastic_propagation: config.data.stochastic_propagation,
         flow: (config.prior.flow > 0.0).then_some(mask_stride),
+        appearance: config.appearance.share > 0.0,
     }
 }
 
@@ -114,7 +121,8 @@ pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&L
     let planned = config.clone();
     let plan = Box::new(move |clip| clip_options(&planned, planned.stage_of_clip(clip)));
     let widest = config.stages.iter().map(|s| s.batch * s.accumulate).max().unwrap_or(1);
-    let mut clips = Pipeline::start(source, plan, config.first_clip(step), config.data.workers, 2 * widest + 4);
+    let ahead = (2 * widest + 4).max(AHEAD_OF_EACH * config.data.workers);
+    let mut clips = Pipeline::start(source, plan, config.first_clip(step), config.data.workers, ahead);
     let begin = Instant::now();
     let (mut sums, mut norms, mut since, mut waited) = (Sums::default(), 0.0, Instant::now(), clips.waited());
     let save = |trainer: &Trainer, step: u64, seconds: f64| -> Result<PathBuf> {
@@ -172,7 +180,12 @@ fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String
     let mut found = BTreeMap::new();
     let priors = [("none", Prior::None, config.prior.none), ("flow", Prior::Flow, config.prior.flow)];
     for (name, prior, _) in priors.into_iter().filter(|(_, _, share)| *share > 0.0) {
-        let Validation { dice, presence } = validate::validate(&network, &clips, None, prior, trainer.device);
+        let Validation { dice, presence } = validate::validate(
+            &network,
+            &clips,
+            &Walk { window: None, prior, evidence: config.appearance.weight },
+            trainer.device,
+        );
         found.insert(format!("dice_{name}"), dice);
         found.insert(format!("presence_{name}"), presence);
     }
@@ -180,15 +193,25 @@ fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String
 }
 
 fn first_weights(config: &TrainConfig) -> Result<Named> {
+    let mut given = Named::new();
     if let Some(path) = &config.init {
         let file = model_file::read(path)?;
-        return Ok(file.state.iter().map(|(k, t)| (k.to_owned(), t.to_kind(tch::Kind::Float))).collect());
+        given = file.state.iter().map(|(k, t)| (k.to_owned(), t.to_kind(tch::Kind::Float))).collect();
+        if file.config.evidence.is_some() || config.network_at(0)?.evidence.is_none() {
+            return Ok(given);
+        }
+        log::info!("`{}` does not see evidence: that part of the network begins anew", path.display());
     }
     let mut variables = VarStore::new(Device::Cpu);
     let _network =
         Sam2::for_training(&variables, &config.network_at(0)?, choose_precision(config.precision, Device::Cpu));
     initialise(&mut variables, config.seed);
-    Ok(variables.variables().into_iter().map(|(k, t)| (k, t.detach())).collect())
+    for (key, value) in variables.variables() {
+        if config.init.is_none() || key.starts_with(EVIDENCE) {
+            given.insert(key, value.detach());
+        }
+    }
+    Ok(given)
 }
 
 /// What the model file says of itself.

@@ -119,7 +119,7 @@ fn cut(case: &Case, mask: &BinaryMask, axis: ScanAxis, options: &ClipOptions, rn
         shown.index_axis_mut(Axis(0), t).assign(&augment.mask(mask.view(), side));
     }
     let first = shown.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count();
-    (first >= LEAST_SHOWN).then(|| Clip::new(images, shown, options.flow))
+    (first >= LEAST_SHOWN).then(|| Clip::new(images, shown, options))
 }
 
 /// One clip's augmentation.

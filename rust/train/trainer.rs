@@ -80,22 +80,21 @@ impl<'a> Trainer<'a> {
         let share = stage.batch / config.replicas;
         let mut sums = Sums::default();
         for part in 0..stage.accumulate {
-            let clips = (0..stage.batch).map(|_| clips.take()).collect::<Result<Vec<_>>>()?;
+            let mut clips = (0..stage.batch).map(|_| clips.take()).collect::<Result<Vec<_>>>()?;
             let first = config.first_clip(step) + (part * stage.batch) as u64;
-            let work =
-                self.replicas.iter_mut().zip(clips.chunks(share)).enumerate().map(|(n, (replica, clips))| Share {
-                    replica,
-                    clips: clips.to_vec(),
-                    forcing,
-                    draws: rng(
-                        config.seed,
-                        Purpose::Step,
-                        (step * stage.accumulate as u64 + part as u64) * MOST_REPLICAS + n as u64,
-                    ),
-                    first: first + (n * share) as u64,
-                    fresh: part == 0,
-                    scale: 1.0 / (stage.accumulate * config.replicas) as f64,
-                });
+            let work = self.replicas.iter_mut().enumerate().map(|(n, replica)| Share {
+                replica,
+                clips: clips.drain(..share).collect(),
+                forcing,
+                draws: rng(
+                    config.seed,
+                    Purpose::Step,
+                    (step * stage.accumulate as u64 + part as u64) * MOST_REPLICAS + n as u64,
+                ),
+                first: first + (n * share) as u64,
+                fresh: part == 0,
+                scale: 1.0 / (stage.accumulate * config.replicas) as f64,
+            });
             for of_share in together(config, step, stage, work.collect())? {
                 sums.merge(&of_share);
             }

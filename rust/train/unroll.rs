@@ -7,12 +7,12 @@ use crate::memory::search::{self, Pointers, Prior, PromptMemory};
 use crate::model::config::{PIXEL_MEAN, PIXEL_STD};
 use crate::model::mask_decoder::DecoderOutput;
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{average_pool, Attended, Attending, ImageEmbedding, Memory, Sam2};
-use crate::train::clip::Clip;
-use crate::train::config::{MemoryAugmentation, Stage, TrainConfig};
+use crate::model::{at_mask_resolution, average_pool, Attended, Attending, Hints, ImageEmbedding, Memory, Sam2};
+use crate::train::clip::{evidence, Clip};
+use crate::train::config::{AppearanceConfig, MemoryAugmentation, Stage, TrainConfig};
 use crate::train::loss::Prediction;
 use crate::train::Rng;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array3, ArrayView2};
 use rand::seq::IndexedRandom;
 use rand::Rng as _;
 use tch::{Device, Kind, Tensor};
@@ -25,6 +25,8 @@ pub struct Batch {
     masks: Tensor,
     /// [B, T, 2, m, m]
     flow: Option<Tensor>,
+    /// What intensities say, [B, T, S, S].
+    evidence: Option<Tensor>,
     clips: Vec<Clip>,
 }
 
@@ -32,13 +34,13 @@ impl Batch {
     pub fn new(clips: Vec<Clip>, device: Device) -> Self {
         let stack = |tensors: Vec<Tensor>| Tensor::stack(&tensors, 0).to_device(device);
         let shape = |(t, h, w): (usize, usize, usize)| [t as i64, h as i64, w as i64];
-        let image = |clip: &Clip| {
-            Tensor::from_slice(clip.images.as_standard_layout().as_slice().expect("standard layout"))
-                .reshape(shape(clip.images.dim()))
+        let volume = |values: &Array3<f32>| {
+            Tensor::from_slice(values.as_standard_layout().as_slice().expect("standard layout"))
+                .reshape(shape(values.dim()))
         };
         let mask = |clip: &Clip| {
-            let values: Vec<f32> = clip.masks.iter().map(|&inside| f32::from(inside)).collect();
-            Tensor::from_slice(&values).reshape(shape(clip.masks.dim()))
+            Tensor::from_slice(clip.masks.as_standard_layout().as_slice().expect("standard layout"))
+                .reshape(shape(clip.masks.dim()))
         };
         let flow = |clip: &Clip| {
             let flow = clip.flow.as_ref()?;
@@ -47,10 +49,12 @@ impl Batch {
             Some(flow.reshape([t as i64, two as i64, h as i64, w as i64]))
         };
         let flows: Option<Vec<Tensor>> = clips.iter().map(flow).collect();
+        let evidence: Option<Vec<Tensor>> = clips.iter().map(|clip| Some(volume(clip.evidence.as_ref()?))).collect();
         Self {
-            images: stack(clips.iter().map(image).collect()),
-            masks: stack(clips.iter().map(mask).collect()),
+            images: stack(clips.iter().map(|clip| volume(&clip.images)).collect()),
+            masks: stack(clips.iter().map(mask).collect()).to_kind(Kind::Float),
             flow: flows.map(stack),
+            evidence: evidence.map(stack),
             clips,
         }
     }
@@ -58,6 +62,16 @@ impl Batch {
     pub fn size(&self) -> (i64, i64, i64) {
         let size = self.masks.size();
         (size[0], size[1], size[2])
+    }
+
+    /// What intensities say where the first slices' masks are what was found there, logits [B, 1, S, S]: [B, T, S, S].
+    fn evidence_of(&self, found: &Tensor) -> Tensor {
+        let of_clip = |(clip, mask): (&Clip, ArrayView2<bool>)| {
+            let evidence = evidence(&clip.images, mask);
+            Tensor::from_slice(evidence.as_slice().expect("standard layout"))
+        };
+        let all: Vec<Tensor> = self.clips.iter().zip(masks_in(found).outer_iter()).map(of_clip).collect();
+        Tensor::stack(&all, 0).to_device(self.images.device()).reshape_as(&self.images)
     }
 
     /// [B, 1, S, S]
@@ -92,6 +106,8 @@ pub struct Plan {
     pub prior: Prior,
     /// Slices whose memory is made of the truth, by clip: [T][B].
     pub told: Vec<Vec<bool>>,
+    /// The weight of what intensities say, by clip; none: nobody is told.
+    pub evidence: Vec<f32>,
 }
 
 impl Plan {
@@ -129,7 +145,13 @@ impl Plan {
         let second = (rng.random_bool(config.prompt.second_slice) && length > 2).then(|| rng.random_range(1..length));
         let told =
             (0..length).map(|t| (0..batch).map(|_| second == Some(t) || rng.random_bool(forcing)).collect()).collect();
+        let AppearanceConfig { share, weight } = config.appearance;
+        let evidence = match share > 0.0 {
+            true => (0..batch).map(|_| if rng.random_bool(share) { weight as f32 } else { 0.0 }).collect(),
+            false => Vec::new(),
+        };
         Self {
+            evidence,
             prompt,
             corrections,
             windows,
@@ -141,7 +163,7 @@ impl Plan {
     }
 
     /// As inference does without search.
-    pub fn inference(length: usize, window: usize, prior: Prior) -> Self {
+    pub fn inference(length: usize, window: usize, prior: Prior, evidence: Vec<f32>) -> Self {
         Self {
             prompt: PromptKind::Mask,
             corrections: 0,
@@ -150,6 +172,7 @@ impl Plan {
             pointers: Pointers::Window,
             prior,
             told: vec![vec![]; length],
+            evidence,
         }
     }
 }
@@ -174,23 +197,33 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
     let mut predicted = Vec::new();
     let stride = network.config().mask_stride();
 
-    let (start, first) = match plan.prompt {
+    let (start, first, evidence) = match plan.prompt {
         PromptKind::Mask => {
             let mask = batch.mask(0);
             let none = network.prompt_encoder().sparse(&[]);
             let prompt = network.given_mask_prompt(&mask);
-            let output = network.decode_all(&images[0], &images[0].features, &none, Some(&prompt));
+            let hints = Hints { mask: Some(&prompt), evidence: None };
+            let output = network.decode_all(&images[0], &images[0].features, &none, hints);
             let present = Tensor::ones([b, 1], (Kind::Float, device));
             let pointer = network.pointers(&output.tokens.select(1, 0), &present);
             let features = network.memory_features(&images[0], &given(&mask), &present);
-            (Memory { features, pointer }, given(&average_pool(&mask, stride)))
+            (
+                Memory { features, pointer },
+                given(&average_pool(&mask, stride)),
+                batch.evidence.as_ref().map(Tensor::shallow_clone),
+            )
         }
         PromptKind::Box | PromptKind::Point => {
             let (steps, memory, logits) = interact(network, batch, &images[0], plan, rng);
             predicted.push(Predicted { t: 0, steps });
-            (memory, logits)
+            let evidence = batch.evidence.is_some().then(|| batch.evidence_of(&network.full_resolution(&logits)));
+            (memory, logits, evidence)
         }
     };
+    let evidence = evidence.filter(|_| !plan.evidence.is_empty()).map(|evidence| {
+        let weights = Tensor::from_slice(&plan.evidence).to_device(device).reshape([-1, 1, 1, 1]);
+        at_mask_resolution(&evidence, stride) * weights // [B, T, m, m]
+    });
     let mut memories = vec![start];
     let mut previous = first;
     for t in 1..length as usize {
@@ -208,7 +241,9 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
             (Prior::Mask, _) => Some(Sam2::prior(&previous)),
             (Prior::Flow, Some(flow)) => Some(Sam2::warped(&Sam2::prior(&previous), &flow.select(1, t as i64))),
         };
-        let output = network.decode_propagated(image, &features, prior.as_ref());
+        let evidence = evidence.as_ref().map(|evidence| evidence.narrow(1, t as i64, 1));
+        let hints = Hints { mask: prior.as_ref(), evidence: evidence.as_ref() };
+        let output = network.decode_propagated(image, &features, hints);
         let told = plan.told[t].iter().any(|&told| told).then(|| {
             let told: Vec<f32> = plan.told[t].iter().map(|&told| f32::from(told)).collect();
             Tensor::from_slice(&told).to_device(device).reshape([-1, 1])
@@ -299,7 +334,8 @@ fn interact(
     loop {
         let prompts: Vec<&[Point]> = points.iter().map(Vec::as_slice).collect();
         let sparse = network.prompt_encoder().sparse_batch(&prompts);
-        let output = network.decode_all(image, &features, &sparse, mask.as_ref());
+        let hints = Hints { mask: mask.as_ref(), evidence: None };
+        let output = network.decode_all(image, &features, &sparse, hints);
         let single = points[0].len() > 1;
         let (logits, _, token) = if single { output.first() } else { output.best_of_three() };
         let (logits, token) = (logits.to_kind(Kind::Float), token.shallow_clone());
@@ -311,17 +347,21 @@ fn interact(
             let features = network.memory_features(image, &full, &present);
             return (steps, Memory { features, pointer }, logits.detach());
         }
-        let flat = full.to_device(Device::Cpu).gt(0.0).to_kind(Kind::Uint8).contiguous().flatten(0, 3);
-        let found = Vec::<u8>::try_from(&flat).unwrap_or_default();
-        for (n, (points, truth)) in points.iter_mut().zip(&truths).enumerate() {
-            let size = (side * side) as usize;
-            let found = ArrayView2::from_shape((side as usize, side as usize), &found[n * size..(n + 1) * size]);
-            let found = found.map(|found| found.mapv(|v| v > 0)).unwrap_or_else(|_| truth.to_owned());
+        for (found, (points, truth)) in masks_in(&full).outer_iter().zip(points.iter_mut().zip(&truths)) {
             points.push(correction(&found, truth, rng));
         }
         debug_assert_eq!(points.len(), b as usize);
         mask = Some(Sam2::prior(&logits.detach()));
     }
+}
+
+/// Where logits [B, 1, S, S] are above zero: [B, S, S].
+fn masks_in(logits: &Tensor) -> Array3<bool> {
+    let size: Vec<usize> = logits.size().iter().map(|&n| n as usize).collect();
+    let flat = logits.gt(0.0).to_kind(Kind::Uint8).to_device(Device::Cpu).contiguous().flatten(0, 3);
+    let values = Vec::<u8>::try_from(&flat).expect("a flat tensor of bytes is a vector");
+    let masks = values.into_iter().map(|value| value > 0).collect();
+    Array3::from_shape_vec((size[0], size[2], size[3]), masks).expect("as many as the tensor has")
 }
 
 /// A random pixel of a mask.
@@ -331,7 +371,7 @@ fn pick(mask: &ArrayView2<bool>, kind: PointKind, rng: &mut Rng) -> Option<Point
 }
 
 /// A pixel where prediction and truth differ, or of the background where they do not (`sample_random_points_from_errors`).
-fn correction(found: &Array2<bool>, truth: &ArrayView2<bool>, rng: &mut Rng) -> Point {
+fn correction(found: &ArrayView2<bool>, truth: &ArrayView2<bool>, rng: &mut Rng) -> Point {
     let wrong: Vec<((usize, usize), bool)> = (truth.indexed_iter().zip(found))
         .filter(|((_, truth), found)| truth != found)
         .map(|((at, &truth), _)| (at, truth))

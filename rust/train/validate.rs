@@ -33,10 +33,21 @@ struct Found {
     present: Tensor,
 }
 
-/// Walks the network along a batch with one window, free running.
-fn find(network: &Sam2, batch: &Batch, window: Option<usize>, prior: Prior) -> Vec<Found> {
+/// How clips are walked, free running.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk {
+    /// One for all slices; `None`: the largest.
+    pub window: Option<usize>,
+    pub prior: Prior,
+    /// The weight of what intensities say, for networks and clips that have it.
+    pub evidence: f64,
+}
+
+/// Walks the network along a batch.
+fn find(network: &Sam2, batch: &Batch, walk: &Walk) -> Vec<Found> {
     let (b, length, side) = batch.size();
-    let plan = Plan::inference(length as usize, window.unwrap_or(MAX_WINDOW), prior);
+    let evidence = vec![walk.evidence as f32; b as usize];
+    let plan = Plan::inference(length as usize, walk.window.unwrap_or(MAX_WINDOW), walk.prior, evidence);
     (unroll(network, batch, &plan, &mut rng(0, Purpose::Validation, 0)).into_iter())
         .map(|predicted| {
             let step = &predicted.steps[0];
@@ -55,7 +66,7 @@ fn find(network: &Sam2, batch: &Batch, window: Option<usize>, prior: Prior) -> V
 }
 
 /// How well the network does on clips.
-pub fn validate(network: &Sam2, clips: &[Clip], window: Option<usize>, prior: Prior, device: Device) -> Validation {
+pub fn validate(network: &Sam2, clips: &[Clip], walk: &Walk, device: Device) -> Validation {
     let _guard = tch::no_grad_guard();
     let (mut dice, mut told, mut slices) = (0.0, 0.0, 0.0);
     for group in clips.chunks(BATCH) {
@@ -63,7 +74,7 @@ pub fn validate(network: &Sam2, clips: &[Clip], window: Option<usize>, prior: Pr
         let (b, _, _) = batch.size();
         let mut both = Tensor::zeros([b], (Kind::Float, device));
         let mut all = both.zeros_like();
-        for Found { t, masks, present } in find(network, &batch, window, prior) {
+        for Found { t, masks, present } in find(network, &batch, walk) {
             let truth = batch.truth(t, 1).gt(0.5).to_kind(Kind::Float);
             let sum = |x: &Tensor| x.flatten(1, 3).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
             both += sum(&(&masks * &truth)) * 2.0;
@@ -80,11 +91,11 @@ pub fn validate(network: &Sam2, clips: &[Clip], window: Option<usize>, prior: Pr
 }
 
 /// The masks that a network finds on one clip, [T, S, S]; the prompt slice's is the given one.
-pub fn masks_of(network: &Sam2, clip: &Clip, prior: Prior, device: Device) -> Array3<bool> {
+pub fn masks_of(network: &Sam2, clip: &Clip, walk: &Walk, device: Device) -> Array3<bool> {
     let _guard = tch::no_grad_guard();
     let batch = Batch::new(vec![clip.clone()], device);
     let mut all = clip.masks.clone();
-    for found in find(network, &batch, None, prior) {
+    for found in find(network, &batch, walk) {
         let flat = found.masks.to_device(Device::Cpu).flatten(0, 3).contiguous();
         let values = Vec::<f32>::try_from(&flat).expect("a flat tensor of fp32 is a vector");
         let mut out = all.index_axis_mut(Axis(0), found.t as usize);

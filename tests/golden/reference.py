@@ -160,10 +160,10 @@ class Reference:
             sign = -1 if reverse else 1
             distance = [(slice_index - x.slice_index) * sign for x in with_pointer]
             width = self.hidden if m.proj_tpos_enc_in_obj_ptrs else self.mem
-            scaled = torch.tensor(distance, dtype=torch.float32) / (limit - 1)
+            scaled = torch.tensor(distance, dtype=torch.float32, device=pointers.device) / (limit - 1)
             where = m.obj_ptr_tpos_proj(get_1d_sine_pe(scaled, dim=width)).unsqueeze(1)
         else:
-            where = torch.zeros(len(with_pointer), 1, self.mem)
+            where = torch.zeros(len(with_pointer), 1, self.mem, device=pointers.device)
         parts = self.hidden // self.mem
         tokens.append(pointers.reshape(-1, 1, parts, self.mem).permute(0, 2, 1, 3).flatten(0, 1))
         positions.append(where.repeat_interleave(parts, dim=0))

@@ -60,7 +60,8 @@ pub(super) fn check(config: &Config, shapes: &BTreeMap<String, Vec<i64>>) -> Res
     };
     let refinement = config.refinement.iter().flatten().map(|&value| ("refinement", value));
     let listed = lists.iter().flat_map(|(name, list)| list.iter().map(move |&value| (*name, value)));
-    for (name, value) in numbers.into_iter().chain(listed).chain(refinement) {
+    let evidence = config.evidence.iter().map(|&value| ("evidence", value));
+    for (name, value) in numbers.into_iter().chain(listed).chain(refinement).chain(evidence) {
         if !(1..=LARGEST_NUMBER).contains(&value) {
             return Err(unknown(format!("configuration: {name} is {value}, expected 1 to {LARGEST_NUMBER}")));
         }

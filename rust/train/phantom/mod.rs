@@ -17,10 +17,12 @@ use crate::train::{rng, Purpose};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
+/// Clips that follow each other come from so many label maps in turn: those of a batch differ, and threads work on different maps.
+const SIDE_BY_SIDE: u64 = 16;
 /// Label maps are dear: each feeds so many clips.
 const CLIPS_PER_MAP: u64 = 18;
-/// Label maps that are kept; one for each thread that works ahead.
-const KEPT: usize = 6;
+/// Label maps that are kept: those side by side, and what threads that work ahead begin.
+const KEPT: usize = 40;
 /// How often a clip is drawn anew where the objects do not allow it.
 const ATTEMPTS: u64 = 40;
 
@@ -58,9 +60,12 @@ impl Phantoms {
 }
 
 impl Phantoms {
-    /// A clip and the kind of its object.
+    /// A clip and the kind of its object, the clips of a label map one after the other.
     pub fn object(&self, number: u64, options: &ClipOptions) -> (Kind, Clip) {
-        let mut map = number / CLIPS_PER_MAP;
+        self.object_in(number / CLIPS_PER_MAP, number, options)
+    }
+
+    fn object_in(&self, mut map: u64, number: u64, options: &ClipOptions) -> (Kind, Clip) {
         let mut draws = rng(self.seed, Purpose::Clip, number);
         loop {
             let volume = self.map(map);
@@ -78,6 +83,9 @@ impl Phantoms {
 
 impl ClipSource for Phantoms {
     fn clip(&self, number: u64, options: &ClipOptions) -> crate::Result<Clip> {
-        Ok(self.object(number, options).1)
+        // Maps change one after the other, so that threads never wait for many at once.
+        let (round, slot) = (number / SIDE_BY_SIDE, number % SIDE_BY_SIDE);
+        let map = (round + slot * CLIPS_PER_MAP / SIDE_BY_SIDE) / CLIPS_PER_MAP * SIDE_BY_SIDE + slot;
+        Ok(self.object_in(map, number, options).1)
     }
 }

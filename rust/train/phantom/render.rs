@@ -44,7 +44,7 @@ pub fn render(volume: &LabelVolume, objects: &[&Object], options: &ClipOptions, 
         return None;
     }
     let images = view.images(&sequence, volume, object, masks.index_axis(Axis(0), 0), rng);
-    Some((object.kind, Clip::new(images, masks, options.flow)))
+    Some((object.kind, Clip::new(images, masks, options)))
 }
 
 /// Slices in walking order and the object's masks on them, in the label map's pixels.
