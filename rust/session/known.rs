@@ -7,10 +7,10 @@ use crate::geometry::SliceIndex;
 use crate::memory::{FieldOfView, SearchOptions};
 use crate::model::Memory;
 use crate::prompt::{ObjectId, Prompts, SlicePrompt};
-use crate::session::evidence::Learned;
 use crate::session::leg::LegKey;
 use crate::session::run::{Prompted, Run};
 use crate::session::{CroppedMask, SliceTrace, View};
+use crate::slices::appearance::Appearance;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Start {
     /// Made when the first run begins there: who only looks at a preview does not wait for it.
     pub memory: Option<Memory>,
     /// Made with the memory, where there is something to learn from.
-    pub looks: Option<Learned>,
+    pub looks: Option<Appearance>,
     pub mask: Option<Arc<CroppedMask>>,
 }
 

@@ -4,10 +4,9 @@ use crate::error::{Error, Result};
 use crate::geometry::SliceIndex;
 use crate::memory::{FieldOfView, Prior, SearchOptions};
 use crate::prompt::{ObjectId, SlicePrompt};
-use crate::session::evidence::Evidence;
 use crate::session::known::{Start, Walked};
 use crate::session::leg::Leg;
-use crate::session::run::{at_full_resolution, prompt, select, Guide, Hint, Prompted, Run, Step};
+use crate::session::run::{at_full_resolution, prompt, select, Guide, Hint, Prompted, Run};
 use crate::session::trace::{SliceSink, SliceTrace};
 use crate::session::walk::Walk;
 use crate::session::{Assembly, CroppedMask, Session, View};
@@ -385,17 +384,11 @@ impl Session {
         };
         let looks = self.known.starts[&(leg.key.object, leg.key.prompt_slice)].looks.as_ref();
         let evidence = match (looks, options.appearance) {
-            (Some(looks), Some(weight)) if weight > 0.0 => Some((self.evidence(looks, slice, view)?, weight)),
+            (Some(looks), Some(weight)) if weight > 0.0 => Some(self.evidence(looks, slice, view, weight)?),
             _ => None,
         };
-        let step = self.model.compute(|network| {
-            let weighted = evidence.as_ref().map(|(evidence, weight)| &evidence.logits * *weight);
-            let ended = |(evidence, _): &(Evidence, f64)| evidence.speaks_against(&run.expected(hint));
-            let ended = options.stop_when_absent && evidence.as_ref().is_some_and(ended);
-            let guide = Guide { hint, evidence: weighted.as_ref() };
-            let step = run.step(network, &image, slice, count, options, guide);
-            Step { best: step.best.filter(|_| !ended), ..step }
-        })?;
+        let guide = Guide { hint, evidence: evidence.as_ref() };
+        let step = self.model.compute(|network| run.step(network, &image, slice, count, options, guide))?;
         let search_ms = begin.elapsed().as_secs_f64() * 1e3;
         let mask = match &step.best {
             Some(best) => self.mask_on_slice(&best.full_resolution, &self.frame(view.region))?,

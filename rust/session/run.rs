@@ -159,12 +159,6 @@ impl Run {
         self.view
     }
 
-    /// The best bank's mask of the slice before, as a hint for the next one: logits [1, 1, m, m].
-    pub fn expected(&self, hint: Hint) -> Tensor {
-        let before = &self.banks[0].newest().logits;
-        hint.prompt(before).unwrap_or_else(|| before.shallow_clone())
-    }
-
     /// Slices that are remembered.
     pub fn remembered(&self) -> BTreeSet<SliceIndex> {
         self.banks.iter().flat_map(Bank::slices).collect()
