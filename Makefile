@@ -6,7 +6,7 @@ PARITY := target/parity
 VIEWER := .deps/slicer-5.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test packages slicer browser viewer lint soak parity header goldens reference evaluate bench clean
+.PHONY: help setup build demo test packages slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -86,6 +86,9 @@ bench: setup reference ## This project beside the public implementation, how wor
 	scripts/bench_training.sh
 	cargo bench --bench training
 	cargo bench --bench capi
+
+smoke: libtorch ## A little of the benchmark of how work grows: whether it still runs
+	cargo test --bench growth -- --smoke
 
 clean: ## Remove what was built; libtorch stays
 	cargo clean

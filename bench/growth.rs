@@ -1,5 +1,6 @@
 //! How time and memory grow with the work: `cargo bench --bench growth`. One thing grows at a time; the network is that of the default model with
-//! pseudo-random weights, so that no run ends early.
+//! pseudo-random weights, so that no run ends early. `-- --smoke` does a little of each; `-- --long` 1,000 slices with 20 objects alone, whose
+//! memory must stay bounded.
 
 mod common;
 
@@ -74,7 +75,8 @@ fn measure(work: &Work) -> String {
 
 fn main() {
     session::keep_freed_memory();
-    let smoke = std::env::args().any(|argument| argument == "--smoke");
+    let told = |wanted: &str| std::env::args().any(|argument| argument == wanted);
+    let (smoke, long) = (told("--smoke"), told("--long"));
     let base = Work { slices: if smoke { 3 } else { 20 }, objects: 1, windows: vec![1, 6], beams: 2, side: 128 };
     let mut rows: Vec<(String, Work)> = vec![("as the paper".into(), base.clone())];
     let factors: &[usize] = if smoke { &[2] } else { &[2, 4, 8] };
@@ -92,6 +94,10 @@ fn main() {
     }
     for side in if smoke { vec![64] } else { vec![192, 256, 384] } {
         rows.push((format!("{side} px"), Work { side, ..base.clone() }));
+    }
+    if long {
+        let wide = Work { slices: 1000, objects: 20, windows: vec![6], beams: 1, ..base };
+        rows = vec![("1000 x 20, window 6".into(), wide)];
     }
     eprintln!("{:20} {:>9} {:>12} {:>11} {:>10}", "", "in all", "a slice", "peak", "embeddings");
     for (name, work) in rows {

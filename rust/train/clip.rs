@@ -69,3 +69,36 @@ pub trait ClipSource: Send + Sync {
     /// An error means that this clip cannot be had; the run goes on with the next.
     fn clip(&self, number: u64, options: &ClipOptions) -> Result<Clip>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_learned_on_the_first_slice_alone() {
+        // A bright disc that grows; on the last slice everything is as bright.
+        let images = Array3::from_shape_fn((3, 48, 48), |(t, r, c)| {
+            let inside = (r as f32 - 24.0).hypot(c as f32 - 24.0) < 8.0 + 2.0 * t as f32;
+            if inside || t == 2 {
+                0.7
+            } else {
+                0.3
+            }
+        });
+        let masks = images.mapv(|value| value > 0.5);
+        let options = ClipOptions { length: 3, side: 48, stochastic_propagation: false, flow: None, appearance: true };
+        let clip = Clip::new(images, masks, &options);
+        let evidence = clip.evidence.expect("it was asked for");
+        assert!(
+            evidence.indexed_iter().all(|(at, &value)| (value > 1.0) == clip.masks[at]),
+            "both slices, and the last as a whole"
+        );
+    }
+
+    #[test]
+    fn a_first_slice_that_teaches_nothing_gives_evidence_that_says_nothing() {
+        let images = Array3::from_elem((2, 16, 16), 0.5);
+        let none = Array3::from_elem((2, 16, 16), false);
+        assert_eq!(evidence(&images, none.index_axis(Axis(0), 0)), Array3::<f32>::zeros((2, 16, 16)));
+    }
+}

@@ -429,6 +429,7 @@ mod tests {
             ("preset = \"toy\"\nnetwork = \"huge\"", "network `huge`: expected one of toy, mini, compact"),
             ("preset = \"toy\"\n[prior]\nflow = 0.9", "prior: shares"),
             ("preset = \"toy\"\n[memory]\nwindows = [0, 6]", "memory.windows [0, 6]"),
+            ("preset = \"toy\"\n[appearance]\nshare = 0.5", "the network `toy` cannot see evidence"),
             ("preset = [", "no valid configuration"),
         ] {
             let error = TrainConfig::on_preset(text).unwrap_err().to_string();

@@ -249,3 +249,45 @@ fn same_run(config: &TrainConfig, progress: &Progress, folder: &Path) -> Result<
         folder.display()
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::Config;
+
+    fn begun_with(file: &Path) -> Named {
+        let mut config = TrainConfig::preset("compact").unwrap();
+        config.init = Some(file.to_path_buf());
+        first_weights(&config).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_does_not_see_evidence_gets_that_part_anew_and_one_that_does_keeps_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut variables = VarStore::new(Device::Cpu);
+        let sees = Config::compact();
+        let _network = Sam2::new(&variables.root(), &sees);
+        initialise(&mut variables, 5);
+        let all: Named = variables.variables().into_iter().map(|(k, t)| (k, t.detach() + 1.0)).collect();
+        let without: Named =
+            all.iter().filter(|(k, _)| !k.starts_with(EVIDENCE)).map(|(k, t)| (k.clone(), t.copy())).collect();
+        let write = |name: &str, config: &Config, values: &Named| {
+            let path = folder.path().join(name);
+            checkpoint::export(&path, config, values, tch::Kind::Float, &BTreeMap::new()).unwrap();
+            path
+        };
+        let kept = begun_with(&write("sees.safetensors", &sees, &all));
+        assert_eq!(kept, all);
+        let blind = Config { evidence: None, ..sees };
+        let grown = begun_with(&write("blind.safetensors", &blind, &without));
+        assert_eq!(grown.keys().collect::<Vec<_>>(), all.keys().collect::<Vec<_>>());
+        assert!(without.iter().all(|(key, value)| grown[key] == *value));
+        let share = &grown[&format!("{EVIDENCE}share.weight")];
+        assert_eq!(share.double_value(&[0, 0]), 1.0, "evidence is added to masks as it is");
+        assert_eq!(
+            grown[&format!("{EVIDENCE}coarse.weight")].abs().max().double_value(&[]),
+            0.0,
+            "and seen nowhere else at first"
+        );
+    }
+}

@@ -83,9 +83,34 @@ impl Phantoms {
 
 impl ClipSource for Phantoms {
     fn clip(&self, number: u64, options: &ClipOptions) -> crate::Result<Clip> {
-        // Maps change one after the other, so that threads never wait for many at once.
-        let (round, slot) = (number / SIDE_BY_SIDE, number % SIDE_BY_SIDE);
-        let map = (round + slot * CLIPS_PER_MAP / SIDE_BY_SIDE) / CLIPS_PER_MAP * SIDE_BY_SIDE + slot;
-        Ok(self.object_in(map, number, options).1)
+        Ok(self.object_in(map_of(number), number, options).1)
+    }
+}
+
+/// The label map of a clip. Maps change one after the other, so that threads never wait for many at once.
+fn map_of(number: u64) -> u64 {
+    let (round, slot) = (number / SIDE_BY_SIDE, number % SIDE_BY_SIDE);
+    (round + slot * CLIPS_PER_MAP / SIDE_BY_SIDE) / CLIPS_PER_MAP * SIDE_BY_SIDE + slot
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn clips_of_a_batch_are_of_different_label_maps_and_a_label_map_feeds_its_clips_within_few_others() {
+        let mut clips: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for number in 0..40 * SIDE_BY_SIDE * CLIPS_PER_MAP {
+            clips.entry(map_of(number)).or_default().push(number);
+        }
+        for first in [0, 3, 1000] {
+            let maps: BTreeSet<u64> = (first..first + SIDE_BY_SIDE).map(map_of).collect();
+            assert_eq!(maps.len() as u64, SIDE_BY_SIDE, "from clip {first}");
+        }
+        for (map, of_map) in clips.range(SIDE_BY_SIDE..39 * SIDE_BY_SIDE) {
+            assert_eq!(of_map.len() as u64, CLIPS_PER_MAP, "map {map}");
+            assert_eq!(of_map.last().unwrap() - of_map[0], (CLIPS_PER_MAP - 1) * SIDE_BY_SIDE, "map {map}");
+        }
     }
 }
