@@ -239,7 +239,9 @@ def main():
     parser.add_argument("--depth", type=int, default=WARM + 9, help="slices of the volume")
     parser.add_argument("--rounds", type=int, default=2, help="turns; the fastest counts, as the least disturbed")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), help="fp32, and bf16 where the hardware multiplies it")
+    parser.add_argument(
+        "--precisions", nargs="+", choices=("fp32", "bf16"), help="fp32, and bf16 where the hardware multiplies it"
+    )
     parser.add_argument("--case", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
