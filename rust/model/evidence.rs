@@ -6,9 +6,6 @@ use super::layers::{average_pool, parameter, Conv2d, ConvShape};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-const SAME: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 };
-const HALVE: ConvShape = ConvShape { kernel: 3, stride: 2, padding: 1, groups: 1 };
-
 /// Keys: `lift.weight`, `finest.weight`, `finer.weight`, `coarse.weight`, `share.weight` [1, 1].
 #[derive(Debug)]
 pub struct EvidenceEncoder {
@@ -31,9 +28,9 @@ impl EvidenceEncoder {
     /// `channels` between, and those of the decoder at twice and four times the features' resolution.
     pub fn new(p: &Path, channels: i64, hidden: i64, [twice, four_times]: [i64; 2]) -> Self {
         Self {
-            lift: Conv2d::without_bias(&(p / "lift"), 1, channels, SAME),
-            finest: Conv2d::without_bias(&(p / "finest"), channels, four_times, SAME),
-            finer: Conv2d::without_bias(&(p / "finer"), channels, twice, HALVE),
+            lift: Conv2d::without_bias(&(p / "lift"), 1, channels, ConvShape::SAME),
+            finest: Conv2d::without_bias(&(p / "finest"), channels, four_times, ConvShape::SAME),
+            finer: Conv2d::without_bias(&(p / "finer"), channels, twice, ConvShape::HALVE),
             coarse: Conv2d::without_bias(&(p / "coarse"), channels, hidden, ConvShape::patch(4)),
             share: parameter(&(p / "share"), "weight", &[1, 1]),
         }

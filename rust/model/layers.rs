@@ -54,6 +54,10 @@ pub struct ConvShape {
 impl ConvShape {
     /// Kernel 1.
     pub const POINT: ConvShape = ConvShape { kernel: 1, stride: 1, padding: 0, groups: 1 };
+    /// Kernel 3, as many pixels out as in.
+    pub const SAME: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 };
+    /// Kernel 3, half of the pixels on each side.
+    pub const HALVE: ConvShape = ConvShape { kernel: 3, stride: 2, padding: 1, groups: 1 };
 
     /// Kernel and stride equal: each output pixel sees its own patch.
     pub fn patch(size: i64) -> Self {
@@ -175,10 +179,8 @@ pub struct ResidualBlock {
 }
 
 impl ResidualBlock {
-    const SHAPE: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 };
-
     pub fn new(p: &Path, channels: i64) -> Self {
-        let conv = |name: &str| Conv2d::new(&(p / name), channels, channels, Self::SHAPE);
+        let conv = |name: &str| Conv2d::new(&(p / name), channels, channels, ConvShape::SAME);
         Self { norm: LayerNorm2d::new(&(p / "norm"), channels), conv1: conv("conv1"), conv2: conv("conv2") }
     }
 

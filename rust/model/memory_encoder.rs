@@ -7,7 +7,6 @@ use tch::Tensor;
 
 /// `fuser.num_layers`.
 const FUSER_LAYERS: i64 = 2;
-const HALVE: ConvShape = ConvShape { kernel: 3, stride: 2, padding: 1, groups: 1 };
 
 /// Keys: `mask_downsampler.encoder.*`, `pix_feat_proj.*`, `fuser.layers.{i}.*`, `out_proj.*`.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ impl MaskDownSampler {
         let count = i64::from(stride.ilog2());
         let steps = (0..count)
             .map(|i| {
-                let conv = Conv2d::new(&(p / (3 * i)), channels(i), channels(i + 1), HALVE);
+                let conv = Conv2d::new(&(p / (3 * i)), channels(i), channels(i + 1), ConvShape::HALVE);
                 (conv, LayerNorm2d::new(&(p / (3 * i + 1)), channels(i + 1)))
             })
             .collect();

@@ -6,9 +6,6 @@ use super::mask_decoder::DecoderOutput;
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-const SAME: ConvShape = ConvShape { kernel: 3, stride: 1, padding: 1, groups: 1 };
-const HALVE: ConvShape = ConvShape { kernel: 3, stride: 2, padding: 1, groups: 1 };
-
 /// Keys: `prompt{0,1}.*`, `blocks.{0,1}.*`, `object.weight` [1, 3], `prior.weight` [1, 1].
 #[derive(Debug)]
 pub struct Refinement {
@@ -24,8 +21,8 @@ impl Refinement {
     /// `channels` at twice and four times the features' resolution.
     pub fn new(p: &Path, [twice, four_times]: [i64; 2]) -> Self {
         Self {
-            prompt0: Conv2d::new(&(p / "prompt0"), 1, four_times, SAME),
-            prompt1: Conv2d::new(&(p / "prompt1"), four_times, twice, HALVE),
+            prompt0: Conv2d::new(&(p / "prompt0"), 1, four_times, ConvShape::SAME),
+            prompt1: Conv2d::new(&(p / "prompt1"), four_times, twice, ConvShape::HALVE),
             twice: ResidualBlock::new(&(p / "blocks" / 0), twice),
             four_times: ResidualBlock::new(&(p / "blocks" / 1), four_times),
             object: super::layers::parameter(&(p / "object"), "weight", &[1, 3]),

@@ -88,7 +88,7 @@ pub fn examples(run: &Path) -> Result<Option<PathBuf>> {
     let network = Sam2::load(&network_config, file.state, device, choose_precision(config.precision, device))?;
     let clips = validation_clips(&config, stage, EXAMPLES)?;
     let prior = if config.prior.flow > 0.0 { Prior::Flow } else { Prior::None };
-    let walk = Walk { window: None, prior, evidence: config.appearance.weight };
+    let walk = Walk { prior, evidence: config.appearance.weight };
     let found: Vec<Array3<bool>> = clips.iter().map(|clip| masks_of(&network, clip, &walk, device)).collect();
     let path = run.join("examples.png");
     sheet(&clips, Some(&found)).write(&path, Overwrite::Replace)?;

@@ -180,12 +180,8 @@ fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String
     let mut found = BTreeMap::new();
     let priors = [("none", Prior::None, config.prior.none), ("flow", Prior::Flow, config.prior.flow)];
     for (name, prior, _) in priors.into_iter().filter(|(_, _, share)| *share > 0.0) {
-        let Validation { dice, presence } = validate::validate(
-            &network,
-            &clips,
-            &Walk { window: None, prior, evidence: config.appearance.weight },
-            trainer.device,
-        );
+        let walk = Walk { prior, evidence: config.appearance.weight };
+        let Validation { dice, presence } = validate::validate(&network, &clips, &walk, trainer.device);
         found.insert(format!("dice_{name}"), dice);
         found.insert(format!("presence_{name}"), presence);
     }

@@ -36,8 +36,6 @@ struct Found {
 /// How clips are walked, free running.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk {
-    /// One for all slices; `None`: the largest.
-    pub window: Option<usize>,
     pub prior: Prior,
     /// The weight of what intensities say, for networks and clips that have it.
     pub evidence: f64,
@@ -47,7 +45,7 @@ pub struct Walk {
 fn find(network: &Sam2, batch: &Batch, walk: &Walk) -> Vec<Found> {
     let (b, length, side) = batch.size();
     let evidence = vec![walk.evidence as f32; b as usize];
-    let plan = Plan::inference(length as usize, walk.window.unwrap_or(MAX_WINDOW), walk.prior, evidence);
+    let plan = Plan::inference(length as usize, MAX_WINDOW, walk.prior, evidence);
     (unroll(network, batch, &plan, &mut rng(0, Purpose::Validation, 0)).into_iter())
         .map(|predicted| {
             let step = &predicted.steps[0];

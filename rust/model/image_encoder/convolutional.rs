@@ -7,7 +7,6 @@ use tch::Tensor;
 
 /// The first convolution sees more than its neighbours.
 const STEM: ConvShape = ConvShape { kernel: 5, stride: 2, padding: 2, groups: 1 };
-const HALVE: ConvShape = ConvShape { kernel: 3, stride: 2, padding: 1, groups: 1 };
 
 /// Keys: `stages.{i}.halve.*`, `stages.{i}.blocks.{j}.{norm,conv1,conv2}.*`.
 #[derive(Debug)]
@@ -21,7 +20,8 @@ impl Convolutional {
         let stages = (config.channels.iter().zip(config.residual_blocks).enumerate())
             .map(|(i, (&channels, blocks))| {
                 let p = p / "stages" / i;
-                let halve = Conv2d::new(&(&p / "halve"), inputs, channels, if i == 0 { STEM } else { HALVE });
+                let halve =
+                    Conv2d::new(&(&p / "halve"), inputs, channels, if i == 0 { STEM } else { ConvShape::HALVE });
                 inputs = channels;
                 (halve, (0..blocks).map(|j| ResidualBlock::new(&(&p / "blocks" / j), channels)).collect())
             })
