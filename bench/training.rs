@@ -3,7 +3,7 @@
 use criterion::{criterion_group, criterion_main, Criterion};
 use ndarray::{Array2, Array3};
 use promem::train::clip::{ClipOptions, ClipSource};
-use promem::train::phantom::Phantoms;
+use promem::train::phantom::{LabelVolume, Phantoms};
 use promem::train::stochastic_propagation::coherent;
 use promem::train::{rng, Purpose};
 use std::hint::black_box;
@@ -38,17 +38,35 @@ fn stochastic_propagation(c: &mut Criterion) {
 }
 
 fn clips(c: &mut Criterion) {
-    let options =
+    let whole =
         ClipOptions { length: SLICES, side: 128, stochastic_propagation: true, flow: Some(2), appearance: true };
-    let source = Phantoms::new(1, Vec::new(), Vec::new());
+    let bare = ClipOptions { flow: None, appearance: false, ..whole.clone() };
+    let parts = [
+        ("a generated clip, 8 slices of 128 x 128, its share of the label map included", whole.clone()),
+        ("... without displacements", ClipOptions { flow: None, ..whole }),
+        ("... without displacements and evidence", bare),
+    ];
+    for (name, options) in parts {
+        let source = Phantoms::new(1, Vec::new(), Vec::new());
+        let mut number = 0;
+        c.bench_function(name, |b| {
+            b.iter(|| {
+                number += 1;
+                black_box(source.clip(number, &options))
+            })
+        });
+    }
+}
+
+fn label_maps(c: &mut Criterion) {
     let mut number = 0;
-    c.bench_function("a generated clip, 8 slices of 128 x 128, its share of the label map included", |b| {
+    c.bench_function("a label map", |b| {
         b.iter(|| {
             number += 1;
-            black_box(source.clip(number, &options))
+            black_box(LabelVolume::generate(&mut rng(1, Purpose::LabelMap, number)))
         })
     });
 }
 
-criterion_group!(benches, stochastic_propagation, clips);
+criterion_group!(benches, stochastic_propagation, clips, label_maps);
 criterion_main!(benches);

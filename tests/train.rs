@@ -44,7 +44,9 @@ fn the_loss_of_a_slice_equals_sam_2s() {
     };
     let truth = Tensor::from_slice(&g.truth).reshape([g.batch, 1, g.side, g.side]);
     let found = slice_loss(&prediction, &truth, &config);
-    for (name, value) in [("focal", found.focal), ("dice", found.dice), ("iou", found.iou), ("object", found.object)] {
+    let parts = [("focal", &found.focal), ("dice", &found.dice), ("iou", &found.iou), ("object", &found.object)];
+    for (name, value) in parts {
+        let value = value.double_value(&[]);
         assert!((value - g.parts[name]).abs() < 1e-5, "{name}: {value}, SAM 2 {}", g.parts[name]);
     }
     assert!((found.total.double_value(&[]) - g.total).abs() < 1e-4);
@@ -55,9 +57,10 @@ fn the_loss_of_a_slice_equals_sam_2s() {
 fn the_loss_of_a_training_step_equals_the_public_implementations() {
     use promem::memory::{Pointers, Prior, PromptMemory};
     use promem::model::config::{Config, Version};
+    use promem::train::batch::Batch;
     use promem::train::clip::Clip;
-    use promem::train::trainer::Sums;
-    use promem::train::unroll::{unroll, Batch, Plan};
+    use promem::train::trainer::loss_along;
+    use promem::train::unroll::{unroll, Plan};
     use promem::train::{rng, Purpose};
     #[derive(Deserialize)]
     struct Golden {
@@ -87,7 +90,7 @@ fn the_loss_of_a_training_step_equals_the_public_implementations() {
     };
     let batch = Batch::new(vec![clip], Device::Cpu);
     let predicted = tch::no_grad(|| unroll(&network, &batch, &plan, &mut rng(0, Purpose::Step, 0)));
-    let found = Sums::default().add(&predicted, &batch, &config).double_value(&[]);
+    let found = loss_along(&predicted, &batch, &config).total.double_value(&[]);
     let expected = serde_json::from_str::<Golden>(&golden("training_step.json")).unwrap().total;
     assert!((found - expected).abs() < 1e-4 * expected, "{found}, the public implementation {expected}");
 }
@@ -291,8 +294,9 @@ fn a_full_disk_gives_one_line_and_keeps_the_last_checkpoint() {
 
 #[test]
 fn gradients_reach_every_weight_that_inference_reads() {
+    use promem::train::batch::Batch;
     use promem::train::phantom::Phantoms;
-    use promem::train::unroll::{unroll, Batch, Plan, PromptKind};
+    use promem::train::unroll::{unroll, Plan, PromptKind};
     use promem::train::{clip::ClipOptions, clip::ClipSource, rng, Purpose};
     for name in ["toy", "mini", "compact"] {
         let appearance = AppearanceConfig { share: if name == "compact" { 1.0 } else { 0.0 }, weight: 0.6 };

@@ -68,6 +68,18 @@ impl<'a> Layout<'a> {
         Self { blocks: blocks.into_iter().map(|(block, _)| block).collect(), chosen }
     }
 
+    /// Slots of the maps, and distances and spans of the pointers, both in the order of the blocks.
+    pub fn places(&self) -> (Vec<i64>, Vec<(usize, usize)>) {
+        let (mut slots, mut pointers) = (Vec::new(), Vec::new());
+        for block in &self.blocks {
+            match *block {
+                Block::Map(attended) => slots.push(attended.slot),
+                Block::Pointer { away, span, .. } => pointers.push((away, span)),
+            }
+        }
+        (slots, pointers)
+    }
+
     /// The stretches of tokens that each candidate attends to; `lengths`: of the blocks.
     pub fn stretches(&self, lengths: &[i64]) -> Vec<Vec<Range<i64>>> {
         let ends: Vec<i64> = lengths

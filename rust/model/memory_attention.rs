@@ -6,7 +6,7 @@
 
 use super::config::Config;
 use super::layers::{attention, weighted_mean, LayerNorm, Linear, Scratch};
-use super::position::{axial_rotation, real_parts_first, rotate};
+use super::position::{axial_rotation, real_parts_first, rotate, turns};
 use std::ops::Range;
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
@@ -18,18 +18,18 @@ pub struct MemoryTokens {
     keys: Tensor,
     /// Each candidate's own, [B, M', mem_dim].
     values: Vec<Tensor>,
-    /// Cosines and sines of the keys' places [2, M, d / 2].
-    rotation: Tensor,
+    /// How the keys are turned to their places, [2, M, d].
+    turns: Tensor,
     /// The stretches of the tokens that each candidate attends to.
     chosen: Vec<Vec<Range<i64>>>,
     scratch: Scratch,
 }
 
 impl MemoryTokens {
-    /// For so many `queries`: `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim], the `rotation` of their places [2, M, d / 2], and the
+    /// For so many `queries`: `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim], the `turns` to their places [2, M, d], and the
     /// stretches of tokens that each candidate attends to.
     pub fn new(
-        [tokens, encoding, rotation]: [&Tensor; 3],
+        [tokens, encoding, turns]: [&Tensor; 3],
         chosen: Vec<Vec<Range<i64>>>,
         queries: i64,
         kind: Kind,
@@ -41,7 +41,7 @@ impl MemoryTokens {
             scratch: Scratch::new(queries, most, &keys),
             keys,
             values: chosen.iter().map(|stretches| select(&values, stretches)).collect(),
-            rotation: rotation.to_kind(kind),
+            turns: turns.to_kind(kind),
             chosen,
         }
     }
@@ -61,8 +61,8 @@ fn select(tokens: &Tensor, stretches: &[Range<i64>]) -> Tensor {
 pub struct MemoryAttention {
     layers: Vec<MemoryAttentionLayer>,
     norm: LayerNorm,
-    /// Cosines and sines [2, N, d / 2]; not in the checkpoint.
-    rotation: Tensor,
+    /// How queries are turned to their places, [2, N, d]; not in the checkpoint.
+    turns: Tensor,
     /// Queries and keys are projected to channels in this order.
     order: Tensor,
 }
@@ -78,26 +78,26 @@ impl MemoryAttention {
         Self {
             layers,
             norm: LayerNorm::new(&(p / "norm"), config.hidden_dim, LayerNorm::EPSILON),
-            rotation: axial_rotation(config.hidden_dim, config.feature_size(), Device::Cpu),
+            turns: turns(&axial_rotation(config.hidden_dim, config.feature_size(), Device::Cpu)),
             order: real_parts_first(config.hidden_dim, Device::Cpu),
         }
     }
 
     /// Follows the weights to `device`.
     pub fn to_device(&mut self, device: Device) {
-        self.rotation = self.rotation.to_device(device);
+        self.turns = self.turns.to_device(device);
         self.order = self.order.to_device(device);
     }
 
-    /// The rotation of a feature map's places: cosines and sines [2, N, d / 2].
-    pub fn rotation(&self) -> &Tensor {
-        &self.rotation
+    /// What turns tokens to a feature map's places, [2, N, d].
+    pub fn turns(&self) -> &Tensor {
+        &self.turns
     }
 
     /// `features` and their position `encoding`, both [B, N, hidden] -> [K B, N, hidden] of the K candidates, one after the other, computed in
     /// `kind`.
     pub fn forward(&self, features: &Tensor, encoding: &Tensor, memory: &MemoryTokens, kind: Kind) -> Tensor {
-        let rotary = Rotary { rotation: &self.rotation.to_kind(kind), order: &self.order };
+        let rotary = Rotary { turns: &self.turns.to_kind(kind), order: &self.order };
         let mut x = (features + encoding * INPUT_POSITION_WEIGHT).to_kind(kind);
         for layer in &self.layers {
             x = layer.forward(&x, memory, rotary);
@@ -109,7 +109,7 @@ impl MemoryAttention {
 /// How queries are turned to their places.
 #[derive(Debug, Clone, Copy)]
 struct Rotary<'a> {
-    rotation: &'a Tensor,
+    turns: &'a Tensor,
     order: &'a Tensor,
 }
 
@@ -172,14 +172,14 @@ impl RotaryAttention {
 
     /// [B, N, C] -> [B, 1, N, C]: projected by `projection` and turned to their places. Products of queries and keys do not depend on the order of
     /// their channels.
-    fn turned(projection: &Linear, x: &Tensor, order: &Tensor, rotation: &Tensor) -> Tensor {
-        rotate(&projection.forward_ordered(x, order).unsqueeze(1), rotation)
+    fn turned(projection: &Linear, x: &Tensor, order: &Tensor, turns: &Tensor) -> Tensor {
+        rotate(&projection.forward_ordered(x, order).unsqueeze(1), turns)
     }
 
     /// [B, N, C] -> [B, N, C]
-    fn attend_to_itself(&self, x: &Tensor, Rotary { rotation, order }: Rotary) -> Tensor {
-        let q = Self::turned(&self.q_proj, x, order, rotation);
-        let k = Self::turned(&self.k_proj, x, order, rotation);
+    fn attend_to_itself(&self, x: &Tensor, Rotary { turns, order }: Rotary) -> Tensor {
+        let q = Self::turned(&self.q_proj, x, order, turns);
+        let k = Self::turned(&self.k_proj, x, order, turns);
         let v = self.v_proj.forward(x).unsqueeze(1);
         self.out_proj.forward(&attention(&q, &k, &v).squeeze_dim(1))
     }
@@ -188,9 +188,9 @@ impl RotaryAttention {
     ///
     /// Weights sum to one, so values may be projected after they are averaged: there are far fewer of them, and before it they have a quarter of
     /// the channels.
-    fn attend_to_memory(&self, x: &Tensor, memory: &MemoryTokens, Rotary { rotation, order }: Rotary) -> Tensor {
-        let q = Self::turned(&self.q_proj, x, order, rotation).squeeze_dim(1);
-        let k = Self::turned(&self.k_proj, &memory.keys, order, &memory.rotation).squeeze_dim(1);
+    fn attend_to_memory(&self, x: &Tensor, memory: &MemoryTokens, Rotary { turns, order }: Rotary) -> Tensor {
+        let q = Self::turned(&self.q_proj, x, order, turns).squeeze_dim(1);
+        let k = Self::turned(&self.k_proj, &memory.keys, order, &memory.turns).squeeze_dim(1);
         let (batch, shared) = (k.size()[0], q.size()[0] == k.size()[0]);
         let averaged: Vec<Tensor> = (memory.chosen.iter().zip(&memory.values).enumerate())
             .map(|(candidate, (stretches, values))| {

@@ -83,14 +83,15 @@ pub fn real_parts_first(dim: i64, device: Device) -> Tensor {
     Tensor::cat(&[Tensor::arange_start_step(0, dim, 2, options), Tensor::arange_start_step(1, dim, 2, options)], 0)
 }
 
-/// Rotates tokens [B, heads, N, d], their channels in the order of [`real_parts_first`], by `rotation` [2, n, d / 2]; N may be a multiple of
-/// n (one block per memory).
-pub fn rotate(x: &Tensor, rotation: &Tensor) -> Tensor {
-    let (b, heads, tokens, d) = x.size4().expect("rotary attention works on [B, heads, N, d]");
-    let n = rotation.size()[1];
-    let parts = x.reshape([b, heads, tokens / n, n, d]).chunk(2, -1);
-    let rotation = rotation.to_kind(x.kind());
-    let (cos, sin) = (rotation.get(0), rotation.get(1)); // [n, d / 2]
-    let (real, imaginary) = (&parts[0], &parts[1]);
-    Tensor::cat(&[real * &cos - imaginary * &sin, real * &sin + imaginary * &cos], -1).reshape([b, heads, tokens, d])
+/// What [`rotate`] multiplies by, of a rotation's cosines and sines [2, n, d / 2]: a channel's share of itself, and that of the other part of its
+/// number, [2, n, d].
+pub fn turns(rotation: &Tensor) -> Tensor {
+    let (cos, sin) = (rotation.get(0), rotation.get(1));
+    Tensor::stack(&[Tensor::cat(&[&cos, &cos], -1), Tensor::cat(&[&sin.neg(), &sin], -1)], 0)
+}
+
+/// Rotates tokens [B, heads, N, d], their channels in the order of [`real_parts_first`], by their `turns` [2, N, d].
+pub fn rotate(x: &Tensor, turns: &Tensor) -> Tensor {
+    let half = x.size()[3] / 2;
+    (x * turns.get(0)).addcmul(&x.roll([half], [-1]), &turns.get(1))
 }

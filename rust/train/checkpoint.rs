@@ -7,7 +7,7 @@ use crate::model::checkpoint::{read, write_safetensors};
 use crate::model::weights::StateDict;
 use crate::model::Config;
 use crate::output::Overwrite;
-use crate::train::optimizer::Named;
+use crate::train::flat::Named;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

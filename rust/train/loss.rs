@@ -15,18 +15,18 @@ pub struct Prediction {
     pub object_logit: Tensor,
 }
 
-/// Weighted parts of a loss, each a scalar, and how good the best masks are.
+/// A loss, and what is logged of it. All are scalars where the logits are: reading one waits for the device.
 #[derive(Debug)]
 pub struct Losses {
     pub total: Tensor,
-    pub focal: f64,
-    pub dice: f64,
-    pub iou: f64,
-    pub object: f64,
-    /// Mean IoU of the chosen masks on slices where the object is, and how many there are.
-    pub found: (f64, f64),
+    pub focal: Tensor,
+    pub dice: Tensor,
+    pub iou: Tensor,
+    pub object: Tensor,
+    /// Sum of the IoU of the chosen masks over slices where the object is, and how many there are.
+    pub found: [Tensor; 2],
     /// Share of slices whose object score has the right sign.
-    pub told: f64,
+    pub told: Tensor,
 }
 
 /// Binary cross entropy that looks away from what is easy, mean over pixels: [B, M, P] -> [B, M] (`sigmoid_focal_loss`).
@@ -81,16 +81,7 @@ pub fn slice_loss(prediction: &Prediction, truth: &Tensor, config: &LossConfig) 
     let object = object_logit.binary_cross_entropy_with_logits::<Tensor>(&present, None, None, Reduction::None);
     let object: Tensor = (object * weights).sum(Kind::Float) / batch;
     let total = &focal * config.mask + &dice * config.dice + &iou * config.iou + &object * config.object;
-    let number = |x: &Tensor| x.double_value(&[]);
-    let found = number(&(actual.gather(1, &best, false) * &present).sum(Kind::Float));
-    let told = object_logit.gt(0.0).to_kind(Kind::Float).eq_tensor(&present).to_kind(Kind::Float);
-    Losses {
-        total,
-        focal: number(&focal),
-        dice: number(&dice),
-        iou: number(&iou),
-        object: number(&object),
-        found: (found, number(&present.sum(Kind::Float))),
-        told: number(&told.mean(Kind::Float)),
-    }
+    let found = (actual.gather(1, &best, false) * &present).sum(Kind::Float);
+    let told = object_logit.gt(0.0).to_kind(Kind::Float).eq_tensor(&present).to_kind(Kind::Float).mean(Kind::Float);
+    Losses { total, focal, dice, iou, object, found: [found, present.sum(Kind::Float)], told }
 }

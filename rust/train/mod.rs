@@ -1,12 +1,15 @@
 //! Training: from scans or generated anatomy to a model file.
 //!
 //! In: a configuration, label maps. Out: checkpoints, a log. `phantom` and `data` make clips (slices with one object's masks), in threads and
-//! each from its own number alone; `unroll` walks the network along them as inference would; `loss`, `optimizer` and `run` do the rest.
+//! each from its own number alone; `feed` makes batches of them; `unroll` walks the network along them as inference would; `loss`, `optimizer` and `run` do the rest.
 
+pub mod batch;
 pub mod cases;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;
+pub mod feed;
+pub mod flat;
 pub mod initialise;
 pub mod log;
 pub mod loss;

@@ -1,35 +1,25 @@
 //! AdamW with a learning rate and a decay of their own for each weight, clipping, and the running average of the weights.
 //!
-//! The state is plain tensors by name, so that a resumed run goes on to the last bit. Groups as SAM 2 trains: the image encoder slower
+//! The state is plain tensors, so that a resumed run goes on to the last bit. Groups as SAM 2 trains: the image encoder slower
 //! than the rest, its earlier blocks slower still, no decay on biases and norms.
 
 use crate::train::config::OptimizerConfig;
-use std::collections::BTreeMap;
+use crate::train::flat::{Layout, Named};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-/// Tensors by the name of their weight.
-pub type Named = BTreeMap<String, Tensor>;
-
-/// What the optimizer remembers.
+/// What the optimizer remembers: flat tensors, in the layout of the weights.
 #[derive(Debug)]
 pub struct AdamW {
-    pub first: Named,
-    pub second: Named,
+    layout: Layout,
+    first: Tensor,
+    second: Tensor,
     /// Running average of the weights, which is what is shipped.
-    pub average: Named,
-    groups: BTreeMap<String, Group>,
-}
-
-/// Gradients by name. A weight that nothing reached has one of zero, whether an earlier step gave it one or not: a resumed run has no earlier
-/// step.
-pub fn gradients(variables: &VarStore) -> Named {
-    (variables.variables().into_iter())
-        .map(|(key, variable)| {
-            let gradient = variable.grad();
-            (key, if gradient.defined() { gradient.copy() } else { variable.zeros_like().detach() })
-        })
-        .collect()
+    average: Tensor,
+    /// Factor on the schedule's rate.
+    rates: Tensor,
+    /// Factor on the schedule's rate that weights decay by.
+    decays: Tensor,
 }
 
 /// How one weight learns.
@@ -61,59 +51,68 @@ pub fn group(key: &str, dimensions: usize, blocks: i64, config: &OptimizerConfig
 }
 
 impl AdamW {
-    pub fn new(variables: &VarStore, config: &OptimizerConfig) -> Self {
+    /// `weights`: the flat tensor of the variables.
+    pub fn new(variables: &VarStore, weights: &Tensor, config: &OptimizerConfig) -> Self {
+        let layout = Layout::of(variables);
         let all = variables.variables();
         let blocks = all.keys().filter(|key| key.ends_with(".norm1.weight") && key.contains(".trunk.blocks.")).count();
-        let zeros = || all.iter().map(|(key, v)| (key.clone(), v.zeros_like().detach())).collect();
-        let groups = all.iter().map(|(key, v)| (key.clone(), group(key, v.dim(), blocks as i64, config))).collect();
-        let average = all.iter().map(|(key, v)| (key.clone(), v.detach().copy())).collect();
-        Self { first: zeros(), second: zeros(), average, groups }
+        let device = variables.device();
+        let group = |key: &str, dimensions| group(key, dimensions, blocks as i64, config);
+        Self {
+            first: layout.zeros(device),
+            second: layout.zeros(device),
+            average: weights.detach().copy(),
+            rates: layout.spread(device, |key, dimensions| group(key, dimensions).rate),
+            decays: layout.spread(device, |key, dimensions| {
+                let Group { rate, decay } = group(key, dimensions);
+                rate * decay
+            }),
+            layout,
+        }
     }
 
-    /// One step at the schedule's `rate`; `number` counts from 1. Returns the gradient's norm before clipping, which is not finite where
-    /// the step was not made.
+    /// Running average of the weights, first and second moment.
+    pub fn state(&self) -> [Named; 3] {
+        [&self.average, &self.first, &self.second].map(|flat| self.layout.views(flat))
+    }
+
+    /// Takes the state of an earlier session.
+    pub fn restore(&mut self, state: &[Named; 3]) {
+        let _guard = tch::no_grad_guard();
+        for (mut views, named) in self.state().into_iter().zip(state) {
+            for (key, view) in &mut views {
+                view.copy_(&named[key]);
+            }
+        }
+    }
+
+    /// One step at the schedule's `rate`, of flat weights; `number` counts from 1. Returns the gradient's norm before clipping, which is not
+    /// finite where the step was not made.
     pub fn step(
         &mut self,
-        variables: &VarStore,
-        gradients: Named,
+        weights: &mut Tensor,
+        mut gradient: Tensor,
         rate: f64,
         number: u64,
         config: &OptimizerConfig,
     ) -> f64 {
         let _guard = tch::no_grad_guard();
-        let variables: Named = variables.variables().into_iter().collect();
-        let squares: Vec<Tensor> = gradients.values().map(|g| g.square().sum(Kind::Float)).collect();
-        if squares.is_empty() {
-            return 0.0;
-        }
-        let norm = Tensor::stack(&squares, 0).sum(Kind::Double).sqrt().double_value(&[]);
+        let norm = gradient.square().sum(Kind::Double).sqrt().double_value(&[]);
         if !norm.is_finite() {
             return norm;
         }
         let scale = if norm > config.clip { config.clip / (norm + 1e-6) } else { 1.0 };
         let [beta1, beta2] = config.betas;
         let correction = [1.0 - beta1.powi(number as i32), 1.0 - beta2.powi(number as i32)];
-        for (key, mut gradient) in gradients {
-            let (Some(first), Some(second)) = (self.first.get_mut(&key), self.second.get_mut(&key)) else { continue };
-            let (group, variable) = (self.groups[&key], &variables[&key]);
-            let rate = rate * group.rate;
-            let _ = gradient.g_mul_scalar_(scale);
-            let _ = first.lerp_(&gradient, 1.0 - beta1);
-            let _ = second.g_mul_scalar_(beta2).addcmul_(&gradient, &(&gradient * (1.0 - beta2)));
-            let mut variable = variable.shallow_clone();
-            if group.decay > 0.0 {
-                let _ = variable.g_mul_scalar_(1.0 - rate * group.decay);
-            }
-            let divisor = (&*second / correction[1]).sqrt() + config.epsilon;
-            let _ = variable.addcdiv_(&(&*first * (-rate / correction[0])), &divisor);
-        }
+        let _ = gradient.g_mul_scalar_(scale);
+        let _ = self.first.lerp_(&gradient, 1.0 - beta1);
+        let _ = self.second.g_mul_scalar_(beta2).addcmul_(&gradient, &(&gradient * (1.0 - beta2)));
+        let _ = weights.g_mul_(&(&self.decays * -rate + 1.0));
+        let divisor = (&self.second / correction[1]).sqrt() + config.epsilon;
+        let _ = weights.addcdiv_(&(&self.first * &self.rates * (-rate / correction[0])), &divisor);
         // The average follows quickly at first.
         let keep = config.average.min((1.0 + number as f64) / (10.0 + number as f64));
-        for (key, variable) in &variables {
-            if let Some(average) = self.average.get_mut(key) {
-                let _ = average.lerp_(variable, 1.0 - keep);
-            }
-        }
+        let _ = self.average.lerp_(weights, 1.0 - keep);
         norm
     }
 }
@@ -140,26 +139,25 @@ mod tests {
     /// PyTorch's AdamW on x^2 summed, from (1, -2), rate 0.1, decay 0.01: `tests/golden/adamw.txt` has its steps.
     #[test]
     fn steps_equal_pytorchs_adamw() {
-        let variables = VarStore::new(Device::Cpu);
+        let mut variables = VarStore::new(Device::Cpu);
         let mut x = variables.root().zeros("x", &[1, 2]);
         tch::no_grad(|| x.copy_(&Tensor::from_slice(&[1f32, -2.0]).reshape([1, 2])));
+        let layout = Layout::of(&variables);
+        let mut weights = layout.gather(&mut variables);
         let mut config = TrainConfig::preset("toy").unwrap().optimizer;
         config.weight_decay = 0.01;
         config.clip = 1e9;
         config.betas = [0.9, 0.999];
         config.epsilon = 1e-8;
-        let mut optimizer = AdamW::new(&variables, &config);
+        let mut optimizer = AdamW::new(&variables, &weights, &config);
         let expected: Vec<f64> = include_str!("../../tests/golden/adamw.txt")
             .split_whitespace()
             .map(|number| number.parse().unwrap())
             .collect();
         assert_eq!(expected.len(), 10);
         for number in 1..=5 {
-            if x.grad().defined() {
-                x.zero_grad();
-            }
-            x.square().sum(Kind::Float).backward();
-            optimizer.step(&variables, gradients(&variables), 0.1, number, &config);
+            let gradient = layout.gradients(&x.square().sum(Kind::Float), &variables);
+            optimizer.step(&mut weights, gradient, 0.1, number, &config);
             for c in 0..2 {
                 let found = x.double_value(&[0, c]);
                 let wanted = expected[(number as usize - 1) * 2 + c as usize];

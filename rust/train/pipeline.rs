@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// How many others are tried in place of a clip that cannot be had.
 const REPLACEMENTS: u64 = 8;
@@ -38,7 +37,6 @@ struct State {
 pub struct Pipeline {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    waited: Duration,
 }
 
 impl Pipeline {
@@ -58,12 +56,11 @@ impl Pipeline {
             std::thread::spawn(move || work(&shared))
         };
         let workers = (0..workers.max(1)).map(spawn).collect();
-        Self { shared, workers, waited: Duration::ZERO }
+        Self { shared, workers }
     }
 
     /// The next clip, in order.
     pub fn take(&mut self) -> Result<Clip> {
-        let begin = Instant::now();
         let mut state = self.shared.state.lock();
         let number = state.consumed;
         let clip = loop {
@@ -75,13 +72,7 @@ impl Pipeline {
         state.consumed += 1;
         drop(state);
         self.shared.changed.notify_all();
-        self.waited += begin.elapsed();
         clip
-    }
-
-    /// Time that the consumer has spent waiting.
-    pub fn waited(&self) -> Duration {
-        self.waited
     }
 
     /// Clips that could not be had and were replaced.
@@ -141,6 +132,7 @@ fn make(shared: &Shared, number: u64) -> Result<Clip> {
 mod tests {
     use super::*;
     use ndarray::Array3;
+    use std::time::Duration;
 
     /// Clips that say their number; some take longer, some fail.
     struct Numbers;

@@ -9,9 +9,10 @@ use crate::session::{choose_precision, guarded};
 use crate::train::checkpoint::{self, Progress};
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
 use crate::train::config::TrainConfig;
+use crate::train::feed::Feed;
+use crate::train::flat::Named;
 use crate::train::initialise::initialise;
 use crate::train::log::{Line, Log};
-use crate::train::optimizer::Named;
 use crate::train::phantom::Phantoms;
 use crate::train::pipeline::Pipeline;
 use crate::train::scans::Scans;
@@ -106,12 +107,9 @@ pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&L
         Some(state) => {
             same_run(config, &state.progress, &options.output)?;
             (step, seconds) = (state.progress.step, state.progress.seconds);
-            let [values, average, first, second] = state.tensors;
+            let [values, optimizer @ ..] = state.tensors;
             let mut trainer = Trainer::new(config, step, &values, options.device)?;
-            let place = |named: Named| named.into_iter().map(|(k, t)| (k, t.to_device(options.device))).collect();
-            trainer.optimizer.average = place(average);
-            trainer.optimizer.first = place(first);
-            trainer.optimizer.second = place(second);
+            trainer.optimizer.restore(&optimizer);
             trainer
         }
         None => Trainer::new(config, 0, &first_weights(config)?, options.device)?,
@@ -122,16 +120,17 @@ pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&L
     let plan = Box::new(move |clip| clip_options(&planned, planned.stage_of_clip(clip)));
     let widest = config.stages.iter().map(|s| s.batch * s.accumulate).max().unwrap_or(1);
     let ahead = (2 * widest + 4).max(AHEAD_OF_EACH * config.data.workers);
-    let mut clips = Pipeline::start(source, plan, config.first_clip(step), config.data.workers, ahead);
+    let clips = Pipeline::start(source, plan, config.first_clip(step), config.data.workers, ahead);
+    let mut feed = Feed::start(config, step, clips, options.device);
     let begin = Instant::now();
-    let (mut sums, mut norms, mut since, mut waited) = (Sums::default(), 0.0, Instant::now(), clips.waited());
+    let (mut sums, mut norms, mut since, mut waited) = (Sums::default(), 0.0, Instant::now(), feed.waited());
     let save = |trainer: &Trainer, step: u64, seconds: f64| -> Result<PathBuf> {
         let network = config.network_at(config.stages.len() - 1)?;
         let progress = Progress { step, seconds, config: config.text() };
-        let o = &trainer.optimizer;
-        checkpoint::write(&options.output, &network, &progress, [&trainer.weights(), &o.average, &o.first, &o.second])?;
+        let [average, first, second] = trainer.optimizer.state();
+        checkpoint::write(&options.output, &network, &progress, [&trainer.weights(), &average, &first, &second])?;
         let path = options.output.join("model.safetensors");
-        checkpoint::export(&path, &network, &o.average, tch::Kind::BFloat16, &about(config, step, seconds))?;
+        checkpoint::export(&path, &network, &average, tch::Kind::BFloat16, &about(config, step, seconds))?;
         Ok(path)
     };
     let over = |begin: &Instant| {
@@ -139,21 +138,21 @@ pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&L
             || options.minutes.is_some_and(|minutes| begin.elapsed().as_secs_f64() > minutes * 60.0)
     };
     while step < last && !over(&begin) {
-        let (of_step, norm) = guarded(|| trainer.step(step, &mut clips))??;
+        let (of_step, norm) = guarded(|| trainer.step(step, &mut feed))??;
         sums.merge(&of_step);
         norms += norm;
         step += 1;
         let validating = config.log.validate > 0 && (step % config.log.validate == 0 || step == last);
         if step % config.log.every == 0 || step == last || validating {
             let elapsed = since.elapsed().as_secs_f64();
-            let mut line = line(config, &sums, step, norms, elapsed, (clips.waited() - waited).as_secs_f64());
-            line.skipped = clips.skipped();
+            let mut line = line(config, &sums, step, norms, elapsed, (feed.waited() - waited).as_secs_f64());
+            line.skipped = feed.skipped();
             if validating {
                 line.validation = validation(config, &trainer)?;
             }
             log.write(&line)?;
             tell(&line);
-            (sums, norms, since, waited) = (Sums::default(), 0.0, Instant::now(), clips.waited());
+            (sums, norms, since, waited) = (Sums::default(), 0.0, Instant::now(), feed.waited());
         }
         if step % config.log.checkpoint == 0 && step < last {
             save(&trainer, step, seconds + begin.elapsed().as_secs_f64())?;
@@ -176,7 +175,8 @@ pub fn validation_clips(config: &TrainConfig, stage: usize, count: usize) -> Res
 /// What the averaged weights reach, with each prior that the run trains.
 fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String, f64>> {
     let clips = validation_clips(config, trainer.stage, config.log.validation_clips)?;
-    let Replica { network, .. } = build(config, trainer.stage, &trainer.optimizer.average, trainer.device)?;
+    let [average, ..] = trainer.optimizer.state();
+    let Replica { network, .. } = build(config, trainer.stage, &average, trainer.device)?;
     let mut found = BTreeMap::new();
     let priors = [("none", Prior::None, config.prior.none), ("flow", Prior::Flow, config.prior.flow)];
     for (name, prior, _) in priors.into_iter().filter(|(_, _, share)| *share > 0.0) {

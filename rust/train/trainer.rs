@@ -3,21 +3,25 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{weights, Sam2};
 use crate::session::{choose_precision, guarded};
-use crate::train::clip::Clip;
+use crate::train::batch::Batch;
 use crate::train::config::{Reduction, Stage, TrainConfig};
+use crate::train::feed::{Feed, Part};
+use crate::train::flat::{Layout, Named};
 use crate::train::log::Line;
-use crate::train::loss::{slice_loss, Losses, Prediction};
-use crate::train::optimizer::{gradients, AdamW, Named};
-use crate::train::pipeline::Pipeline;
-use crate::train::unroll::{unroll, Batch, Plan, Predicted};
+use crate::train::loss::{slice_loss, Prediction};
+use crate::train::optimizer::AdamW;
+use crate::train::unroll::{unroll, Plan, Predicted};
 use crate::train::{rng, Purpose, Rng};
 use std::collections::BTreeMap;
 use tch::nn::VarStore;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// A copy of the network with weights of its own.
 pub struct Replica {
     variables: VarStore,
+    /// All weights; the variables are views of it.
+    weights: Tensor,
+    layout: Layout,
     pub network: Sam2,
 }
 
@@ -40,7 +44,9 @@ pub fn build(config: &TrainConfig, stage: usize, values: &Named, device: Device)
         state.insert(key.clone(), value.detach().to_device(Device::Cpu).contiguous())?;
     }
     weights::load_strict(&mut variables, state)?;
-    Ok(Replica { variables, network })
+    let layout = Layout::of(&variables);
+    let weights = layout.gather(&mut variables);
+    Ok(Replica { variables, weights, layout, network })
 }
 
 fn build_all(config: &TrainConfig, stage: usize, values: &Named, device: Device) -> Result<Vec<Replica>> {
@@ -51,7 +57,7 @@ impl<'a> Trainer<'a> {
     pub fn new(config: &'a TrainConfig, step: u64, values: &Named, device: Device) -> Result<Self> {
         let (stage, _) = config.stage(step);
         let replicas = build_all(config, stage, values, device)?;
-        let optimizer = AdamW::new(&replicas[0].variables, &config.optimizer);
+        let optimizer = AdamW::new(&replicas[0].variables, &replicas[0].weights, &config.optimizer);
         Ok(Self { config, device, replicas, optimizer, stage })
     }
 
@@ -68,8 +74,8 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// One optimizer step; `clips` gives the clips in order.
-    pub fn step(&mut self, step: u64, clips: &mut Pipeline) -> Result<(Sums, f64)> {
+    /// One optimizer step; `feed` gives its parts.
+    pub fn step(&mut self, step: u64, feed: &mut Feed) -> Result<(Sums, f64)> {
         let config = self.config;
         let (stage, share) = config.stage(step);
         if stage != self.stage {
@@ -77,31 +83,35 @@ impl<'a> Trainer<'a> {
         }
         let stage = &config.stages[stage];
         let forcing = stage.forcing[0] + (stage.forcing[1] - stage.forcing[0]) * share;
-        let share = stage.batch / config.replicas;
         let mut sums = Sums::default();
+        let mut gradient: Option<Tensor> = None;
         for part in 0..stage.accumulate {
-            let mut clips = (0..stage.batch).map(|_| clips.take()).collect::<Result<Vec<_>>>()?;
-            let first = config.first_clip(step) + (part * stage.batch) as u64;
-            let work = self.replicas.iter_mut().enumerate().map(|(n, replica)| Share {
+            let Part { first, batches, .. } = feed.take()?;
+            let count = stage.batch / config.replicas;
+            let work = self.replicas.iter_mut().zip(batches).enumerate().map(|(n, (replica, batch))| Share {
                 replica,
-                clips: clips.drain(..share).collect(),
+                batch,
                 forcing,
                 draws: rng(
                     config.seed,
                     Purpose::Step,
                     (step * stage.accumulate as u64 + part as u64) * MOST_REPLICAS + n as u64,
                 ),
-                first: first + (n * share) as u64,
-                fresh: part == 0,
+                first: first + (n * count) as u64,
                 scale: 1.0 / (stage.accumulate * config.replicas) as f64,
             });
-            for of_share in together(config, step, stage, work.collect())? {
+            for (of_share, its_gradient) in together(config, step, stage, work.collect())? {
                 sums.merge(&of_share);
+                gradient = Some(match gradient {
+                    Some(sum) => sum + its_gradient,
+                    None => its_gradient,
+                });
             }
         }
         let rate = config.optimizer.rate_at((step + 1) as f64 / config.steps() as f64);
-        let sum = self.gradients();
-        let norm = self.optimizer.step(&self.replicas[0].variables, sum, rate, step + 1, &config.optimizer);
+        let (leader, followers) = self.replicas.split_first_mut().expect("at least one replica");
+        let gradient = gradient.unwrap_or_else(|| leader.weights.zeros_like());
+        let norm = self.optimizer.step(&mut leader.weights, gradient, rate, step + 1, &config.optimizer);
         if !norm.is_finite() {
             let first = config.first_clip(step);
             return Err(Error::new(
@@ -109,32 +119,8 @@ impl<'a> Trainer<'a> {
                 format!("step {step}: the gradient is not a finite number, on the clips from {first}; the last checkpoint is kept"),
             ));
         }
-        self.spread_weights();
+        followers.iter_mut().for_each(|follower| follower.weights.copy_(&leader.weights));
         Ok((sums, norm))
-    }
-
-    /// The sum of all replicas' gradients.
-    fn gradients(&self) -> Named {
-        let mut sum = gradients(&self.replicas[0].variables);
-        let _guard = tch::no_grad_guard();
-        for other in &self.replicas[1..] {
-            for (key, gradient) in gradients(&other.variables) {
-                if let Some(total) = sum.get_mut(&key) {
-                    *total += gradient;
-                }
-            }
-        }
-        sum
-    }
-
-    fn spread_weights(&self) {
-        let _guard = tch::no_grad_guard();
-        let first = self.replicas[0].variables.variables();
-        for other in &self.replicas[1..] {
-            for (key, mut variable) in other.variables.variables() {
-                variable.copy_(&first[&key]);
-            }
-        }
     }
 }
 
@@ -144,18 +130,16 @@ const MOST_REPLICAS: u64 = 64;
 /// What one replica does of a step.
 struct Share<'a> {
     replica: &'a mut Replica,
-    clips: Vec<Clip>,
+    batch: Batch,
     forcing: f64,
     draws: Rng,
     /// Number of its first clip.
     first: u64,
-    /// Whether gradients begin anew.
-    fresh: bool,
     scale: f64,
 }
 
-/// Forward and backward of all shares, each in a thread of its own.
-fn together(config: &TrainConfig, step: u64, stage: &Stage, shares: Vec<Share>) -> Result<Vec<Sums>> {
+/// Forward and backward of all shares, each in a thread of its own: what is logged, and the gradient.
+fn together(config: &TrainConfig, step: u64, stage: &Stage, shares: Vec<Share>) -> Result<Vec<(Sums, Tensor)>> {
     if shares.len() == 1 {
         return shares.into_iter().map(|share| one_share(config, step, stage, share)).collect();
     }
@@ -174,30 +158,66 @@ fn together(config: &TrainConfig, step: u64, stage: &Stage, shares: Vec<Share>) 
     })
 }
 
-fn one_share(config: &TrainConfig, step: u64, stage: &Stage, mut share: Share) -> Result<Sums> {
-    let Replica { variables, network } = &*share.replica;
-    if share.fresh {
-        for (_, mut variable) in variables.variables() {
-            if variable.grad().defined() {
-                variable.zero_grad();
-            }
-        }
-    }
-    let count = share.clips.len();
-    let batch = Batch::new(share.clips, network.device());
-    let plan = Plan::draw(config, stage, count, share.forcing, &mut share.draws);
-    let predicted = unroll(network, &batch, &plan, &mut share.draws);
-    let mut sums = Sums::default();
-    let loss = sums.add(&predicted, &batch, config);
-    if !loss.double_value(&[]).is_finite() {
+fn one_share(config: &TrainConfig, step: u64, stage: &Stage, mut share: Share) -> Result<(Sums, Tensor)> {
+    let Replica { variables, layout, network, .. } = &*share.replica;
+    let (count, length, _) = share.batch.size();
+    let plan = Plan::draw(config, stage, count as usize, share.forcing, &mut share.draws);
+    let predicted = unroll(network, &share.batch, &plan, &mut share.draws);
+    let loss = loss_along(&predicted, &share.batch, config);
+    let gradient = layout.gradients(&(&loss.total * share.scale), variables);
+    let sums = Sums::read(&loss, (count * length) as f64);
+    if !sums.loss.is_finite() {
         let (first, last) = (share.first, share.first + count as u64 - 1);
         let what = format!(
             "step {step}: the loss is not a finite number, on clips {first} to {last}; the last checkpoint is kept"
         );
         return Err(Error::new(ErrorKind::Compute, what));
     }
-    (loss * share.scale).backward();
-    Ok(sums)
+    Ok((sums, gradient))
+}
+
+/// The loss of a batch along its slices.
+pub struct LossAlong {
+    pub total: Tensor,
+    /// What is logged of each prediction, [N, 7]: focal, dice, iou, object, found (sum and count), told.
+    parts: Tensor,
+}
+
+/// The loss of all predictions.
+pub fn loss_along(predicted: &[Predicted], batch: &Batch, config: &TrainConfig) -> LossAlong {
+    let (mut totals, mut parts) = (Vec::new(), Vec::new());
+    for slice in predicted {
+        let truth = batch.truth(slice.t, config.loss.stride);
+        let side = truth.size()[3];
+        for step in &slice.steps {
+            let logits = step.logits.to_kind(Kind::Float);
+            let fine = match logits.size()[3] {
+                n if n == side => logits,
+                _ => logits.upsample_bilinear2d([side, side], false, None, None),
+            };
+            let at_stride = Prediction {
+                logits: fine,
+                ious: step.ious.shallow_clone(),
+                object_logit: step.object_logit.shallow_clone(),
+            };
+            let losses = slice_loss(&at_stride, &truth, &config.loss);
+            let [found, present] = losses.found;
+            parts.push(
+                Tensor::stack(&[losses.focal, losses.dice, losses.iou, losses.object, found, present, losses.told], 0)
+                    .detach(),
+            );
+            totals.push(losses.total);
+        }
+    }
+    if totals.is_empty() {
+        return LossAlong { total: Tensor::from(0f32), parts: Tensor::zeros([0, 7], (Kind::Float, Device::Cpu)) };
+    }
+    let total = Tensor::stack(&totals, 0).sum(Kind::Float);
+    let total = match config.loss.reduction {
+        Reduction::Sum => total,
+        Reduction::Mean => total / totals.len() as f64,
+    };
+    LossAlong { total, parts: Tensor::stack(&parts, 0) }
 }
 
 /// Sums of losses over slices.
@@ -216,53 +236,24 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// The loss of a batch, and its parts added up.
-    pub fn add(&mut self, predicted: &[Predicted], batch: &Batch, config: &TrainConfig) -> Tensor {
-        let mut total: Option<Tensor> = None;
-        let mut count = 0.0;
-        for slice in predicted {
-            let truth = batch.truth(slice.t, config.loss.stride);
-            let side = truth.size()[3];
-            for step in &slice.steps {
-                let logits = step.logits.to_kind(tch::Kind::Float);
-                let fine = match logits.size()[3] {
-                    n if n == side => logits,
-                    _ => logits.upsample_bilinear2d([side, side], false, None, None),
-                };
-                let at_stride = Prediction {
-                    logits: fine,
-                    ious: step.ious.shallow_clone(),
-                    object_logit: step.object_logit.shallow_clone(),
-                };
-                let losses = slice_loss(&at_stride, &truth, &config.loss);
-                self.note(&losses);
-                count += 1.0;
-                total = Some(match total {
-                    Some(sum) => sum + losses.total,
-                    None => losses.total,
-                });
-            }
+    /// Of one batch, of so many slices in all. Waits for the device, once.
+    fn read(loss: &LossAlong, clip_slices: f64) -> Self {
+        let slices = loss.parts.size()[0];
+        let sums = loss.parts.sum_dim_intlist([0i64].as_slice(), false, Kind::Float);
+        let all = Tensor::cat(&[loss.total.detach().reshape([1]), sums], 0).to_kind(Kind::Double);
+        let all = Vec::<f64>::try_from(all.to_device(Device::Cpu)).expect("a flat tensor is a vector");
+        Self {
+            steps: 1.0,
+            loss: all[0],
+            focal: all[1],
+            dice: all[2],
+            iou: all[3],
+            object: all[4],
+            found: [all[5], all[6]],
+            told: all[7],
+            slices: slices as f64,
+            clip_slices,
         }
-        let total = total.unwrap_or_else(|| Tensor::from(0f32));
-        let total = match config.loss.reduction {
-            Reduction::Sum => total,
-            Reduction::Mean => total / f64::max(count, 1.0),
-        };
-        self.steps += 1.0;
-        self.loss += total.double_value(&[]);
-        let (b, length, _) = batch.size();
-        self.clip_slices += (b * length) as f64;
-        total
-    }
-
-    fn note(&mut self, losses: &Losses) {
-        self.slices += 1.0;
-        self.focal += losses.focal;
-        self.dice += losses.dice;
-        self.iou += losses.iou;
-        self.object += losses.object;
-        self.told += losses.told;
-        self.found = [self.found[0] + losses.found.0, self.found[1] + losses.found.1];
     }
 
     pub fn merge(&mut self, o: &Self) {

@@ -8,82 +8,14 @@ use crate::model::config::{PIXEL_MEAN, PIXEL_STD};
 use crate::model::mask_decoder::DecoderOutput;
 use crate::model::prompt_encoder::{Point, PointKind};
 use crate::model::{at_mask_resolution, average_pool, Attended, Attending, Hints, ImageEmbedding, Memory, Sam2};
-use crate::train::clip::{evidence, Clip};
+use crate::train::batch::{masks_in, Batch};
 use crate::train::config::{AppearanceConfig, MemoryAugmentation, Stage, TrainConfig};
 use crate::train::loss::Prediction;
 use crate::train::Rng;
-use ndarray::{Array3, ArrayView2};
+use ndarray::ArrayView2;
 use rand::seq::IndexedRandom;
 use rand::Rng as _;
-use tch::{Device, Kind, Tensor};
-
-/// Clips of one length and size as tensors.
-pub struct Batch {
-    /// Grey 0..1, [B, T, S, S].
-    images: Tensor,
-    /// 0 and 1, [B, T, S, S].
-    masks: Tensor,
-    /// [B, T, 2, m, m]
-    flow: Option<Tensor>,
-    /// What intensities say, [B, T, S, S].
-    evidence: Option<Tensor>,
-    clips: Vec<Clip>,
-}
-
-impl Batch {
-    pub fn new(clips: Vec<Clip>, device: Device) -> Self {
-        let stack = |tensors: Vec<Tensor>| Tensor::stack(&tensors, 0).to_device(device);
-        let shape = |(t, h, w): (usize, usize, usize)| [t as i64, h as i64, w as i64];
-        let volume = |values: &Array3<f32>| {
-            Tensor::from_slice(values.as_standard_layout().as_slice().expect("standard layout"))
-                .reshape(shape(values.dim()))
-        };
-        let mask = |clip: &Clip| {
-            Tensor::from_slice(clip.masks.as_standard_layout().as_slice().expect("standard layout"))
-                .reshape(shape(clip.masks.dim()))
-        };
-        let flow = |clip: &Clip| {
-            let flow = clip.flow.as_ref()?;
-            let (t, two, h, w) = flow.dim();
-            let flow = Tensor::from_slice(flow.as_slice()?);
-            Some(flow.reshape([t as i64, two as i64, h as i64, w as i64]))
-        };
-        let flows: Option<Vec<Tensor>> = clips.iter().map(flow).collect();
-        let evidence: Option<Vec<Tensor>> = clips.iter().map(|clip| Some(volume(clip.evidence.as_ref()?))).collect();
-        Self {
-            images: stack(clips.iter().map(|clip| volume(&clip.images)).collect()),
-            masks: stack(clips.iter().map(mask).collect()).to_kind(Kind::Float),
-            flow: flows.map(stack),
-            evidence: evidence.map(stack),
-            clips,
-        }
-    }
-
-    pub fn size(&self) -> (i64, i64, i64) {
-        let size = self.masks.size();
-        (size[0], size[1], size[2])
-    }
-
-    /// What intensities say where the first slices' masks are what was found there, logits [B, 1, S, S]: [B, T, S, S].
-    fn evidence_of(&self, found: &Tensor) -> Tensor {
-        let of_clip = |(clip, mask): (&Clip, ArrayView2<bool>)| {
-            let evidence = evidence(&clip.images, mask);
-            Tensor::from_slice(evidence.as_slice().expect("standard layout"))
-        };
-        let all: Vec<Tensor> = self.clips.iter().zip(masks_in(found).outer_iter()).map(of_clip).collect();
-        Tensor::stack(&all, 0).to_device(self.images.device()).reshape_as(&self.images)
-    }
-
-    /// [B, 1, S, S]
-    fn mask(&self, t: i64) -> Tensor {
-        self.masks.narrow(1, t, 1)
-    }
-
-    /// Masks of slice `t` at 1 / `stride` of the resolution, as shares: [B, 1, S / stride, S / stride].
-    pub fn truth(&self, t: i64, stride: i64) -> Tensor {
-        average_pool(&self.mask(t), stride)
-    }
-}
+use tch::{Kind, Tensor};
 
 /// How a prompt is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -353,15 +285,6 @@ fn interact(
         debug_assert_eq!(points.len(), b as usize);
         mask = Some(Sam2::prior(&logits.detach()));
     }
-}
-
-/// Where logits [B, 1, S, S] are above zero: [B, S, S].
-fn masks_in(logits: &Tensor) -> Array3<bool> {
-    let size: Vec<usize> = logits.size().iter().map(|&n| n as usize).collect();
-    let flat = logits.gt(0.0).to_kind(Kind::Uint8).to_device(Device::Cpu).contiguous().flatten(0, 3);
-    let values = Vec::<u8>::try_from(&flat).expect("a flat tensor of bytes is a vector");
-    let masks = values.into_iter().map(|value| value > 0).collect();
-    Array3::from_shape_vec((size[0], size[2], size[3]), masks).expect("as many as the tensor has")
 }
 
 /// A random pixel of a mask.

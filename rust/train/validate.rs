@@ -3,8 +3,9 @@
 use crate::error::Result;
 use crate::memory::search::{Prior, MAX_WINDOW};
 use crate::model::Sam2;
+use crate::train::batch::Batch;
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
-use crate::train::unroll::{unroll, Batch, Plan};
+use crate::train::unroll::{unroll, Plan};
 use crate::train::{rng, Purpose};
 use ndarray::{Array3, Axis};
 use serde::Serialize;

@@ -130,8 +130,13 @@ pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>
     if bias > 0.0 {
         *images *= &(smooth(rng, [2, 3, 3], [count, side, side]) * bias).mapv(f32::exp);
     }
-    let share = if rng.random_bool(0.7) { rng.random_range(0.3..1.0f32) } else { 1.0 };
-    let native = ((side as f32 * share) as usize).max(32).min(side);
+    // What a region of a scan has in pixels, down to the smallest that inference shows (`slices::region`).
+    let share = match rng.random::<f32>() {
+        u if u < 0.15 => rng.random_range(0.18..0.35f32),
+        u if u < 0.75 => rng.random_range(0.3..1.0),
+        _ => 1.0,
+    };
+    let native = ((side as f32 * share) as usize).max(24).min(side);
     let (softness, deviation) = (rng.random_range(0.3..1.0), 1.0 + 13.0 * rng.random_range(0.0..1.0f32).powi(2));
     let kind = rng.random::<f32>();
     for mut plane in images.outer_iter_mut() {

@@ -65,7 +65,8 @@ impl Kind {
     pub fn share(self) -> f64 {
         match self {
             Kind::Region => 0.25,
-            Kind::Tree | Kind::Sheet => 0.5,
+            Kind::Tree => 0.75,
+            Kind::Sheet => 0.5,
             _ => 1.0,
         }
     }

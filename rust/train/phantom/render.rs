@@ -23,6 +23,11 @@ const ENDING: f64 = 0.3;
 /// Objects on fewer slices than this are mostly passed over.
 const SHORT: usize = 8;
 const SHORT_PASSED: f64 = 0.7;
+/// How often a clip shows slice after slice of the label map; else so many slices of the object, not farther apart than that: thick slices, in
+/// which anatomy changes fast.
+const NEXT_SLICE: f64 = 0.5;
+const SLICES_OF_OBJECT: (f32, f32) = (8.0, 36.0);
+const FARTHEST: usize = 6;
 /// Mostly a clip begins in the first part of the object along its way, as prompts do.
 const EARLY: f64 = 0.75;
 const EARLY_PART: f64 = 0.6;
@@ -67,12 +72,17 @@ impl Sequence {
             .collect();
         let present: Vec<usize> = (0..depth).filter(|&z| areas[z] >= LEAST_AREA).collect();
         let (&first, &last) = (present.first()?, present.last()?);
-        let stride = *[1, 1, 1, 1, 1, 1, 2, 2, 2, 3].choose(rng)?;
-        let stride = if present.len() / stride < 6 { 1 } else { stride };
         if present.len() < SHORT && rng.random_bool(SHORT_PASSED) {
             return None;
         }
-        let thickness = if stride > 1 { *[1, 1, 2, 3].choose(rng)? } else { 1 };
+        let stride = match rng.random_bool(NEXT_SLICE) {
+            true => 1,
+            false => {
+                let wanted = log_uniform(rng, SLICES_OF_OBJECT.0, SLICES_OF_OBJECT.1);
+                ((present.len() as f32 / wanted).round() as usize).clamp(1, FARTHEST)
+            }
+        };
+        let thickness = rng.random_range(1..=stride);
         let upwards = rng.random_bool(0.5);
         let start = if rng.random_bool(ENDING) {
             // Slices without the object follow, so that the network learns not to go on.
