@@ -26,7 +26,7 @@ demo: setup ## Segment the liver of a generated scan from one slice; mask, overl
 	    --output $(DEMO)/result.nii.gz --overlay $(DEMO)/overlay.png --trace $(DEMO)/trace.json
 
 test: libtorch ## Every test (lint apart)
-	cargo test
+	cargo test --release
 
 packages: setup ## C++, CMake, ITK (where they are installed) and Python from outside
 	tests/packages.sh
@@ -46,7 +46,7 @@ viewer: setup $(VIEWER)/.ready ## Segment in the browser; SCAN=ct.nii.gz opens a
 
 lint: libtorch ## Formatting, clippy and ruff
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --release --all-targets -- -D warnings
 	@if command -v ruff >/dev/null; then ruff check . && ruff format --check .; else echo "ruff is not installed: Python is not checked"; fi
 
 reference: $(REFERENCE)/.done
@@ -59,7 +59,7 @@ $(REFERENCE)/.done:
 	touch $@
 
 header: libtorch ## Write include/promem.h from the sources
-	PROMEM_WRITE_HEADER=1 cargo test --test header
+	PROMEM_WRITE_HEADER=1 cargo test --release --test header
 
 goldens: reference ## Write the golden files anew from the public implementation (downloads 4.5 GB)
 	$(REFERENCE)/bin/python tests/golden/resize.py
@@ -88,7 +88,7 @@ bench: setup reference ## This project beside the public implementation, how wor
 	cargo bench --bench capi
 
 smoke: libtorch ## A little of the benchmark of how work grows: whether it still runs
-	cargo test --bench growth -- --smoke
+	cargo bench --bench growth -- --smoke
 
 clean: ## Remove what was built; libtorch stays
 	cargo clean

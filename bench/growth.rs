@@ -1,6 +1,6 @@
-//! How time and memory grow with the work: `cargo bench --bench growth`. One thing grows at a time; the network is that of the default model with
-//! pseudo-random weights, so that no run ends early. `-- --smoke` does a little of each; `-- --long` 1,000 slices with 20 objects alone, whose
-//! memory must stay bounded.
+//! How time and memory grow with the work: `cargo bench --bench growth`. One thing grows at a time; the network is that of the default model, and
+//! SAM 2 tiny for one object and eight, with pseudo-random weights, so that no run ends early. `-- --smoke` does a little of each; `-- --tiny` SAM 2
+//! tiny alone; `-- --long` 1,000 slices with 20 objects alone, whose memory must stay bounded.
 
 mod common;
 
@@ -8,6 +8,7 @@ use common::peak_mb;
 use ndarray::{Array2, Array3};
 use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, Spacing};
 use promem::memory::SearchOptions;
+use promem::model::config::{Size, Version};
 use promem::model::{Config, Precision, Sam2};
 use promem::prompt::ObjectId;
 use promem::session::{self, Direction, Flow, PropagateOptions, Session, SharedModel, SliceReport};
@@ -22,7 +23,7 @@ struct Work {
     objects: u16,
     windows: Vec<usize>,
     beams: usize,
-    side: i64,
+    network: Config,
 }
 
 const PIXELS: usize = 192;
@@ -46,8 +47,7 @@ fn measure(work: &Work) -> String {
     let voxels = Array3::from_shape_fn((work.slices + 1, PIXELS, PIXELS), |(k, j, i)| {
         0.5 + 0.3 * ((i + k) as f32 / 9.0).sin() + 0.2 * (j as f32 / 11.0).cos()
     });
-    let config = Config::compact().with_image_size(work.side).unwrap();
-    let model = SharedModel::new(Sam2::pseudo_random(&config, Device::Cpu, Precision::Fp32));
+    let model = SharedModel::new(Sam2::pseudo_random(&work.network, Device::Cpu, Precision::Fp32));
     let scan = Volume::new(geometry, voxels).unwrap();
     let mut session = Session::new(model, scan, Axis::K, Window::Auto, CACHE).unwrap();
     for object in 1..=work.objects {
@@ -76,8 +76,9 @@ fn measure(work: &Work) -> String {
 fn main() {
     session::keep_freed_memory();
     let told = |wanted: &str| std::env::args().any(|argument| argument == wanted);
-    let (smoke, long) = (told("--smoke"), told("--long"));
-    let base = Work { slices: if smoke { 3 } else { 20 }, objects: 1, windows: vec![1, 6], beams: 2, side: 128 };
+    let (smoke, tiny, long) = (told("--smoke"), told("--tiny"), told("--long"));
+    let slices = if smoke { 3 } else { 20 };
+    let base = Work { slices, objects: 1, windows: vec![1, 6], beams: 2, network: Config::compact() };
     let mut rows: Vec<(String, Work)> = vec![("as the paper".into(), base.clone())];
     let factors: &[usize] = if smoke { &[2] } else { &[2, 4, 8] };
     for &n in factors {
@@ -93,14 +94,23 @@ fn main() {
         rows.push((format!("windows {windows:?}"), Work { windows, ..base.clone() }));
     }
     for side in if smoke { vec![64] } else { vec![192, 256, 384] } {
-        rows.push((format!("{side} px"), Work { side, ..base.clone() }));
+        let network = Config::compact().with_image_size(side).unwrap();
+        rows.push((format!("{side} px"), Work { network, ..base.clone() }));
+    }
+    if tiny {
+        rows.clear();
+    }
+    if !smoke {
+        let official = Work { slices: 10, network: Config::official(Version::V2_1, Size::Tiny), ..base.clone() };
+        rows.push(("SAM 2 tiny".into(), official.clone()));
+        rows.push(("SAM 2 tiny, 8 objects".into(), Work { objects: 8, ..official }));
     }
     if long {
         let wide = Work { slices: 1000, objects: 20, windows: vec![6], beams: 1, ..base };
         rows = vec![("1000 x 20, window 6".into(), wide)];
     }
-    eprintln!("{:20} {:>9} {:>12} {:>11} {:>10}", "", "in all", "a slice", "peak", "embeddings");
+    eprintln!("{:22} {:>9} {:>12} {:>11} {:>10}", "", "in all", "a slice", "peak", "embeddings");
     for (name, work) in rows {
-        eprintln!("{name:20} {}", measure(&work));
+        eprintln!("{name:22} {}", measure(&work));
     }
 }

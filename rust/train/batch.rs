@@ -3,13 +3,14 @@
 use crate::model::average_pool;
 use crate::train::clip::{evidence, Clip};
 use ndarray::{Array3, ArrayView2};
+use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
 /// Clips of one length and size as tensors.
 pub struct Batch {
     /// Grey 0..1, [B, T, S, S].
     pub(super) images: Tensor,
-    /// 0 and 1, [B, T, S, S].
+    /// Bool, [B, T, S, S].
     masks: Tensor,
     /// [B, T, 2, m, m]
     pub(super) flow: Option<Tensor>,
@@ -24,7 +25,7 @@ impl Batch {
         let (length, side, _) = clips[0].images.dim();
         let shape = [clips.len(), length, side, side].map(|n| n as i64);
         let images = join(clips.iter().map(|clip| clip.images.iter().copied()), &shape, device);
-        let masks = join(clips.iter().map(|clip| clip.masks.iter().copied().map(f32::from)), &shape, device);
+        let masks = join(clips.iter().map(|clip| clip.masks.iter().copied()), &shape, device);
         let evidence: Option<Vec<_>> = clips.iter().map(|clip| Some(clip.evidence.as_ref()?.iter().copied())).collect();
         let evidence = evidence.map(|all| join(all.into_iter(), &shape, device));
         let flow: Option<Vec<_>> = clips.iter().map(|clip| Some(clip.flow.as_ref()?.iter().copied())).collect();
@@ -57,9 +58,9 @@ impl Batch {
         join(all.iter().map(|evidence| evidence.iter().copied()), &self.images.size(), device)
     }
 
-    /// [B, 1, S, S]
+    /// 0 and 1, [B, 1, S, S].
     pub(super) fn mask(&self, t: i64) -> Tensor {
-        self.masks.narrow(1, t, 1)
+        self.masks.narrow(1, t, 1).to_kind(Kind::Float)
     }
 
     /// Masks of slice `t` at 1 / `stride` of the resolution, as shares: [B, 1, S / stride, S / stride].
@@ -69,7 +70,7 @@ impl Batch {
 }
 
 /// One tensor of all values, copied once.
-fn join<V: Iterator<Item = f32>>(parts: impl Iterator<Item = V>, shape: &[i64], device: Device) -> Tensor {
+fn join<T: Element, V: Iterator<Item = T>>(parts: impl Iterator<Item = V>, shape: &[i64], device: Device) -> Tensor {
     let mut values = Vec::with_capacity(shape.iter().product::<i64>() as usize);
     parts.for_each(|part| values.extend(part));
     Tensor::from_slice(&values).reshape(shape).to_device(device)
