@@ -273,3 +273,28 @@ fn neighbours(labels: ArrayView2<u8>, mask: ArrayView2<bool>, object: &Object) -
     ndarray::Zip::from(&labels).and(&near).for_each(|&label, &near| found[usize::from(label)] |= near);
     (0..=255u8).filter(|label| found[usize::from(*label)] && !object.labels.contains(label)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{rng, Purpose};
+
+    #[test]
+    fn half_of_the_clips_go_slice_after_slice_and_others_show_an_object_on_few_slices() {
+        let options = ClipOptions { length: 4, side: 64, stochastic_propagation: false, flow: None, appearance: false };
+        let volume = LabelVolume::generate(&mut rng(3, Purpose::LabelMap, 0));
+        let objects: Vec<&Object> = volume.objects.iter().collect();
+        let mut draws = rng(3, Purpose::Clip, 0);
+        let (mut next, mut far, mut all) = (0, 0, 0);
+        while all < 200 {
+            let object = *objects.choose(&mut draws).expect("a volume has objects");
+            let Some(sequence) = Sequence::draw(&volume, object, &options, &mut draws) else { continue };
+            let steps: Vec<usize> = sequence.slices.windows(2).map(|pair| pair[0].abs_diff(pair[1])).collect();
+            let stride = *steps.iter().min().expect("four slices have three steps");
+            assert!((1..=FARTHEST).contains(&stride) && steps.iter().all(|&step| step <= stride + 1), "{steps:?}");
+            assert!(sequence.thickness <= stride, "slices may touch and not overlap");
+            (next, far, all) = (next + usize::from(stride == 1), far + usize::from(stride > 2), all + 1);
+        }
+        assert!(next > all / 2 && far > all / 20, "{next} next to each other, {far} far apart, of {all}");
+    }
+}
