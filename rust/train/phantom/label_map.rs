@@ -1,7 +1,7 @@
 //! A volume of labels: a background of tissue, organs, tubes, look-alikes, walls, lesions, and air around.
 
 use super::field::{smooth, stretch};
-use super::shapes::{log_uniform, normal, random_vector, tree, unit, Organ, Vector};
+use super::shapes::{dot, log_uniform, normal, random_vector, tree, unit, Organ, Vector};
 use crate::train::Rng;
 use ndarray::{s, Array3};
 use rand::seq::IndexedRandom;
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Labels fit a byte, and a few are left.
 const MOST_LABELS: u8 = 120;
+/// The corners of a shape that is nearly a box lie a little beyond its reach.
+const CORNER: f32 = 1.02;
 /// Label of what is outside the body.
 pub const AIR: u8 = 0;
 
@@ -174,6 +176,7 @@ impl Painter {
     /// Sets `label` where `value` is positive, within `reach` of `centre`; `within` bounds it to another label.
     fn paint(&mut self, centre: Vector, reach: f32, label: u8, within: Option<u8>, value: impl Fn(Vector) -> f32) {
         let dims = self.dims();
+        let farthest = (CORNER * reach).powi(2);
         let reach = reach + 2.2 * self.warp;
         let bounds = [0, 1, 2].map(|axis| {
             let scale = if axis == 0 { self.step } else { 1.0 };
@@ -187,7 +190,7 @@ impl Painter {
         let labels = self.labels.slice_mut(window);
         ndarray::Zip::from(labels).and(z).and(y).and(x).for_each(|l, &z, &y, &x| {
             let at = [z - centre[0], y - centre[1], x - centre[2]];
-            if at.iter().all(|c| c.abs() <= reach) && within.is_none_or(|w| *l == w) && value(at) > 0.0 {
+            if dot(at, at) <= farthest && within.is_none_or(|w| *l == w) && value(at) > 0.0 {
                 *l = label;
             }
         });
@@ -313,7 +316,7 @@ impl Painter {
     fn twin(&mut self, rng: &mut Rng, centre: Vector, radius: f32, shape: &Organ, label: u8) {
         let (way, offset) = (unit(random_vector(rng)), radius * rng.random_range(-0.3..0.3));
         let twin = self.take();
-        self.paint(centre, shape.reach, twin, Some(label), |p| super::shapes::dot(way, p) - offset);
+        self.paint(centre, shape.reach, twin, Some(label), |p| dot(way, p) - offset);
         self.add_alike(Kind::Twin, vec![label, twin]);
     }
 
@@ -407,8 +410,8 @@ impl Painter {
         let (bend, curl) = (rng.random_range(0.0..0.5) / radius, unit(random_vector(rng)));
         let label = self.take();
         self.paint(centre, outline.reach, label, None, |p| {
-            let along = super::shapes::dot(curl, p);
-            let height = super::shapes::dot(way, p) + bend * along * along;
+            let along = dot(curl, p);
+            let height = dot(way, p) + bend * along * along;
             if outline.value(p) > 0.0 {
                 thickness - height.abs()
             } else {
@@ -426,14 +429,16 @@ impl Painter {
         let radii: [f32; 2] = std::array::from_fn(|_| rng.random_range(0.75..1.05) * self.half);
         let power = rng.random_range(2.0..3.5);
         let skin = rng.random_bool(0.5).then(|| rng.random_range(0.86..0.95f32));
+        let inner = skin.unwrap_or(1.0).powf(power);
         let [_, y, x] = &self.places;
         ndarray::Zip::from(&mut self.labels).and(y).and(x).for_each(|l, y, x| {
-            let out = |share: f32| {
-                ((y / radii[0] / share).abs().powf(power) + (x / radii[1] / share).abs().powf(power)) > 1.0
-            };
-            if out(1.0) {
+            let (y, x) = ((y / radii[0]).abs(), (x / radii[1]).abs());
+            // The powers of what is below one are no more than its squares, which are enough for most voxels.
+            let squares = y * y + x * x;
+            let sum = if squares <= inner { squares } else { y.powf(power) + x.powf(power) };
+            if sum > 1.0 {
                 *l = AIR;
-            } else if skin.is_some_and(out) {
+            } else if sum > inner {
                 *l = 1;
             }
         });
