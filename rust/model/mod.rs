@@ -15,6 +15,7 @@ mod layers;
 pub mod mask_decoder;
 pub mod memory_attention;
 pub mod memory_encoder;
+mod memory_tokens;
 pub mod position;
 pub mod prompt_encoder;
 mod refinement;

@@ -1,6 +1,7 @@
 //! Batches made ahead, in a thread: their clips are joined and copied to the device while the step before is computed.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::session::guarded;
 use crate::train::batch::Batch;
 use crate::train::config::TrainConfig;
 use crate::train::pipeline::Pipeline;
@@ -37,7 +38,8 @@ impl Feed {
                 let stage = &config.stages[config.stage(step).0];
                 for part in 0..stage.accumulate {
                     let first = config.first_clip(step) + (part * stage.batch) as u64;
-                    let part = make(&mut clips, first, stage.batch, config.replicas, device);
+                    let part =
+                        guarded(|| make(&mut clips, first, stage.batch, config.replicas, device)).and_then(|part| part);
                     let failed = part.is_err();
                     if sender.send(part).is_err() || failed {
                         return;
