@@ -15,8 +15,8 @@ const STRANGERS: [(&str, &[&str]); 3] = [
     ("memory/search", &["tch::", "crate::model"]),
     ("slices", &["tch::", "std::fs"]),
 ];
-/// Where `unsafe` may stand: the C boundary, a caller's buffer, loading libtorch's CUDA half, and the allocator's settings.
-const UNSAFE: [&str; 4] = ["capi/", "volume/raw.rs", "session/cuda.rs", "session/allocator.rs"];
+/// Where `unsafe` may stand: the C boundary, a caller's buffer, loading libtorch's CUDA half, the allocator's settings, and the CPU's kernels.
+const UNSAFE: [&str; 5] = ["capi/", "volume/raw.rs", "session/cuda.rs", "session/allocator.rs", "model/cpu/"];
 
 fn rank(module: &str) -> Option<usize> {
     if TOP.contains(&module) {

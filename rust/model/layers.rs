@@ -1,5 +1,8 @@
 //! The small layers that all parts share. Variables start at zero: weights come from a file or from an initialiser.
 
+use super::cpu::{self, After, Packed, Places, Ready, Turned};
+use super::rotary::{Placed, Rotary};
+use once_cell::sync::OnceCell;
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
 
@@ -19,16 +22,50 @@ pub fn parameter(p: &Path, name: &str, shape: &[i64]) -> Tensor {
 pub struct Linear {
     weight: Tensor,
     bias: Tensor,
+    /// The weight as the CPU's kernels read it, where it does not learn; made when it is first wanted.
+    packed: OnceCell<Option<Packed>>,
 }
 
 impl Linear {
     pub fn new(p: &Path, inputs: i64, outputs: i64) -> Self {
-        Self { weight: parameter(p, "weight", &[outputs, inputs]), bias: parameter(p, "bias", &[outputs]) }
+        Self::of(parameter(p, "weight", &[outputs, inputs]), parameter(p, "bias", &[outputs]))
+    }
+
+    /// Of a weight [out, in] and a bias [out].
+    fn of(weight: Tensor, bias: Tensor) -> Self {
+        Self { weight, bias, packed: OnceCell::new() }
+    }
+
+    /// Two convolutions of kernel 1, one after the other, as one; in fp32.
+    pub fn composed(first: &Conv2d, second: &Conv2d) -> Self {
+        let matrix = |conv: &Conv2d| conv.weight.to_kind(Kind::Float).flatten(1, 3); // [out, in, 1, 1] -> [out, in]
+        let bias = |conv: &Conv2d| conv.bias.as_ref().expect("these convolutions have a bias").to_kind(Kind::Float);
+        Self::of(matrix(second).matmul(&matrix(first)), matrix(second).mv(&bias(first)) + bias(second))
+    }
+
+    /// Ready for the CPU's kernels, where they can be used.
+    fn ready(&self, x: &Tensor) -> Option<Ready<'_>> {
+        if !cpu::usable(&[x, &self.weight, &self.bias]) {
+            return None;
+        }
+        let weight = self.packed.get_or_init(|| Packed::of(&self.weight)).as_ref()?;
+        Some(Ready { weight, bias: &self.bias })
     }
 
     /// [..., in] -> [..., out]
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&like(&self.weight, x), Some(&like(&self.bias, x)))
+        match self.ready(x) {
+            Some(ready) => cpu::linear(x, ready, After::default()),
+            None => x.linear(&like(&self.weight, x), Some(&like(&self.bias, x))),
+        }
+    }
+
+    /// [..., in] -> `onto` [..., out] and what the layer makes.
+    pub fn forward_onto(&self, x: &Tensor, onto: &Tensor) -> Tensor {
+        match self.ready(x).filter(|_| cpu::usable(&[onto])) {
+            Some(ready) => cpu::linear(x, ready, After { onto: Some(onto), ..After::default() }),
+            None => onto + self.forward(x),
+        }
     }
 
     /// What a token of zeros becomes, [out].
@@ -36,9 +73,30 @@ impl Linear {
         &self.bias
     }
 
-    /// The same with outputs in another order, [out] indices.
-    pub fn forward_ordered(&self, x: &Tensor, order: &Tensor) -> Tensor {
-        x.linear(&like(&self.weight.index_select(0, order), x), Some(&like(&self.bias.index_select(0, order), x)))
+    /// [B, N, in] -> [B, N, out], turned to their places, in an order of channels that depends on where this is computed.
+    pub fn forward_turned(&self, x: &Tensor, rotary: &Rotary, placed: &Placed) -> Tensor {
+        if let Some(ready) = self.ready(x).filter(|_| cpu::usable(&[rotary.pairs()])) {
+            let places = placed.places().map_or(Places::Every(rotary.places()), Places::Of);
+            let turned = Some(Turned { turns: rotary.pairs(), places });
+            return cpu::linear(x, ready, After { turned, ..After::default() });
+        }
+        let like = |weight: &Tensor| like(&weight.index_select(0, rotary.order()), x);
+        placed.rotate(&x.linear(&like(&self.weight), Some(&like(&self.bias))), rotary)
+    }
+}
+
+/// second(activation(first(x))): [..., in] -> [..., out], added to `onto` [..., out] if there is one.
+pub fn feed_forward(
+    [first, second]: [&Linear; 2],
+    activation: Activation,
+    x: &Tensor,
+    onto: Option<&Tensor>,
+) -> Tensor {
+    let ready = first.ready(x).zip(second.ready(x)).filter(|_| onto.is_none_or(|onto| cpu::usable(&[onto])));
+    match (ready, onto) {
+        (Some((a, b)), onto) => cpu::mlp(x, [a, b], activation, onto),
+        (None, Some(onto)) => onto + second.forward(&activation.apply(&first.forward(x))),
+        (None, None) => second.forward(&activation.apply(&first.forward(x))),
     }
 }
 
@@ -81,6 +139,10 @@ impl Conv2d {
     pub fn without_bias(p: &Path, inputs: i64, outputs: i64, shape: ConvShape) -> Self {
         let ConvShape { kernel, groups, .. } = shape;
         Self { weight: parameter(p, "weight", &[outputs, inputs / groups, kernel, kernel]), bias: None, shape }
+    }
+
+    pub fn learns(&self) -> bool {
+        self.weight.requires_grad()
     }
 
     /// [B, in, H, W] -> [B, out, H', W']
@@ -227,6 +289,9 @@ impl Mlp {
     }
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        if let [first, second] = &self.layers[..] {
+            return feed_forward([first, second], self.activation, x, None);
+        }
         let last = self.layers.len() - 1;
         let mut x = x.shallow_clone();
         for (i, layer) in self.layers.iter().enumerate() {
@@ -236,6 +301,14 @@ impl Mlp {
             }
         }
         x
+    }
+
+    /// The same of a network of two layers, added to `onto`.
+    pub fn forward_onto(&self, x: &Tensor, onto: &Tensor) -> Tensor {
+        match &self.layers[..] {
+            [first, second] => feed_forward([first, second], self.activation, x, Some(onto)),
+            _ => onto + self.forward(x),
+        }
     }
 }
 
@@ -247,6 +320,9 @@ const MOST_SCORES: i64 = 1 << 26;
 /// libtorch's fused kernel multiplies bf16 matrices on CPUs with a library that widens them first where there is no AMX; written out, the
 /// products are oneDNN's: three times as fast on AVX-512 BF16. Scores are rounded to bf16, sums of the softmax are fp32.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    if let Some(attended) = cpu::usable(&[q, k, v]).then(|| cpu::attention(q, k, v)).flatten() {
+        return attended;
+    }
     let scores: i64 = q.size()[..3].iter().product::<i64>() * k.size()[2];
     if q.kind() == Kind::BFloat16 && !q.device().is_cuda() && scores <= MOST_SCORES {
         let scale = (q.size()[3] as f64).sqrt().recip();
@@ -258,6 +334,10 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
 /// softmax(q k^T / sqrt(d)) v for q [B, N, d], k [B, M, d] and v [B, M, d'] with another number of channels.
 pub fn weighted_mean(q: &Tensor, k: &Tensor, v: &Tensor, scratch: &Scratch) -> Tensor {
     let (b, n, d) = q.size3().expect("queries are [B, N, d]");
+    let heads = |x: &Tensor| x.unsqueeze(1);
+    if let Some(mean) = cpu::usable(&[q, k, v]).then(|| cpu::attention(&heads(q), &heads(k), &heads(v))).flatten() {
+        return mean.squeeze_dim(1);
+    }
     let (q, k) = (q * (d as f64).sqrt().recip(), k.transpose(1, 2));
     match scratch.rows(n, k.size()[2]).filter(|_| b == 1) {
         None => q.matmul(&k).softmax(-1, None::<Kind>).matmul(v),

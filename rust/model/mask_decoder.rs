@@ -91,10 +91,10 @@ impl MaskDecoder {
         }
     }
 
-    /// Features of the two finer strides as the decoder wants them, computed once per image: [B, channels, m, m] and
-    /// [B, channels, m / 2, m / 2].
-    pub fn high_resolution(&self, finest: &Tensor, finer: &Tensor) -> [Tensor; 2] {
-        [self.conv_s0.forward(finest), self.conv_s1.forward(finer)]
+    /// What the decoder does to features of the two finer strides, computed once per image: [B, hidden, m, m] and [B, hidden, m / 2, m / 2] ->
+    /// [B, channels, ...].
+    pub fn high_resolution(&self) -> [&Conv2d; 2] {
+        [&self.conv_s0, &self.conv_s1]
     }
 
     /// `features` [B, hidden, h, w] and their `position` [1, hidden, h, w], `high_resolution` [Bh, ...] with Bh = B or 1,

@@ -5,8 +5,8 @@
 //! what they attend to.
 
 use super::config::Config;
-use super::layers::{attention, weighted_mean, LayerNorm, Linear, Scratch};
-use super::position::{axial_rotation, real_parts_first, rotate, turns};
+use super::layers::{attention, feed_forward, weighted_mean, Activation, LayerNorm, Linear, Scratch};
+use super::rotary::{Placed, Rotary};
 use std::ops::Range;
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
@@ -18,18 +18,18 @@ pub struct MemoryTokens {
     keys: Tensor,
     /// Each candidate's own, [B, M', mem_dim].
     values: Vec<Tensor>,
-    /// How the keys are turned to their places, [2, M, d].
-    turns: Tensor,
+    placed: Placed,
     /// The stretches of the tokens that each candidate attends to.
     chosen: Vec<Vec<Range<i64>>>,
     scratch: Scratch,
 }
 
 impl MemoryTokens {
-    /// For so many `queries`: `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim], the `turns` to their places [2, M, d], and the
-    /// stretches of tokens that each candidate attends to.
+    /// For so many `queries`: `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim] and their places, and the stretches of tokens that
+    /// each candidate attends to.
     pub fn new(
-        [tokens, encoding, turns]: [&Tensor; 3],
+        [tokens, encoding]: [&Tensor; 2],
+        placed: Placed,
         chosen: Vec<Vec<Range<i64>>>,
         queries: i64,
         kind: Kind,
@@ -41,7 +41,7 @@ impl MemoryTokens {
             scratch: Scratch::new(queries, most, &keys),
             keys,
             values: chosen.iter().map(|stretches| select(&values, stretches)).collect(),
-            turns: turns.to_kind(kind),
+            placed,
             chosen,
         }
     }
@@ -61,10 +61,8 @@ fn select(tokens: &Tensor, stretches: &[Range<i64>]) -> Tensor {
 pub struct MemoryAttention {
     layers: Vec<MemoryAttentionLayer>,
     norm: LayerNorm,
-    /// How queries are turned to their places, [2, N, d]; not in the checkpoint.
-    turns: Tensor,
-    /// Queries and keys are projected to channels in this order.
-    order: Tensor,
+    /// Not in the checkpoint.
+    rotary: Rotary,
 }
 
 /// `pos_enc_at_input`: weight of the position encoding in the input (`MemoryAttention.forward`).
@@ -78,29 +76,27 @@ impl MemoryAttention {
         Self {
             layers,
             norm: LayerNorm::new(&(p / "norm"), config.hidden_dim, LayerNorm::EPSILON),
-            turns: turns(&axial_rotation(config.hidden_dim, config.feature_size(), Device::Cpu)),
-            order: real_parts_first(config.hidden_dim, Device::Cpu),
+            rotary: Rotary::new(config.hidden_dim, config.feature_size()),
         }
     }
 
     /// Follows the weights to `device`.
     pub fn to_device(&mut self, device: Device) {
-        self.turns = self.turns.to_device(device);
-        self.order = self.order.to_device(device);
+        self.rotary.to_device(device);
     }
 
-    /// What turns tokens to a feature map's places, [2, N, d].
-    pub fn turns(&self) -> &Tensor {
-        &self.turns
+    /// What turns tokens to a feature map's places.
+    pub fn rotary(&self) -> &Rotary {
+        &self.rotary
     }
 
     /// `features` and their position `encoding`, both [B, N, hidden] -> [K B, N, hidden] of the K candidates, one after the other, computed in
     /// `kind`.
     pub fn forward(&self, features: &Tensor, encoding: &Tensor, memory: &MemoryTokens, kind: Kind) -> Tensor {
-        let rotary = Rotary { turns: &self.turns.to_kind(kind), order: &self.order };
+        let turning = Turning { rotary: &self.rotary, queries: &Placed::map() };
         let mut x = (features + encoding * INPUT_POSITION_WEIGHT).to_kind(kind);
         for layer in &self.layers {
-            x = layer.forward(&x, memory, rotary);
+            x = layer.forward(&x, memory, turning);
         }
         self.norm.forward(&x)
     }
@@ -108,9 +104,9 @@ impl MemoryAttention {
 
 /// How queries are turned to their places.
 #[derive(Debug, Clone, Copy)]
-struct Rotary<'a> {
-    turns: &'a Tensor,
-    order: &'a Tensor,
+struct Turning<'a> {
+    rotary: &'a Rotary,
+    queries: &'a Placed,
 }
 
 /// Keys: `self_attn.*`, `cross_attn_image.*`, `linear{1,2}.*`, `norm{1,2,3}.*`.
@@ -141,13 +137,12 @@ impl MemoryAttentionLayer {
     }
 
     /// [B, N, C], which all candidates share, or [K B, N, C] -> [K B, N, C]
-    fn forward(&self, x: &Tensor, memory: &MemoryTokens, rotary: Rotary) -> Tensor {
-        let x = x + self.self_attn.attend_to_itself(&self.norm1.forward(x), rotary);
-        let attended = self.cross_attn_image.attend_to_memory(&self.norm2.forward(&x), memory, rotary);
+    fn forward(&self, x: &Tensor, memory: &MemoryTokens, turning: Turning) -> Tensor {
+        let x = self.self_attn.attend_to_itself(&self.norm1.forward(x), turning, x);
+        let attended = self.cross_attn_image.attend_to_memory(&self.norm2.forward(&x), memory, turning);
         let (b, n, c) = x.size3().expect("features are [B, N, C]");
         let x = (attended.reshape([-1, b, n, c]) + x).flatten(0, 1);
-        let hidden = self.linear1.forward(&self.norm3.forward(&x)).relu();
-        x + self.linear2.forward(&hidden)
+        feed_forward([&self.linear1, &self.linear2], Activation::Relu, &self.norm3.forward(&x), Some(&x))
     }
 }
 
@@ -170,27 +165,21 @@ impl RotaryAttention {
         }
     }
 
-    /// [B, N, C] -> [B, 1, N, C]: projected by `projection` and turned to their places. Products of queries and keys do not depend on the order of
-    /// their channels.
-    fn turned(projection: &Linear, x: &Tensor, order: &Tensor, turns: &Tensor) -> Tensor {
-        rotate(&projection.forward_ordered(x, order).unsqueeze(1), turns)
-    }
-
-    /// [B, N, C] -> [B, N, C]
-    fn attend_to_itself(&self, x: &Tensor, Rotary { turns, order }: Rotary) -> Tensor {
-        let q = Self::turned(&self.q_proj, x, order, turns);
-        let k = Self::turned(&self.k_proj, x, order, turns);
+    /// [B, N, C] -> `onto` [B, N, C] and what it attends to.
+    fn attend_to_itself(&self, x: &Tensor, Turning { rotary, queries }: Turning, onto: &Tensor) -> Tensor {
+        let [q, k] =
+            [&self.q_proj, &self.k_proj].map(|projection| projection.forward_turned(x, rotary, queries).unsqueeze(1));
         let v = self.v_proj.forward(x).unsqueeze(1);
-        self.out_proj.forward(&attention(&q, &k, &v).squeeze_dim(1))
+        self.out_proj.forward_onto(&attention(&q, &k, &v).squeeze_dim(1), onto)
     }
 
     /// [B, N, C], which all candidates share, or [K B, N, C] -> [K B, N, C]
     ///
     /// Weights sum to one, so values may be projected after they are averaged: there are far fewer of them, and before it they have a quarter of
     /// the channels.
-    fn attend_to_memory(&self, x: &Tensor, memory: &MemoryTokens, Rotary { turns, order }: Rotary) -> Tensor {
-        let q = Self::turned(&self.q_proj, x, order, turns).squeeze_dim(1);
-        let k = Self::turned(&self.k_proj, &memory.keys, order, &memory.turns).squeeze_dim(1);
+    fn attend_to_memory(&self, x: &Tensor, memory: &MemoryTokens, Turning { rotary, queries }: Turning) -> Tensor {
+        let q = self.q_proj.forward_turned(x, rotary, queries);
+        let k = self.k_proj.forward_turned(&memory.keys, rotary, &memory.placed);
         let (batch, shared) = (k.size()[0], q.size()[0] == k.size()[0]);
         let averaged: Vec<Tensor> = (memory.chosen.iter().zip(&memory.values).enumerate())
             .map(|(candidate, (stretches, values))| {

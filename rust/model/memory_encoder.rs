@@ -1,7 +1,7 @@
 //! `memory_encoder`: a slice's features and mask become a memory. Source: `memory_encoder.py`.
 
 use super::config::Config;
-use super::layers::{gelu, parameter, Conv2d, ConvShape, LayerNorm2d, Linear};
+use super::layers::{feed_forward, gelu, parameter, Activation, Conv2d, ConvShape, LayerNorm2d, Linear};
 use tch::nn::Path;
 use tch::Tensor;
 
@@ -92,7 +92,7 @@ impl CxBlock {
 
     fn forward(&self, x: &Tensor) -> Tensor {
         let y = self.norm.forward(&self.dwconv.forward(x)).permute([0, 2, 3, 1]); // -> [B, H, W, C]
-        let y = self.pwconv2.forward(&gelu(&self.pwconv1.forward(&y))) * &self.gamma;
+        let y = feed_forward([&self.pwconv1, &self.pwconv2], Activation::Gelu, &y, None) * &self.gamma;
         x + y.permute([0, 3, 1, 2])
     }
 }

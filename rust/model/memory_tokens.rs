@@ -5,6 +5,7 @@ use super::attended::{Attending, Block, Layout};
 use super::config::MAX_OBJ_PTRS;
 use super::memory_attention::MemoryTokens;
 use super::position::sine_1d;
+use super::rotary::Placed;
 use super::sam2::Sam2;
 use tch::{Kind, Tensor};
 
@@ -12,32 +13,35 @@ impl Sam2 {
     pub(super) fn memory_tokens(&self, candidates: &[Attending]) -> MemoryTokens {
         let layout = Layout::new(candidates);
         let flat = |x: &Tensor| x.flatten(2, 3).transpose(1, 2);
-        let (spatial, turned) = (flat(&self.memory_position), self.memory_attention.turns());
+        let spatial = flat(&self.memory_position);
         // A pointer is cut into hidden / mem_dim tokens, which share its encoding and have no place.
         let parts = self.config.hidden_dim / self.config.mem_dim;
-        let unturned = Tensor::stack(&[turned.get(0).ones_like(), turned.get(0).zeros_like()], 0).narrow(1, 0, parts);
+        let nowhere = self.memory_attention.rotary().places() as u32;
         let (slots, places) = layout.places();
         let mut maps = self.map_encodings(&spatial, &slots).into_iter();
         let mut pointers = self.pointer_encodings(&places).into_iter();
         let next = |of: &mut dyn Iterator<Item = Tensor>| of.next().expect("as many encodings as blocks");
-        let (mut tokens, mut encodings, mut rotations) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tokens, mut encodings, mut at) = (Vec::new(), Vec::new(), Vec::new());
         for block in &layout.blocks {
-            let (token, encoding, rotation) = match *block {
-                Block::Map(attended) => (flat(&attended.memory.features), next(&mut maps), turned),
+            let (token, encoding) = match *block {
+                Block::Map(attended) => {
+                    at.extend(0..nowhere);
+                    (flat(&attended.memory.features), next(&mut maps))
+                }
                 Block::Pointer { memory, .. } => {
+                    at.extend(std::iter::repeat_n(nowhere, parts as usize));
                     let token = memory.pointer.reshape([-1, parts, self.config.mem_dim]);
-                    (token, next(&mut pointers).expand([1, parts, -1], false), &unturned)
+                    (token, next(&mut pointers).expand([1, parts, -1], false))
                 }
             };
             tokens.push(token);
             encodings.push(encoding);
-            rotations.push(rotation);
         }
         let lengths: Vec<i64> = tokens.iter().map(|t| t.size()[1]).collect();
         let stretches = layout.stretches(&lengths);
         let [tokens, encodings] = [tokens, encodings].map(|parts| Tensor::cat(&parts, 1));
         let queries = spatial.size()[1];
-        MemoryTokens::new([&tokens, &encodings, &Tensor::cat(&rotations, 1)], stretches, queries, self.kind)
+        MemoryTokens::new([&tokens, &encodings], Placed::at(at), stretches, queries, self.kind)
     }
 
     /// Encodings of memory maps in these slots: [1, N, mem_dim] each, of `spatial` [1, N, mem_dim]. Made together, as a GPU waits for the number of

@@ -9,6 +9,11 @@
 mod attended;
 pub mod checkpoint;
 pub mod config;
+#[cfg(all(unix, target_arch = "x86_64"))]
+pub(crate) mod cpu;
+#[cfg(not(all(unix, target_arch = "x86_64")))]
+#[path = "cpu/elsewhere.rs"]
+pub(crate) mod cpu;
 mod evidence;
 pub mod image_encoder;
 mod layers;
@@ -19,6 +24,7 @@ mod memory_tokens;
 pub mod position;
 pub mod prompt_encoder;
 mod refinement;
+mod rotary;
 mod sam2;
 mod two_way;
 pub mod weights;

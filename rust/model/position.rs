@@ -76,22 +76,3 @@ pub fn axial_rotation(dim: i64, side: i64, device: Device) -> Tensor {
     let angles = Tensor::cat(&[x.outer(&frequencies), y.outer(&frequencies)], 1);
     Tensor::stack(&[angles.cos(), angles.sin()], 0)
 }
-
-/// The order of channels that [`rotate`] works on: real parts first, then imaginary ones. SAM 2 keeps them side by side.
-pub fn real_parts_first(dim: i64, device: Device) -> Tensor {
-    let options = (Kind::Int64, device);
-    Tensor::cat(&[Tensor::arange_start_step(0, dim, 2, options), Tensor::arange_start_step(1, dim, 2, options)], 0)
-}
-
-/// What [`rotate`] multiplies by, of a rotation's cosines and sines [2, n, d / 2]: a channel's share of itself, and that of the other part of its
-/// number, [2, n, d].
-pub fn turns(rotation: &Tensor) -> Tensor {
-    let (cos, sin) = (rotation.get(0), rotation.get(1));
-    Tensor::stack(&[Tensor::cat(&[&cos, &cos], -1), Tensor::cat(&[&sin.neg(), &sin], -1)], 0)
-}
-
-/// Rotates tokens [B, heads, N, d], their channels in the order of [`real_parts_first`], by their `turns` [2, N, d].
-pub fn rotate(x: &Tensor, turns: &Tensor) -> Tensor {
-    let half = x.size()[3] / 2;
-    (x * turns.get(0)).addcmul(&x.roll([half], [-1]), &turns.get(1))
-}

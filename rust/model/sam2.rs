@@ -17,6 +17,7 @@ use super::position::sine_2d;
 use super::prompt_encoder::{Point, PromptEncoder};
 use super::weights;
 use crate::error::Result;
+use once_cell::sync::OnceCell;
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
@@ -133,6 +134,8 @@ pub struct Sam2 {
     /// Position encodings of features and of memories, [1, C, h, w]; computed, not in the checkpoint.
     position: Tensor,
     pub(super) memory_position: Tensor,
+    /// See [`Sam2::fine`].
+    fine: [OnceCell<Linear>; 2],
 }
 
 impl Sam2 {
@@ -161,6 +164,7 @@ impl Sam2 {
             obj_ptr_tpos_proj: newer.then(|| Linear::new(&(p / "obj_ptr_tpos_proj"), d, m)),
             position: sine_2d(d, side, side, p.device()),
             memory_position: sine_2d(m, side, side, p.device()),
+            fine: [OnceCell::new(), OnceCell::new()],
         }
     }
 
@@ -238,13 +242,22 @@ impl Sam2 {
     /// Normalised images [1, 3, S, S] -> embedding (`forward_image`).
     pub fn encode_image(&self, image: &Tensor) -> ImageEmbedding {
         let image = image.to_device(self.device).to_kind(self.kind);
-        let [finest, finer, features] = self.image_encoder.forward(&image);
-        let fine =
-            |x: &Tensor| if self.config.refinement.is_some() { x.shallow_clone() } else { x.to_kind(Kind::Float) };
-        ImageEmbedding {
-            features: features.to_kind(Kind::Float).contiguous(),
-            high_resolution: self.mask_decoder.high_resolution(&fine(&finest), &fine(&finer)),
+        let stages = self.image_encoder.stages(&image);
+        let high_resolution = [0, 1].map(|level| self.fine(level, &stages[level]));
+        let features = self.image_encoder.neck().features(&stages).to_kind(Kind::Float).contiguous();
+        ImageEmbedding { features, high_resolution }
+    }
+
+    /// The trunk's finest stages as the decoder sees them, [B, channels, m, m] and [B, channels, m / 2, m / 2]: the neck's convolution and the
+    /// decoder's, which are one where they do not learn.
+    fn fine(&self, level: usize, stage: &Tensor) -> Tensor {
+        let kind = if self.config.refinement.is_some() { self.kind } else { Kind::Float };
+        let (neck, decoder) = (self.image_encoder.neck().lateral(level), self.mask_decoder.high_resolution()[level]);
+        if neck.learns() {
+            return decoder.forward(&neck.forward(stage).to_kind(kind));
         }
+        let both = self.fine[level].get_or_init(|| Linear::composed(neck, decoder));
+        both.forward(&stage.to_kind(kind).permute([0, 2, 3, 1])).permute([0, 3, 1, 2])
     }
 
     /// Features of a slice without any memory: [1, hidden, h, w].

@@ -4,7 +4,7 @@
 
 use crate::model::config::HieraConfig;
 use crate::model::layers::parameter;
-use crate::model::layers::{attention, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
+use crate::model::layers::{attention, channels_last, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
 use once_cell::sync::OnceCell;
 use tch::nn::Path;
 use tch::{Kind, Tensor};
@@ -63,7 +63,7 @@ impl Hiera {
 
     /// [B, 3, S, S] -> stages, finest first, each [B, C, S / stride, S / stride].
     pub fn forward(&self, images: &Tensor) -> [Tensor; 4] {
-        let x = self.patch_embed.forward(images).permute([0, 2, 3, 1]); // [B, C, H, W] -> [B, H, W, C]
+        let x = self.patch_embed.forward(&channels_last(images)).permute([0, 2, 3, 1]).contiguous(); // -> [B, H, W, C]
         let (h, w) = (x.size()[1], x.size()[2]);
         let mut x = &x + self.position(h, w).to_kind(x.kind());
         let mut stages = Vec::with_capacity(4);
@@ -153,8 +153,8 @@ impl MultiScaleBlock {
                 grid.pooled(stride).unpartition(&self.attend(&qkv))
             }
         };
-        let x = shortcut + self.attn_proj.forward(&attended);
-        &x + self.mlp.forward(&self.norm2.forward(&x))
+        let x = self.attn_proj.forward_onto(&attended, &shortcut);
+        self.mlp.forward_onto(&self.norm2.forward(&x), &x)
     }
 
     /// Queries, keys and values [B, H, W, 3 C'] -> [B, H', W', C'], before the last projection.
@@ -177,8 +177,10 @@ impl MultiScaleBlock {
         if !self.shape.pools {
             return x.shallow_clone();
         }
-        let side = [Q_STRIDE, Q_STRIDE];
-        x.permute([0, 3, 1, 2]).max_pool2d(side, side, [0, 0], [1, 1], false).permute([0, 2, 3, 1])
+        let (b, h, w, c) = x.size4().expect("trunk tokens are [B, H, W, C]");
+        let greater = |x: Tensor, axis: i64| x.select(axis, 0).maximum(&x.select(axis, 1));
+        let columns = greater(x.reshape([b, h, w / Q_STRIDE, Q_STRIDE, c]), 3);
+        greater(columns.reshape([b, h / Q_STRIDE, Q_STRIDE, w / Q_STRIDE, c]), 2)
     }
 }
 

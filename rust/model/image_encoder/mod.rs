@@ -7,7 +7,7 @@ mod neck;
 use super::config::{Config, TrunkConfig};
 use convolutional::Convolutional;
 use hiera::Hiera;
-use neck::FpnNeck;
+pub use neck::FpnNeck;
 use tch::nn::Path;
 use tch::Tensor;
 
@@ -40,6 +40,10 @@ impl ImageEncoder {
     /// [B, 3, S, S] -> features of the three finer strides (Hiera: 4, 8 and 16), each [B, hidden, S / stride, S / stride].
     pub fn forward(&self, images: &Tensor) -> [Tensor; 3] {
         self.neck.forward(&self.stages(images))
+    }
+
+    pub fn neck(&self) -> &FpnNeck {
+        &self.neck
     }
 
     /// The trunk's output after each of its four stages, [B, channels, S / stride, S / stride], finest first.

@@ -24,13 +24,24 @@ impl FpnNeck {
     }
 
     /// Stages, finest first -> strides 4, 8, 16.
+    pub fn forward(&self, stages: &[Tensor; 4]) -> [Tensor; 3] {
+        let lateral = |stage: usize| self.lateral(stage).forward(&stages[stage]);
+        [lateral(0), lateral(1), self.features(stages)]
+    }
+
+    /// Stages, finest first -> stride 16.
     ///
     /// `fpn_top_down_levels: [2, 3]`: only stride 16 receives the coarser level, which itself is dropped (`scalp: 1`).
-    pub fn forward(&self, stages: &[Tensor; 4]) -> [Tensor; 3] {
-        let lateral = |stage: usize| self.convs[3 - stage].forward(&stages[stage]);
+    pub fn features(&self, stages: &[Tensor; 4]) -> Tensor {
+        let lateral = |stage: usize| self.lateral(stage).forward(&stages[stage]);
         let fine = lateral(2);
         let (h, w) = (fine.size()[2], fine.size()[3]);
         let coarse = lateral(3).to_kind(Kind::Float).upsample_nearest2d([h, w], None, None).to_kind(fine.kind());
-        [lateral(0), lateral(1), fine + coarse]
+        fine + coarse
+    }
+
+    /// What is done to a stage's output, counted from the finest.
+    pub fn lateral(&self, stage: usize) -> &Conv2d {
+        &self.convs[3 - stage]
     }
 }

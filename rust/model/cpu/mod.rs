@@ -1,0 +1,226 @@
+//! What a network computes most, in fp32 on processors with AVX2 and FMA but no wider registers: products of matrices with all that follows
+//! them, and attention.
+//!
+//! libtorch's library multiplies there at seven to eight tenths of what the processor can, and each bias, activation and sum is a journey
+//! through memory of its own. In: tensors that need no gradient. Out: the same as libtorch's operations, up to the order of sums.
+//! Elsewhere (`usable` says no) the callers use libtorch.
+
+mod arithmetic;
+mod panels;
+mod product;
+mod softmax;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+pub use panels::Packed;
+
+use super::layers::Activation;
+use once_cell::sync::OnceCell;
+use panels::{Rows, RowsMut, DEPTH, ROWS};
+use product::{product, room, Finish, Turn};
+use softmax::{attend, Heads, Shape};
+use tch::{Device, Kind, Tensor};
+
+/// Rows of one piece of work, at most: with what a row becomes inside of an MLP, they fit the second cache.
+const MOST_ROWS: usize = 16 * ROWS;
+const MOST_ROWS_OF_MLP: usize = 8 * ROWS;
+/// Of a head; fewer are not worth the laying out.
+const LEAST_SCORES: i64 = 64;
+
+/// Switches all of this off where it is set to 0: for comparisons.
+const SWITCH: &str = "PROMEM_KERNELS";
+
+/// Whether the processor has what the code here is written in.
+pub fn supported() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Whether it is the faster way, too: with registers of 512 bits, libtorch's is.
+fn wanted() -> bool {
+    static WANTED: OnceCell<bool> = OnceCell::new();
+    *WANTED.get_or_init(|| {
+        let switched_off = std::env::var_os(SWITCH).is_some_and(|value| value == "0");
+        supported() && !is_x86_feature_detected!("avx512f") && threads::at_hand() && !switched_off
+    })
+}
+
+/// Whether these tensors can be computed with here.
+pub fn usable(tensors: &[&Tensor]) -> bool {
+    wanted() && tensors.iter().all(|x| x.device() == Device::Cpu && x.kind() == Kind::Float && !x.requires_grad())
+}
+
+/// A layer ready to be multiplied with.
+#[derive(Debug, Clone, Copy)]
+pub struct Ready<'a> {
+    pub weight: &'a Packed,
+    /// [out]
+    pub bias: &'a Tensor,
+}
+
+/// How tokens are turned to their places by rotary encodings.
+#[derive(Debug, Clone, Copy)]
+pub struct Turned<'a> {
+    /// Of pairs of channels at each place, contiguous: [2, places, out].
+    pub turns: &'a Tensor,
+    pub places: Places<'a>,
+}
+
+/// The places of tokens, which begin anew after the last.
+#[derive(Debug, Clone, Copy)]
+pub enum Places<'a> {
+    /// Of each.
+    Of(&'a [u32]),
+    /// So many, in their order.
+    Every(usize),
+}
+
+/// What follows a product.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct After<'a> {
+    pub turned: Option<Turned<'a>>,
+    pub activation: Option<Activation>,
+    /// Of the result's size.
+    pub onto: Option<&'a Tensor>,
+}
+
+fn read(x: &Tensor, columns: i64) -> Rows {
+    Rows { at: x.data_ptr().cast_const().cast(), stride: columns as usize }
+}
+
+/// Rows of [..., C], which follow each other in memory.
+fn rows_of(x: &Tensor) -> (Tensor, usize, i64) {
+    let columns = *x.size().last().expect("tokens have channels");
+    let x = x.contiguous();
+    let rows = x.numel() as i64 / columns;
+    (x, rows as usize, columns)
+}
+
+/// Rows of a piece of work: enough pieces for every thread to take its share of.
+fn piece(rows: usize, most: usize) -> usize {
+    (rows / (4 * threads::count()) / ROWS * ROWS).clamp(2 * ROWS, most)
+}
+
+impl Turned<'_> {
+    /// For `rows` of `columns`.
+    fn turn(&self, rows: usize, columns: i64) -> Turn {
+        let (_, count, channels) = self.turns.size3().expect("turns are [2, places, channels]");
+        assert!(channels == columns && self.turns.is_contiguous(), "turns of as many channels, contiguous");
+        let (places, period) = match self.places {
+            Places::Of(places) => (places.as_ptr(), places.len()),
+            Places::Every(period) => (std::ptr::null(), period),
+        };
+        let known = match self.places {
+            Places::Of(places) => places.iter().all(|&place| i64::from(place) < count),
+            Places::Every(period) => period as i64 <= count,
+        };
+        assert!(known && period > 0 && rows % period == 0, "a place for each token");
+        let table = |part: i64| read(&self.turns.get(part), columns);
+        Turn { cosines: table(0), sines: table(1), places, period, first: 0 }
+    }
+}
+
+/// activation(turned(x weightᵀ + bias)) + onto: [..., in] -> [..., out].
+pub fn linear(x: &Tensor, layer: Ready, After { turned, activation, onto }: After) -> Tensor {
+    let (x, rows, columns) = rows_of(x);
+    assert_eq!(columns as usize, layer.weight.panels.depth, "channels of the tokens");
+    let out_columns = layer.weight.panels.columns as i64;
+    let mut size = x.size();
+    *size.last_mut().expect("tokens have channels") = out_columns;
+    let out = Tensor::empty(&size, (Kind::Float, Device::Cpu));
+    let onto = onto.map(|onto| {
+        assert_eq!(onto.size(), size, "what is added to the result");
+        onto.contiguous()
+    });
+    let finish = Finish {
+        bias: Some(read(layer.bias, 0).at),
+        turn: turned.map(|turned| turned.turn(rows, out_columns)),
+        activation,
+        onto: onto.as_ref().map(|onto| read(onto, out_columns)),
+    };
+    let (left, to) = (read(&x, columns), RowsMut { at: out.data_ptr().cast(), stride: out_columns as usize });
+    let panels = layer.weight.panels;
+    let size = piece(rows, MOST_ROWS);
+    threads::each(rows.div_ceil(size), &|item| {
+        let first = item * size;
+        let count = size.min(rows - first);
+        threads::with_memory(room(count), |room| {
+            // SAFETY: `wanted` has asked the processor; sizes were compared above; each piece has rows of its own.
+            unsafe { product(count, left.from(first), &panels, to.from(first), &finish.from(first), room) };
+        });
+    });
+    out
+}
+
+/// activation(x W1ᵀ + b1) W2ᵀ + b2 + onto: [..., in] -> [..., out], whose middle is never written as a whole.
+pub fn mlp(x: &Tensor, [first, second]: [Ready; 2], activation: Activation, onto: Option<&Tensor>) -> Tensor {
+    let (x, rows, columns) = rows_of(x);
+    let (hidden, out_columns) = (first.weight.panels.columns, second.weight.panels.columns);
+    assert_eq!(columns as usize, first.weight.panels.depth, "channels of the tokens");
+    assert_eq!(hidden, second.weight.panels.depth, "channels between the layers");
+    let mut size = x.size();
+    *size.last_mut().expect("tokens have channels") = out_columns as i64;
+    let out = Tensor::empty(&size, (Kind::Float, Device::Cpu));
+    let onto = onto.map(|onto| {
+        assert_eq!(onto.size(), size, "what is added to the result");
+        onto.contiguous()
+    });
+    let inner = Finish { bias: Some(read(first.bias, 0).at), activation: Some(activation), ..Finish::default() };
+    let outer = Finish {
+        bias: Some(read(second.bias, 0).at),
+        onto: onto.as_ref().map(|onto| read(onto, out_columns as i64)),
+        ..Finish::default()
+    };
+    let (left, to) = (read(&x, columns), RowsMut { at: out.data_ptr().cast(), stride: out_columns });
+    let [into, out_of] = [first, second].map(|layer| layer.weight.panels);
+    let size = piece(rows, MOST_ROWS_OF_MLP);
+    threads::each(rows.div_ceil(size), &|item| {
+        let begin = item * size;
+        let count = size.min(rows - begin);
+        threads::with_memory(room(count) + count * hidden, |memory| {
+            // SAFETY: as in `linear`; the middle is the thread's own.
+            unsafe {
+                let middle = RowsMut { at: memory.add(room(count)), stride: hidden };
+                product(count, left.from(begin), &into, middle, &inner, memory);
+                product(count, middle.read(), &out_of, to.from(begin), &outer.from(begin), memory);
+            }
+        });
+    });
+    out
+}
+
+/// softmax(q kᵀ / sqrt(d)) v for q [B, heads, N, d], k [B, heads, M, d] and v [B, heads, M, d'] -> [B, heads, N, d'], which lies in memory as
+/// [B, N, heads, d']. None where sizes are too large for a panel, or too small to gain.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Option<Tensor> {
+    let ((images, heads, queries, channels), (_, _, keys, values)) = (q.size4().ok()?, v.size4().ok()?);
+    if channels > DEPTH as i64 || keys * queries < LEAST_SCORES {
+        return None;
+    }
+    assert_eq!([k.size(), v.size()[..3].to_vec()], [vec![images, heads, keys, channels], vec![images, heads, keys]]);
+    let shape = Shape {
+        images: images as usize,
+        heads: heads as usize,
+        queries: queries as usize,
+        keys: keys as usize,
+        channels: channels as usize,
+        values: values as usize,
+    };
+    let in_rows = |x: &Tensor| if x.stride()[3] == 1 { x.shallow_clone() } else { x.contiguous() };
+    let [q, k, v] = [q, k, v].map(in_rows);
+    let out = Tensor::empty([images, queries, heads, values], (Kind::Float, Device::Cpu)).transpose(1, 2);
+    let room = Tensor::empty([images * heads * shape.room() as i64], (Kind::Float, Device::Cpu));
+    let strides = |x: &Tensor| {
+        let stride = x.stride();
+        [0, 1, 2].map(|axis| stride[axis] as usize)
+    };
+    let heads_of = |x: &Tensor| {
+        let [image, head, row] = strides(x);
+        Heads { at: x.data_ptr().cast_const().cast::<f32>(), image, head, row }
+    };
+    let [image, head, row] = strides(&out);
+    let to = Heads { at: out.data_ptr().cast::<f32>(), image, head, row };
+    let room = RowsMut { at: room.data_ptr().cast(), stride: shape.room() };
+    // SAFETY: `wanted` has asked the processor; the tensors have these sizes and strides, which are not negative, and live until the end.
+    unsafe { attend(&shape, [heads_of(&q), heads_of(&k), heads_of(&v)], to, room) };
+    Some(out)
+}

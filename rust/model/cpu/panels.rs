@@ -1,0 +1,220 @@
+//! Both sides of a product, laid out as they are read: six rows of the left beside each other, sixteen columns of the right, one step of the
+//! product's depth after the other.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+use tch::{Device, Kind, Tensor};
+
+/// Rows of the left that are summed at once: 6 x 2 of 16 registers.
+pub const ROWS: usize = 6;
+/// Columns of the right: two registers.
+pub const WIDTH: usize = 16;
+/// So much of a product's depth is summed at once: a panel of the right lies in the first cache.
+pub const DEPTH: usize = 256;
+/// What [`six_rows`] may write beyond its end.
+pub const BEYOND: usize = 8 - ROWS;
+
+/// Rows of a matrix that are read, `stride` numbers apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows {
+    pub at: *const f32,
+    pub stride: usize,
+}
+
+/// Rows of a matrix that are written.
+#[derive(Debug, Clone, Copy)]
+pub struct RowsMut {
+    pub at: *mut f32,
+    pub stride: usize,
+}
+
+// SAFETY: whoever hands them to threads gives each its own rows to write.
+unsafe impl Send for Rows {}
+// SAFETY: as above.
+unsafe impl Sync for Rows {}
+// SAFETY: as above.
+unsafe impl Send for RowsMut {}
+// SAFETY: as above.
+unsafe impl Sync for RowsMut {}
+
+impl Rows {
+    /// # Safety
+    /// The rows must be there.
+    pub unsafe fn from(self, row: usize) -> Self {
+        // SAFETY: as the caller promised.
+        Self { at: unsafe { self.at.add(row * self.stride) }, ..self }
+    }
+
+    /// # Safety
+    /// The columns must be there.
+    pub unsafe fn column(self, column: usize) -> Self {
+        // SAFETY: as the caller promised.
+        Self { at: unsafe { self.at.add(column) }, ..self }
+    }
+}
+
+impl RowsMut {
+    /// # Safety
+    /// The rows must be there.
+    pub unsafe fn from(self, row: usize) -> Self {
+        // SAFETY: as the caller promised.
+        Self { at: unsafe { self.at.add(row * self.stride) }, ..self }
+    }
+
+    pub fn read(self) -> Rows {
+        Rows { at: self.at, stride: self.stride }
+    }
+}
+
+/// A right side of `depth` rows and `columns` columns, a multiple of [`WIDTH`]: of each [`DEPTH`] rows, one panel after the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Panels {
+    at: *const f32,
+    pub depth: usize,
+    pub columns: usize,
+}
+
+// SAFETY: it is read only, and `Packed` keeps the memory.
+unsafe impl Send for Panels {}
+// SAFETY: as above.
+unsafe impl Sync for Panels {}
+
+impl Panels {
+    /// The panel of columns from `WIDTH * panel` on, of the rows `stretch`, one of [`Panels::stretches`].
+    pub fn panel(&self, stretch: &Range<usize>, panel: usize) -> *const f32 {
+        debug_assert!(stretch.end <= self.depth && (panel + 1) * WIDTH <= self.columns);
+        // SAFETY: a number within the matrix.
+        unsafe { self.at.add(stretch.start * self.columns + panel * stretch.len() * WIDTH) }
+    }
+
+    /// The stretches of the depth.
+    pub fn stretches(&self) -> impl Iterator<Item = Range<usize>> {
+        let depth = self.depth;
+        (0..depth).step_by(DEPTH).map(move |begin| begin..depth.min(begin + DEPTH))
+    }
+}
+
+/// A weight [columns, depth] as panels, which keep their own memory.
+#[derive(Debug)]
+pub struct Packed {
+    _memory: Tensor,
+    pub panels: Panels,
+}
+
+impl Packed {
+    /// Of a weight [columns, depth] in fp32 on the CPU; none where its columns do not fill panels.
+    pub fn of(weight: &Tensor) -> Option<Self> {
+        let (columns, depth) = weight.size2().ok()?;
+        if columns % WIDTH as i64 != 0 {
+            return None;
+        }
+        let weight = weight.contiguous();
+        let memory = Tensor::empty([depth * columns], (Kind::Float, Device::Cpu));
+        let panels = Panels { at: memory.data_ptr().cast(), depth: depth as usize, columns: columns as usize };
+        let rows = Rows { at: weight.data_ptr().cast_const().cast(), stride: depth as usize };
+        for stretch in panels.stretches() {
+            for panel in 0..panels.columns / WIDTH {
+                // SAFETY: the new memory has room for all numbers of the weight, whose rows lie one after the other.
+                unsafe {
+                    let rows = rows.from(panel * WIDTH).column(stretch.start);
+                    sixteen_columns(rows, WIDTH, stretch.len(), panels.panel(&stretch, panel).cast_mut());
+                }
+            }
+        }
+        Some(Self { _memory: memory, panels })
+    }
+}
+
+/// `count` rows (at most [`WIDTH`]) of `depth` numbers become columns of a panel; missing ones are zero.
+///
+/// # Safety
+/// All must be there, and be apart.
+pub unsafe fn sixteen_columns(rows: Rows, count: usize, depth: usize, to: *mut f32) {
+    for column in 0..WIDTH {
+        for at in 0..depth {
+            // SAFETY: as the caller promised.
+            unsafe {
+                let value = if column < count { *rows.from(column).at.add(at) } else { 0.0 };
+                *to.add(at * WIDTH + column) = value;
+            }
+        }
+    }
+}
+
+/// `count` rows (at most [`ROWS`]) of `depth` numbers, times `factor`, beside each other: number by number, six at each. Missing ones are as the
+/// last.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA. All must be there, and be apart; [`BEYOND`] numbers are written beyond the end.
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn six_rows(rows: Rows, count: usize, depth: usize, factor: f32, to: *mut f32) {
+    let whole = depth / 8 * 8;
+    // SAFETY: as the caller promised.
+    unsafe {
+        let rows: [*const f32; ROWS] = std::array::from_fn(|row| rows.from(row.min(count - 1)).at);
+        let times = _mm256_set1_ps(factor);
+        for at in (0..whole).step_by(8) {
+            let [a, b, c, d, e, f] = rows.map(|row| _mm256_mul_ps(_mm256_loadu_ps(row.add(at)), times));
+            // Of each four numbers, pairs of rows, then fours; the last two rows are nobody's.
+            let (ab, cd, ef) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d), _mm256_unpacklo_ps(e, f));
+            let (ab2, cd2, ef2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d), _mm256_unpackhi_ps(e, f));
+            let fours = [
+                (_mm256_shuffle_ps::<0x44>(ab, cd), _mm256_shuffle_ps::<0x44>(ef, ef)),
+                (_mm256_shuffle_ps::<0xEE>(ab, cd), _mm256_shuffle_ps::<0xEE>(ef, ef)),
+                (_mm256_shuffle_ps::<0x44>(ab2, cd2), _mm256_shuffle_ps::<0x44>(ef2, ef2)),
+                (_mm256_shuffle_ps::<0xEE>(ab2, cd2), _mm256_shuffle_ps::<0xEE>(ef2, ef2)),
+            ];
+            let to = to.add(at * ROWS);
+            for (n, (four, two)) in fours.iter().enumerate() {
+                _mm256_storeu_ps(to.add(n * ROWS), _mm256_permute2f128_ps::<0x20>(*four, *two));
+            }
+            for (n, (four, two)) in fours.iter().enumerate() {
+                _mm256_storeu_ps(to.add((4 + n) * ROWS), _mm256_permute2f128_ps::<0x31>(*four, *two));
+            }
+        }
+        for at in whole..depth {
+            for (row, from) in rows.iter().enumerate() {
+                *to.add(at * ROWS + row) = *from.add(at) * factor;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_lie_beside_each_other_as_a_product_reads_them() {
+        if !crate::model::cpu::supported() {
+            eprintln!("skipped: this processor has no AVX2 and FMA");
+            return;
+        }
+        for (count, depth) in [(6, 8), (6, 19), (2, 24), (1, 3)] {
+            let stride = depth + 5;
+            let from: Vec<f32> = (0..count * stride).map(|n| n as f32).collect();
+            let rows = Rows { at: from.as_ptr(), stride };
+            let value = |row: usize, at: usize| from[row * stride + at];
+            let mut six = vec![f32::NAN; depth * ROWS + BEYOND];
+            let mut sixteen = vec![f32::NAN; depth * WIDTH];
+            // SAFETY: as large as the functions ask for; the processor has been asked.
+            unsafe {
+                six_rows(rows, count, depth, 2.0, six.as_mut_ptr());
+                sixteen_columns(rows, count, depth, sixteen.as_mut_ptr());
+            }
+            for at in 0..depth {
+                for row in 0..ROWS {
+                    assert_eq!(
+                        six[at * ROWS + row],
+                        2.0 * value(row.min(count - 1), at),
+                        "{count} x {depth}: {row}, {at}"
+                    );
+                }
+                for column in 0..WIDTH {
+                    let expected = if column < count { value(column, at) } else { 0.0 };
+                    assert_eq!(sixteen[at * WIDTH + column], expected, "{count} x {depth}: {column}, {at}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! softmax(q kᵀ / sqrt(d)) v in parts that stay in the caches: scores are never written to memory as a whole (Dao et al. 2022, FlashAttention).
+//!
+//! Everything stands on its head: scores are [keys, 16 queries], so that greatest ones and sums are of whole registers, and the weights lie as the
+//! product with the values reads them.
+
+use super::arithmetic::exp2;
+use super::panels::{six_rows, sixteen_columns, Rows, RowsMut, BEYOND, DEPTH, ROWS, WIDTH};
+use super::product::tile;
+use super::threads;
+use std::arch::x86_64::*;
+
+/// Keys at a time.
+const KEYS: usize = 42 * ROWS;
+/// Queries of one piece of work, at most: what is read of keys and values serves them all.
+const QUERIES: usize = 4 * WIDTH;
+
+/// Numbers of many heads: `at` + index of the image and the head by their strides, then rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads<P> {
+    pub at: P,
+    pub image: usize,
+    pub head: usize,
+    pub row: usize,
+}
+
+// SAFETY: threads read all of it, and write rows of their own.
+unsafe impl<P> Send for Heads<P> {}
+// SAFETY: as above.
+unsafe impl<P> Sync for Heads<P> {}
+
+/// Sizes of an attention; at most [`DEPTH`] channels.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub images: usize,
+    pub heads: usize,
+    pub queries: usize,
+    pub keys: usize,
+    /// Of queries and keys.
+    pub channels: usize,
+    /// Channels of the values.
+    pub values: usize,
+}
+
+impl Shape {
+    /// Keys of an image's head, by sixes.
+    fn keys_room(&self) -> usize {
+        (self.keys.next_multiple_of(ROWS) * self.channels + BEYOND).next_multiple_of(WIDTH)
+    }
+
+    /// Numbers of the memory that keys and values of one image's head are laid out in.
+    pub fn room(&self) -> usize {
+        self.keys_room() + (self.keys * self.values.next_multiple_of(ROWS)).next_multiple_of(WIDTH)
+    }
+
+    /// How keys and values of an image's head lie in its room.
+    unsafe fn laid_out(&self, room: RowsMut, group: usize) -> (*mut f32, *mut f32) {
+        // SAFETY: as `attend` was promised.
+        unsafe {
+            let keys = room.from(group).at;
+            (keys, keys.add(self.keys_room()))
+        }
+    }
+}
+
+/// Attends. `room`: a row of [`Shape::room`] numbers for each image's head, at a multiple of 64 bytes.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA; all that the shape says must be there, and `out` and `room` belong to the caller alone.
+pub unsafe fn attend(shape: &Shape, [q, k, v]: [Heads<*const f32>; 3], out: Heads<*mut f32>, room: RowsMut) {
+    debug_assert!(shape.channels <= DEPTH);
+    let groups = shape.images * shape.heads;
+    let stretches = shape.keys.div_ceil(KEYS);
+    threads::each(groups * stretches, &|item| {
+        let (group, first) = (item / stretches, item % stretches * KEYS);
+        let count = KEYS.min(shape.keys - first);
+        // SAFETY: each piece of work has keys and room of its own; a stretch's end is written before the next begins or by nobody.
+        unsafe {
+            let (k, v) = (of_group(k, group, shape.heads).from(first), of_group(v, group, shape.heads).from(first));
+            let (keys, values) = shape.laid_out(room, group);
+            lay_keys(shape.channels, count, k, keys.add(first * shape.channels));
+            lay_values(shape.values, count, v, values.add(first * shape.values.next_multiple_of(ROWS)));
+        }
+    });
+    let parts = shape.queries.div_ceil(QUERIES);
+    threads::each(groups * parts, &|item| {
+        let (group, first) = (item / parts, item % parts * QUERIES);
+        let count = QUERIES.min(shape.queries - first);
+        // SAFETY: each piece of work has rows of its own.
+        unsafe {
+            let (keys, values) = shape.laid_out(room, group);
+            let q = of_group(q, group, shape.heads).from(first);
+            part(shape, count, q, keys, values, of_group_mut(out, group, shape.heads).from(first));
+        }
+    });
+}
+
+unsafe fn of_group(x: Heads<*const f32>, group: usize, heads: usize) -> Rows {
+    // SAFETY: as `attend` was promised.
+    Rows { at: unsafe { x.at.add(group / heads * x.image + group % heads * x.head) }, stride: x.row }
+}
+
+unsafe fn of_group_mut(x: Heads<*mut f32>, group: usize, heads: usize) -> RowsMut {
+    // SAFETY: as `attend` was promised.
+    RowsMut { at: unsafe { x.at.add(group / heads * x.image + group % heads * x.head) }, stride: x.row }
+}
+
+/// Keys by sixes.
+unsafe fn lay_keys(channels: usize, count: usize, keys: Rows, to: *mut f32) {
+    // SAFETY: as `attend` was promised.
+    unsafe {
+        threads::with_memory(ROWS * channels + BEYOND, |memory| {
+            for first in (0..count).step_by(ROWS) {
+                six_rows(keys.from(first), ROWS.min(count - first), channels, 1.0, memory);
+                std::ptr::copy_nonoverlapping(memory, to.add(first * channels), ROWS * channels);
+            }
+        });
+    }
+}
+
+/// Channels of values by sixes: of each six, key after key. Missing ones are zero.
+unsafe fn lay_values(channels: usize, count: usize, values: Rows, to: *mut f32) {
+    for first in (0..channels).step_by(ROWS) {
+        for key in 0..count {
+            for channel in 0..ROWS {
+                // SAFETY: as `attend` was promised.
+                unsafe {
+                    let there = first + channel < channels;
+                    let value = if there { *values.from(key).at.add(first + channel) } else { 0.0 };
+                    *to.add(first * count + key * ROWS + channel) = value;
+                }
+            }
+        }
+    }
+}
+
+/// Sixteen queries on their way: the greatest score and the sum of weights of each, and the average so far [channels, 16].
+struct Panel {
+    queries: *mut f32,
+    averages: *mut f32,
+    greatest: [__m256; 2],
+    sums: [__m256; 2],
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn part(shape: &Shape, count: usize, q: Rows, keys: *const f32, values: *const f32, out: RowsMut) {
+    let (channels, padded) = (shape.channels, shape.values.next_multiple_of(ROWS));
+    let (queries, averages) = (channels * WIDTH, padded * WIDTH);
+    let factor = std::f32::consts::LOG2_E / (channels as f32).sqrt(); // scores are then exponents of two
+    threads::with_memory(KEYS * WIDTH + QUERIES / WIDTH * (queries + averages), |memory| {
+        // SAFETY: the memory is as large as is asked for; the rest as `attend` was promised.
+        unsafe {
+            let scores = memory;
+            let panel = |n: usize| {
+                let queries_at = memory.add(KEYS * WIDTH + n * (queries + averages));
+                let there = WIDTH.min(count - n * WIDTH);
+                sixteen_columns(q.from(n * WIDTH), there, channels, queries_at);
+                let averages_at = queries_at.add(queries);
+                scale(queries_at, queries, _mm256_set1_ps(factor));
+                std::ptr::write_bytes(averages_at, 0, averages);
+                let (least, zero) = (_mm256_set1_ps(f32::NEG_INFINITY), _mm256_setzero_ps());
+                Panel { queries: queries_at, averages: averages_at, greatest: [least; 2], sums: [zero; 2] }
+            };
+            let panels = count.div_ceil(WIDTH);
+            let mut panels_of: [Option<Panel>; QUERIES / WIDTH] =
+                std::array::from_fn(|n| (n < panels).then(|| panel(n)));
+            for first in (0..shape.keys).step_by(KEYS) {
+                let n = KEYS.min(shape.keys - first);
+                for panel in panels_of.iter_mut().flatten() {
+                    score(channels, n, keys.add(first * channels), panel.queries, scores);
+                    let shrunk = weigh(n, scores, panel);
+                    average(padded, n, values.add(first * padded), scores, panel.averages, shrunk);
+                }
+            }
+            for (n, panel) in panels_of.iter().flatten().enumerate() {
+                hand_out(panel, shape.values, WIDTH.min(count - n * WIDTH), out.from(n * WIDTH));
+            }
+        }
+    });
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn scale(at: *mut f32, count: usize, factor: __m256) {
+    for n in (0..count).step_by(8) {
+        // SAFETY: as the caller promised.
+        unsafe { _mm256_storeu_ps(at.add(n), _mm256_mul_ps(_mm256_loadu_ps(at.add(n)), factor)) };
+    }
+}
+
+/// Scores [keys, 16].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn score(channels: usize, count: usize, keys: *const f32, queries: *const f32, scores: *mut f32) {
+    for first in (0..count).step_by(ROWS) {
+        // SAFETY: as `part` was promised: scores have room for whole sixes.
+        unsafe {
+            let sums = tile(channels, keys.add(first * channels), queries);
+            for (row, [low, high]) in sums.into_iter().enumerate() {
+                let to = scores.add((first + row) * WIDTH);
+                _mm256_store_ps(to, low);
+                _mm256_store_ps(to.add(8), high);
+            }
+        }
+    }
+}
+
+/// Scores become weights beside the greatest so far; returns what averages so far are to be multiplied by.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn weigh(count: usize, scores: *mut f32, panel: &mut Panel) -> [__m256; 2] {
+    let mut shrunk = [_mm256_setzero_ps(); 2];
+    for half in 0..2 {
+        // SAFETY: as `part` was promised.
+        unsafe {
+            let scores = scores.add(8 * half);
+            let before = panel.greatest[half];
+            let mut most = before;
+            for key in 0..count {
+                most = _mm256_max_ps(most, _mm256_load_ps(scores.add(key * WIDTH)));
+            }
+            let mut total = _mm256_setzero_ps();
+            for key in 0..count {
+                let at = scores.add(key * WIDTH);
+                let weight = exp2(_mm256_sub_ps(_mm256_load_ps(at), most));
+                total = _mm256_add_ps(total, weight);
+                _mm256_store_ps(at, weight);
+            }
+            shrunk[half] = exp2(_mm256_sub_ps(before, most)); // as good as zero where there was nothing before
+            panel.sums[half] = _mm256_fmadd_ps(panel.sums[half], shrunk[half], total);
+            panel.greatest[half] = most;
+        }
+    }
+    shrunk
+}
+
+/// `averages` [channels, 16] = themselves * shrunk + values x weights.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn average(
+    channels: usize,
+    count: usize,
+    values: *const f32,
+    weights: *const f32,
+    averages: *mut f32,
+    shrunk: [__m256; 2],
+) {
+    for first in (0..channels).step_by(ROWS) {
+        // SAFETY: as `part` was promised.
+        unsafe {
+            let sums = tile(count, values.add(first * count), weights);
+            for (row, sums) in sums.into_iter().enumerate() {
+                for (half, sum) in sums.into_iter().enumerate() {
+                    let at = averages.add((first + row) * WIDTH + 8 * half);
+                    _mm256_store_ps(at, _mm256_fmadd_ps(_mm256_load_ps(at), shrunk[half], sum));
+                }
+            }
+        }
+    }
+}
+
+/// Averages over the sums of their weights, as rows of the result.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn hand_out(panel: &Panel, channels: usize, count: usize, out: RowsMut) {
+    // SAFETY: as `part` was promised.
+    unsafe {
+        let one = _mm256_set1_ps(1.0);
+        let factors = panel.sums.map(|sums| _mm256_div_ps(one, sums));
+        for channel in 0..channels {
+            for (half, factor) in factors.into_iter().enumerate() {
+                let at = panel.averages.add(channel * WIDTH + 8 * half);
+                _mm256_store_ps(at, _mm256_mul_ps(_mm256_load_ps(at), factor));
+            }
+        }
+        for query in 0..count {
+            let row = out.from(query).at;
+            for channel in 0..channels {
+                *row.add(channel) = *panel.averages.add(channel * WIDTH + query);
+            }
+        }
+    }
+}
