@@ -331,13 +331,21 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     Tensor::scaled_dot_product_attention(q, k, v, None::<Tensor>, 0.0, false, None, false)
 }
 
-/// softmax(q k^T / sqrt(d)) v for q [B, N, d], k [B, M, d] and v [B, M, d'] with another number of channels.
-pub fn weighted_mean(q: &Tensor, k: &Tensor, v: &Tensor, scratch: &Scratch) -> Tensor {
-    let (b, n, d) = q.size3().expect("queries are [B, N, d]");
-    let heads = |x: &Tensor| x.unsqueeze(1);
-    if let Some(mean) = cpu::usable(&[q, k, v]).then(|| cpu::attention(&heads(q), &heads(k), &heads(v))).flatten() {
-        return mean.squeeze_dim(1);
+/// softmax(q k^T / sqrt(d)) v for several q [B, N, d], k [B, M, d] and v [B, M, d'], with another number of channels: [K B, N, d'], one after the
+/// other.
+pub fn weighted_means(all: &[[Tensor; 3]], scratch: &Scratch) -> Tensor {
+    let usable = all.iter().all(|[q, k, v]| q.size()[0] == 1 && cpu::usable(&[q, k, v]));
+    if usable {
+        let rows: Vec<[Tensor; 3]> = all.iter().map(|one| one.each_ref().map(|x| x.squeeze_dim(0))).collect();
+        if let Some(means) = cpu::attentions(&rows.iter().map(|one| one.each_ref()).collect::<Vec<_>>()) {
+            return means;
+        }
     }
+    Tensor::cat(&all.iter().map(|[q, k, v]| weighted_mean(q, k, v, scratch)).collect::<Vec<_>>(), 0)
+}
+
+fn weighted_mean(q: &Tensor, k: &Tensor, v: &Tensor, scratch: &Scratch) -> Tensor {
+    let (b, n, d) = q.size3().expect("queries are [B, N, d]");
     let (q, k) = (q * (d as f64).sqrt().recip(), k.transpose(1, 2));
     match scratch.rows(n, k.size()[2]).filter(|_| b == 1) {
         None => q.matmul(&k).softmax(-1, None::<Kind>).matmul(v),
@@ -355,7 +363,7 @@ pub fn weighted_mean(q: &Tensor, k: &Tensor, v: &Tensor, scratch: &Scratch) -> T
     }
 }
 
-/// Memory for the scores of [`weighted_mean`] that all its calls for a slice share: they are many, and fresh memory costs a CPU as much as the
+/// Memory for the scores of [`weighted_means`] that all its calls for a slice share: they are many, and fresh memory costs a CPU as much as the
 /// sums that it is for.
 #[derive(Debug)]
 pub struct Scratch(Option<Tensor>);
@@ -364,9 +372,10 @@ impl Scratch {
     /// Scores at once, at most: a bound on memory. Smaller parts are slower.
     const MOST: i64 = 1 << 23;
 
-    /// For `n` queries and at most `m` of the `keys`; none where gradients need the scores, and on GPUs, whose library keeps memory itself.
+    /// For `n` queries and at most `m` of the `keys`; none where gradients need the scores, on GPUs, whose library keeps memory itself, and for the
+    /// kernels, which never hold all scores.
     pub fn new(n: i64, m: i64, keys: &Tensor) -> Self {
-        let wanted = !keys.device().is_cuda() && !keys.requires_grad();
+        let wanted = !keys.device().is_cuda() && !keys.requires_grad() && !cpu::usable(&[keys]);
         Self(wanted.then(|| Tensor::empty([(n * m).min(Self::MOST).max(m)], (keys.kind(), keys.device()))))
     }
 

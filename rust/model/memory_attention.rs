@@ -5,7 +5,7 @@
 //! what they attend to.
 
 use super::config::Config;
-use super::layers::{attention, feed_forward, weighted_mean, Activation, LayerNorm, Linear, Scratch};
+use super::layers::{attention, feed_forward, weighted_means, Activation, LayerNorm, Linear, Scratch};
 use super::rotary::{Placed, Rotary};
 use std::ops::Range;
 use tch::nn::Path;
@@ -181,12 +181,13 @@ impl RotaryAttention {
         let q = self.q_proj.forward_turned(x, rotary, queries);
         let k = self.k_proj.forward_turned(&memory.keys, rotary, &memory.placed);
         let (batch, shared) = (k.size()[0], q.size()[0] == k.size()[0]);
-        let averaged: Vec<Tensor> = (memory.chosen.iter().zip(&memory.values).enumerate())
+        let candidates: Vec<[Tensor; 3]> = (memory.chosen.iter().zip(&memory.values).enumerate())
             .map(|(candidate, (stretches, values))| {
                 let q = if shared { q.shallow_clone() } else { q.narrow(0, candidate as i64 * batch, batch) };
-                weighted_mean(&q, &select(&k, stretches), values, &memory.scratch)
+                [q, select(&k, stretches), values.shallow_clone()]
             })
             .collect();
-        self.out_proj.forward(&self.v_proj.forward(&Tensor::cat(&averaged, 0)))
+        let averaged = weighted_means(&candidates, &memory.scratch);
+        self.out_proj.forward(&self.v_proj.forward(&averaged))
     }
 }

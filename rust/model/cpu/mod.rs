@@ -19,7 +19,7 @@ use super::layers::Activation;
 use once_cell::sync::OnceCell;
 use panels::{Rows, RowsMut, DEPTH, ROWS};
 use product::{product, room, Finish, Turn};
-use softmax::{attend, Heads, Shape};
+use softmax::{attend, Attention, Heads, Shape};
 use tch::{Device, Kind, Tensor};
 
 /// Rows of one piece of work, at most: with what a row becomes inside of an MLP, they fit the second cache.
@@ -190,37 +190,69 @@ pub fn mlp(x: &Tensor, [first, second]: [Ready; 2], activation: Activation, onto
 }
 
 /// softmax(q kᵀ / sqrt(d)) v for q [B, heads, N, d], k [B, heads, M, d] and v [B, heads, M, d'] -> [B, heads, N, d'], which lies in memory as
-/// [B, N, heads, d']. None where sizes are too large for a panel, or too small to gain.
+/// [B, N, heads, d']. None where channels are too many for a panel, or scores too few to gain.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Option<Tensor> {
-    let ((images, heads, queries, channels), (_, _, keys, values)) = (q.size4().ok()?, v.size4().ok()?);
-    if channels > DEPTH as i64 || keys * queries < LEAST_SCORES {
-        return None;
+    let (images, heads, queries, _) = q.size4().ok()?;
+    let out = Tensor::empty([images, queries, heads, v.size()[3]], (Kind::Float, Device::Cpu)).transpose(1, 2);
+    Laid::new([q, k, v], &out).map(|laid| {
+        // SAFETY: `wanted` has asked the processor, `Laid` keeps all that is pointed to.
+        unsafe { attend(&[laid.attention]) };
+        out
+    })
+}
+
+/// The same of one head for several q [N, d], k [M, d] and v [M, d'], where M may differ: [K, N, d'] together.
+pub fn attentions(all: &[[&Tensor; 3]]) -> Option<Tensor> {
+    let [q, _, v] = all.first()?;
+    let out = Tensor::empty([all.len() as i64, 1, 1, q.size()[0], v.size()[1]], (Kind::Float, Device::Cpu));
+    let one_head = |x: &Tensor| x.unsqueeze(0).unsqueeze(0);
+    let laid: Option<Vec<Laid>> = (all.iter().zip(0..))
+        .map(|([q, k, v], n)| Laid::new([&one_head(q), &one_head(k), &one_head(v)], &out.get(n)))
+        .collect();
+    laid.map(|laid| {
+        let all: Vec<Attention> = laid.iter().map(|laid| laid.attention).collect();
+        // SAFETY: as above; each has a part of the result.
+        unsafe { attend(&all) };
+        out.flatten(0, 2)
+    })
+}
+
+/// An attention and what keeps its memory.
+struct Laid {
+    attention: Attention,
+    _kept: [Tensor; 5],
+}
+
+impl Laid {
+    /// Of [B, heads, N or M, channels] and an output [B, heads, N, channels of the values].
+    fn new([q, k, v]: [&Tensor; 3], out: &Tensor) -> Option<Self> {
+        let ((images, heads, queries, channels), (_, _, keys, values)) = (q.size4().ok()?, v.size4().ok()?);
+        if channels > DEPTH as i64 || keys * queries < LEAST_SCORES {
+            return None;
+        }
+        assert_eq!(k.size(), [images, heads, keys, channels], "keys as many as values, of the queries' channels");
+        assert_eq!(v.size()[..2], [images, heads], "values of as many heads");
+        assert_eq!(out.size(), [images, heads, queries, values], "a result for each query");
+        let [images, heads, queries, keys, channels, values] =
+            [images, heads, queries, keys, channels, values].map(|n| n as usize);
+        let shape = Shape { images, heads, queries, keys, channels, values };
+        let in_rows = |x: &Tensor| if x.stride()[3] == 1 { x.shallow_clone() } else { x.contiguous() };
+        let [q, k, v] = [q, k, v].map(in_rows);
+        let room = Tensor::empty([(images * heads * shape.room()) as i64], (Kind::Float, Device::Cpu));
+        let attention = Attention {
+            shape,
+            q: heads_of(&q, q.data_ptr().cast_const().cast()),
+            k: heads_of(&k, k.data_ptr().cast_const().cast()),
+            v: heads_of(&v, v.data_ptr().cast_const().cast()),
+            out: heads_of(out, out.data_ptr().cast()),
+            room: RowsMut { at: room.data_ptr().cast(), stride: shape.room() },
+        };
+        Some(Self { attention, _kept: [q, k, v, out.shallow_clone(), room] })
     }
-    assert_eq!([k.size(), v.size()[..3].to_vec()], [vec![images, heads, keys, channels], vec![images, heads, keys]]);
-    let shape = Shape {
-        images: images as usize,
-        heads: heads as usize,
-        queries: queries as usize,
-        keys: keys as usize,
-        channels: channels as usize,
-        values: values as usize,
-    };
-    let in_rows = |x: &Tensor| if x.stride()[3] == 1 { x.shallow_clone() } else { x.contiguous() };
-    let [q, k, v] = [q, k, v].map(in_rows);
-    let out = Tensor::empty([images, queries, heads, values], (Kind::Float, Device::Cpu)).transpose(1, 2);
-    let room = Tensor::empty([images * heads * shape.room() as i64], (Kind::Float, Device::Cpu));
-    let strides = |x: &Tensor| {
-        let stride = x.stride();
-        [0, 1, 2].map(|axis| stride[axis] as usize)
-    };
-    let heads_of = |x: &Tensor| {
-        let [image, head, row] = strides(x);
-        Heads { at: x.data_ptr().cast_const().cast::<f32>(), image, head, row }
-    };
-    let [image, head, row] = strides(&out);
-    let to = Heads { at: out.data_ptr().cast::<f32>(), image, head, row };
-    let room = RowsMut { at: room.data_ptr().cast(), stride: shape.room() };
-    // SAFETY: `wanted` has asked the processor; the tensors have these sizes and strides, which are not negative, and live until the end.
-    unsafe { attend(&shape, [heads_of(&q), heads_of(&k), heads_of(&v)], to, room) };
-    Some(out)
+}
+
+fn heads_of<P>(x: &Tensor, at: P) -> Heads<P> {
+    let stride = x.stride();
+    let [image, head, row] = [0, 1, 2].map(|axis| stride[axis] as usize);
+    Heads { at, image, head, row }
 }

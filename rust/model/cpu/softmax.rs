@@ -62,35 +62,60 @@ impl Shape {
     }
 }
 
-/// Attends. `room`: a row of [`Shape::room`] numbers for each image's head, at a multiple of 64 bytes.
+/// One attention of several that are computed together.
+#[derive(Debug, Clone, Copy)]
+pub struct Attention {
+    pub shape: Shape,
+    pub q: Heads<*const f32>,
+    pub k: Heads<*const f32>,
+    pub v: Heads<*const f32>,
+    pub out: Heads<*mut f32>,
+    /// A row of [`Shape::room`] numbers for each image's head, at a multiple of 64 bytes.
+    pub room: RowsMut,
+}
+
+/// Attends.
 ///
 /// # Safety
-/// The processor must have AVX2 and FMA; all that the shape says must be there, and `out` and `room` belong to the caller alone.
-pub unsafe fn attend(shape: &Shape, [q, k, v]: [Heads<*const f32>; 3], out: Heads<*mut f32>, room: RowsMut) {
-    debug_assert!(shape.channels <= DEPTH);
-    let groups = shape.images * shape.heads;
-    let stretches = shape.keys.div_ceil(KEYS);
-    threads::each(groups * stretches, &|item| {
-        let (group, first) = (item / stretches, item % stretches * KEYS);
+/// The processor must have AVX2 and FMA; all that the shapes say must be there, and outputs and rooms belong to the caller alone and are apart.
+pub unsafe fn attend(all: &[Attention]) {
+    debug_assert!(all.iter().all(|one| one.shape.channels <= DEPTH));
+    each_of(all, |shape| shape.keys.div_ceil(KEYS), &|one, group, stretch| {
+        let (shape, first) = (&one.shape, stretch * KEYS);
         let count = KEYS.min(shape.keys - first);
         // SAFETY: each piece of work has keys and room of its own; a stretch's end is written before the next begins or by nobody.
         unsafe {
-            let (k, v) = (of_group(k, group, shape.heads).from(first), of_group(v, group, shape.heads).from(first));
-            let (keys, values) = shape.laid_out(room, group);
+            let [k, v] = [one.k, one.v].map(|x| of_group(x, group, shape.heads).from(first));
+            let (keys, values) = shape.laid_out(one.room, group);
             lay_keys(shape.channels, count, k, keys.add(first * shape.channels));
             lay_values(shape.values, count, v, values.add(first * shape.values.next_multiple_of(ROWS)));
         }
     });
-    let parts = shape.queries.div_ceil(QUERIES);
-    threads::each(groups * parts, &|item| {
-        let (group, first) = (item / parts, item % parts * QUERIES);
+    each_of(all, |shape| shape.queries.div_ceil(QUERIES), &|one, group, part_number| {
+        let (shape, first) = (&one.shape, part_number * QUERIES);
         let count = QUERIES.min(shape.queries - first);
         // SAFETY: each piece of work has rows of its own.
         unsafe {
-            let (keys, values) = shape.laid_out(room, group);
-            let q = of_group(q, group, shape.heads).from(first);
-            part(shape, count, q, keys, values, of_group_mut(out, group, shape.heads).from(first));
+            let (keys, values) = shape.laid_out(one.room, group);
+            let q = of_group(one.q, group, shape.heads).from(first);
+            part(shape, count, q, keys, values, of_group_mut(one.out, group, shape.heads).from(first));
         }
+    });
+}
+
+/// Does `work` for each attention's groups (an image's head) and their `parts`.
+fn each_of(all: &[Attention], parts: impl Fn(&Shape) -> usize, work: &(dyn Fn(&Attention, usize, usize) + Sync)) {
+    let mut ends = Vec::with_capacity(all.len());
+    let mut end = 0;
+    for one in all {
+        let parts = parts(&one.shape);
+        end += one.shape.images * one.shape.heads * parts;
+        ends.push((end, parts));
+    }
+    threads::each(end, &|item| {
+        let number = ends.partition_point(|&(end, _)| end <= item);
+        let (begin, parts) = (if number == 0 { 0 } else { ends[number - 1].0 }, ends[number].1);
+        work(&all[number], (item - begin) / parts, (item - begin) % parts);
     });
 }
 
