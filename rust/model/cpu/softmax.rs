@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 /// Keys at a time.
 const KEYS: usize = 42 * ROWS;
 /// Queries of one piece of work, at most: what is read of keys and values serves them all.
-const QUERIES: usize = 4 * WIDTH;
+const QUERIES: usize = 2 * WIDTH;
 
 /// Numbers of many heads: `at` + index of the image and the head by their strides, then rows.
 #[derive(Debug, Clone, Copy)]
