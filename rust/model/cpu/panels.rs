@@ -117,7 +117,7 @@ impl Packed {
                 // SAFETY: the new memory has room for all numbers of the weight, whose rows lie one after the other.
                 unsafe {
                     let rows = rows.from(panel * WIDTH).column(stretch.start);
-                    sixteen_columns(rows, WIDTH, stretch.len(), panels.panel(&stretch, panel).cast_mut());
+                    sixteen_columns(rows, WIDTH, stretch.len(), 1.0, panels.panel(&stretch, panel).cast_mut());
                 }
             }
         }
@@ -125,20 +125,61 @@ impl Packed {
     }
 }
 
-/// `count` rows (at most [`WIDTH`]) of `depth` numbers become columns of a panel; missing ones are zero.
+/// `count` rows (at most [`WIDTH`]) of `depth` numbers, times `factor`, become columns of a panel; missing ones are as the last.
 ///
 /// # Safety
-/// All must be there, and be apart.
-pub unsafe fn sixteen_columns(rows: Rows, count: usize, depth: usize, to: *mut f32) {
-    for column in 0..WIDTH {
-        for at in 0..depth {
-            // SAFETY: as the caller promised.
-            unsafe {
-                let value = if column < count { *rows.from(column).at.add(at) } else { 0.0 };
-                *to.add(at * WIDTH + column) = value;
+/// The processor must have AVX2 and FMA; all must be there, and be apart.
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn sixteen_columns(rows: Rows, count: usize, depth: usize, factor: f32, to: *mut f32) {
+    let whole = depth / 8 * 8;
+    // SAFETY: as the caller promised.
+    unsafe {
+        let times = _mm256_set1_ps(factor);
+        for half in (0..WIDTH).step_by(8) {
+            let rows: [*const f32; 8] = std::array::from_fn(|row| rows.from((half + row).min(count - 1)).at);
+            for at in (0..whole).step_by(8) {
+                let mut eight = [times; 8];
+                for (eight, row) in eight.iter_mut().zip(rows) {
+                    *eight = _mm256_mul_ps(_mm256_loadu_ps(row.add(at)), times);
+                }
+                for (n, column) in transposed(eight).into_iter().enumerate() {
+                    _mm256_storeu_ps(to.add((at + n) * WIDTH + half), column);
+                }
+            }
+            for at in whole..depth {
+                for (row, from) in rows.iter().enumerate() {
+                    *to.add(at * WIDTH + half + row) = *from.add(at) * factor;
+                }
             }
         }
     }
+}
+
+/// Eight rows of eight as columns.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn transposed(rows: [__m256; 8]) -> [__m256; 8] {
+    // Of the rows above and below: columns 0 to 3, with 4 to 7 in the upper half of each register.
+    let mut fours = [[rows[0]; 4]; 2];
+    for (four, rows) in fours.iter_mut().zip(rows.chunks_exact(4)) {
+        let (low, high) = (_mm256_unpacklo_ps(rows[0], rows[1]), _mm256_unpackhi_ps(rows[0], rows[1]));
+        let (low2, high2) = (_mm256_unpacklo_ps(rows[2], rows[3]), _mm256_unpackhi_ps(rows[2], rows[3]));
+        *four = [
+            _mm256_shuffle_ps::<0x44>(low, low2),
+            _mm256_shuffle_ps::<0xEE>(low, low2),
+            _mm256_shuffle_ps::<0x44>(high, high2),
+            _mm256_shuffle_ps::<0xEE>(high, high2),
+        ];
+    }
+    let mut columns = rows;
+    for n in 0..4 {
+        columns[n] = _mm256_permute2f128_ps::<0x20>(fours[0][n], fours[1][n]);
+        columns[4 + n] = _mm256_permute2f128_ps::<0x31>(fours[0][n], fours[1][n]);
+    }
+    columns
 }
 
 /// `count` rows (at most [`ROWS`]) of `depth` numbers, times `factor`, beside each other: number by number, six at each. Missing ones are as the
@@ -154,22 +195,12 @@ pub unsafe fn six_rows(rows: Rows, count: usize, depth: usize, factor: f32, to: 
         let rows: [*const f32; ROWS] = std::array::from_fn(|row| rows.from(row.min(count - 1)).at);
         let times = _mm256_set1_ps(factor);
         for at in (0..whole).step_by(8) {
-            let [a, b, c, d, e, f] = rows.map(|row| _mm256_mul_ps(_mm256_loadu_ps(row.add(at)), times));
-            // Of each four numbers, pairs of rows, then fours; the last two rows are nobody's.
-            let (ab, cd, ef) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d), _mm256_unpacklo_ps(e, f));
-            let (ab2, cd2, ef2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d), _mm256_unpackhi_ps(e, f));
-            let fours = [
-                (_mm256_shuffle_ps::<0x44>(ab, cd), _mm256_shuffle_ps::<0x44>(ef, ef)),
-                (_mm256_shuffle_ps::<0xEE>(ab, cd), _mm256_shuffle_ps::<0xEE>(ef, ef)),
-                (_mm256_shuffle_ps::<0x44>(ab2, cd2), _mm256_shuffle_ps::<0x44>(ef2, ef2)),
-                (_mm256_shuffle_ps::<0xEE>(ab2, cd2), _mm256_shuffle_ps::<0xEE>(ef2, ef2)),
-            ];
-            let to = to.add(at * ROWS);
-            for (n, (four, two)) in fours.iter().enumerate() {
-                _mm256_storeu_ps(to.add(n * ROWS), _mm256_permute2f128_ps::<0x20>(*four, *two));
+            let mut eight = [times; 8]; // the last two are nobody's, and are written over by the next
+            for (eight, row) in eight.iter_mut().zip(rows) {
+                *eight = _mm256_mul_ps(_mm256_loadu_ps(row.add(at)), times);
             }
-            for (n, (four, two)) in fours.iter().enumerate() {
-                _mm256_storeu_ps(to.add((4 + n) * ROWS), _mm256_permute2f128_ps::<0x31>(*four, *two));
+            for (n, column) in transposed(eight).into_iter().enumerate() {
+                _mm256_storeu_ps(to.add((at + n) * ROWS), column);
             }
         }
         for at in whole..depth {
@@ -200,7 +231,7 @@ mod tests {
             // SAFETY: as large as the functions ask for; the processor has been asked.
             unsafe {
                 six_rows(rows, count, depth, 2.0, six.as_mut_ptr());
-                sixteen_columns(rows, count, depth, sixteen.as_mut_ptr());
+                sixteen_columns(rows, count, depth, 2.0, sixteen.as_mut_ptr());
             }
             for at in 0..depth {
                 for row in 0..ROWS {
@@ -211,7 +242,7 @@ mod tests {
                     );
                 }
                 for column in 0..WIDTH {
-                    let expected = if column < count { value(column, at) } else { 0.0 };
+                    let expected = 2.0 * value(column.min(count - 1), at);
                     assert_eq!(sixteen[at * WIDTH + column], expected, "{count} x {depth}: {column}, {at}");
                 }
             }

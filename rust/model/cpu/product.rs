@@ -173,9 +173,9 @@ impl End {
                     }
                     if let Some((turn, column)) = &self.turn {
                         const SWAPPED: i32 = 0b10_11_00_01; // of each pair, the other
-                        let [cosines, sines] = turn.at(row, column + at).map(|at| _mm256_loadu_ps(at));
-                        let others = _mm256_mul_ps(_mm256_permute_ps::<SWAPPED>(sum), sines);
-                        sum = _mm256_fmadd_ps(sum, cosines, others);
+                        let [cosines, sines] = turn.at(row, column + at);
+                        let others = _mm256_mul_ps(_mm256_permute_ps::<SWAPPED>(sum), _mm256_loadu_ps(sines));
+                        sum = _mm256_fmadd_ps(sum, _mm256_loadu_ps(cosines), others);
                     }
                     match self.activation {
                         None => {}

@@ -4,7 +4,7 @@
 //! product with the values reads them.
 
 use super::arithmetic::exp2;
-use super::panels::{six_rows, sixteen_columns, Rows, RowsMut, BEYOND, DEPTH, ROWS, WIDTH};
+use super::panels::{six_rows, sixteen_columns, transposed, Rows, RowsMut, BEYOND, DEPTH, ROWS, WIDTH};
 use super::product::tile;
 use super::threads;
 use std::arch::x86_64::*;
@@ -52,6 +52,11 @@ impl Shape {
         self.keys_room() + (self.keys * self.values.next_multiple_of(ROWS)).next_multiple_of(WIDTH)
     }
 
+    /// Whether whoever attends to a head's keys lays them out: they are few, and there are heads enough for all threads.
+    fn is_small(&self) -> bool {
+        self.keys <= KEYS && (self.queries <= QUERIES || self.images * self.heads >= 4 * threads::count())
+    }
+
     /// How keys and values of an image's head lie in its room.
     unsafe fn laid_out(&self, room: RowsMut, group: usize) -> (*mut f32, *mut f32) {
         // SAFETY: as `attend` was promised.
@@ -80,25 +85,32 @@ pub struct Attention {
 /// The processor must have AVX2 and FMA; all that the shapes say must be there, and outputs and rooms belong to the caller alone and are apart.
 pub unsafe fn attend(all: &[Attention]) {
     debug_assert!(all.iter().all(|one| one.shape.channels <= DEPTH));
-    each_of(all, |shape| shape.keys.div_ceil(KEYS), &|one, group, stretch| {
+    let stretches = |shape: &Shape| if shape.is_small() { 0 } else { shape.keys.div_ceil(KEYS) };
+    each_of(all, stretches, &|one, group, stretch| {
         let (shape, first) = (&one.shape, stretch * KEYS);
-        let count = KEYS.min(shape.keys - first);
-        // SAFETY: each piece of work has keys and room of its own; a stretch's end is written before the next begins or by nobody.
+        // SAFETY: each piece of work has keys and room of its own.
         unsafe {
-            let [k, v] = [one.k, one.v].map(|x| of_group(x, group, shape.heads).from(first));
             let (keys, values) = shape.laid_out(one.room, group);
-            lay_keys(shape.channels, count, k, keys.add(first * shape.channels));
-            lay_values(shape.values, count, v, values.add(first * shape.values.next_multiple_of(ROWS)));
+            let values = values.add(first * shape.values.next_multiple_of(ROWS));
+            lay(one, group, first, KEYS.min(shape.keys - first), keys.add(first * shape.channels), values);
         }
     });
-    each_of(all, |shape| shape.queries.div_ceil(QUERIES), &|one, group, part_number| {
-        let (shape, first) = (&one.shape, part_number * QUERIES);
-        let count = QUERIES.min(shape.queries - first);
+    let parts = |shape: &Shape| if shape.is_small() { 1 } else { shape.queries.div_ceil(QUERIES) };
+    each_of(all, parts, &|one, group, number| {
+        let shape = &one.shape;
         // SAFETY: each piece of work has rows of its own.
         unsafe {
-            let (keys, values) = shape.laid_out(one.room, group);
-            let q = of_group(one.q, group, shape.heads).from(first);
-            part(shape, count, q, keys, values, of_group_mut(one.out, group, shape.heads).from(first));
+            if !shape.is_small() {
+                let (keys, values) = shape.laid_out(one.room, group);
+                return part(one, group, number * QUERIES, keys, values);
+            }
+            threads::with_memory(shape.room() + part_room(shape), |memory| {
+                let (keys, values) = (memory.add(part_room(shape)), memory.add(part_room(shape) + shape.keys_room()));
+                lay(one, group, 0, shape.keys, keys, values);
+                for first in (0..shape.queries).step_by(QUERIES) {
+                    part_in(memory, one, group, first, keys, values);
+                }
+            });
         }
     });
 }
@@ -129,29 +141,48 @@ unsafe fn of_group_mut(x: Heads<*mut f32>, group: usize, heads: usize) -> RowsMu
     RowsMut { at: unsafe { x.at.add(group / heads * x.image + group % heads * x.head) }, stride: x.row }
 }
 
-/// Keys by sixes.
+/// Lays `count` keys and values from `first` on out.
+unsafe fn lay(one: &Attention, group: usize, first: usize, count: usize, keys: *mut f32, values: *mut f32) {
+    let shape = &one.shape;
+    // SAFETY: as `attend` was promised.
+    unsafe {
+        let [k, v] = [one.k, one.v].map(|x| of_group(x, group, shape.heads).from(first));
+        lay_keys(shape.channels, count, k, keys);
+        lay_values(shape.values, count, v, values);
+    }
+}
+
+/// Keys by sixes. Nothing is written beyond them: another thread's keys may follow.
+#[target_feature(enable = "avx2,fma")]
 unsafe fn lay_keys(channels: usize, count: usize, keys: Rows, to: *mut f32) {
     // SAFETY: as `attend` was promised.
     unsafe {
-        threads::with_memory(ROWS * channels + BEYOND, |memory| {
-            for first in (0..count).step_by(ROWS) {
-                six_rows(keys.from(first), ROWS.min(count - first), channels, 1.0, memory);
-                std::ptr::copy_nonoverlapping(memory, to.add(first * channels), ROWS * channels);
-            }
-        });
+        let last = (count - 1) / ROWS * ROWS;
+        for first in (0..last).step_by(ROWS) {
+            six_rows(keys.from(first), ROWS, channels, 1.0, to.add(first * channels));
+        }
+        let mut end = [0.0; ROWS * DEPTH + BEYOND];
+        six_rows(keys.from(last), count - last, channels, 1.0, end.as_mut_ptr());
+        std::ptr::copy_nonoverlapping(end.as_ptr(), to.add(last * channels), ROWS * channels);
     }
 }
 
 /// Channels of values by sixes: of each six, key after key. Missing ones are zero.
+#[target_feature(enable = "avx2,fma")]
 unsafe fn lay_values(channels: usize, count: usize, values: Rows, to: *mut f32) {
     for first in (0..channels).step_by(ROWS) {
-        for key in 0..count {
-            for channel in 0..ROWS {
-                // SAFETY: as `attend` was promised.
-                unsafe {
+        // SAFETY: as `attend` was promised: eight channels are read and written where two more are there, the next key's two follow.
+        unsafe {
+            let to = to.add(first * count);
+            let quick = if first + 8 <= channels { count - 1 } else { 0 };
+            for key in 0..quick {
+                _mm256_storeu_ps(to.add(key * ROWS), _mm256_loadu_ps(values.from(key).at.add(first)));
+            }
+            for key in quick..count {
+                for channel in 0..ROWS {
                     let there = first + channel < channels;
                     let value = if there { *values.from(key).at.add(first + channel) } else { 0.0 };
-                    *to.add(first * count + key * ROWS + channel) = value;
+                    *to.add(key * ROWS + channel) = value;
                 }
             }
         }
@@ -166,49 +197,50 @@ struct Panel {
     sums: [__m256; 2],
 }
 
+/// Numbers that the work on a part takes.
+fn part_room(shape: &Shape) -> usize {
+    WIDTH * (KEYS + QUERIES / WIDTH * (shape.channels + shape.values.next_multiple_of(ROWS)))
+}
+
+/// Attends with queries from `first` on.
+unsafe fn part(one: &Attention, group: usize, first: usize, keys: *const f32, values: *const f32) {
+    // SAFETY: as `attend` was promised.
+    threads::with_memory(part_room(&one.shape), |memory| unsafe { part_in(memory, one, group, first, keys, values) });
+}
+
+/// The same in `memory`, of [`part_room`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn part(shape: &Shape, count: usize, q: Rows, keys: *const f32, values: *const f32, out: RowsMut) {
+unsafe fn part_in(memory: *mut f32, one: &Attention, group: usize, first: usize, keys: *const f32, values: *const f32) {
+    let shape = &one.shape;
+    let count = QUERIES.min(shape.queries - first);
     let (channels, padded) = (shape.channels, shape.values.next_multiple_of(ROWS));
     let (queries, averages) = (channels * WIDTH, padded * WIDTH);
     let factor = std::f32::consts::LOG2_E / (channels as f32).sqrt(); // scores are then exponents of two
-    threads::with_memory(KEYS * WIDTH + QUERIES / WIDTH * (queries + averages), |memory| {
-        // SAFETY: the memory is as large as is asked for; the rest as `attend` was promised.
-        unsafe {
-            let scores = memory;
-            let panel = |n: usize| {
-                let queries_at = memory.add(KEYS * WIDTH + n * (queries + averages));
-                let there = WIDTH.min(count - n * WIDTH);
-                sixteen_columns(q.from(n * WIDTH), there, channels, queries_at);
-                let averages_at = queries_at.add(queries);
-                scale(queries_at, queries, _mm256_set1_ps(factor));
-                std::ptr::write_bytes(averages_at, 0, averages);
-                let (least, zero) = (_mm256_set1_ps(f32::NEG_INFINITY), _mm256_setzero_ps());
-                Panel { queries: queries_at, averages: averages_at, greatest: [least; 2], sums: [zero; 2] }
-            };
-            let panels = count.div_ceil(WIDTH);
-            let mut panels_of: [Option<Panel>; QUERIES / WIDTH] =
-                std::array::from_fn(|n| (n < panels).then(|| panel(n)));
-            for first in (0..shape.keys).step_by(KEYS) {
-                let n = KEYS.min(shape.keys - first);
-                for panel in panels_of.iter_mut().flatten() {
-                    score(channels, n, keys.add(first * channels), panel.queries, scores);
-                    let shrunk = weigh(n, scores, panel);
-                    average(padded, n, values.add(first * padded), scores, panel.averages, shrunk);
-                }
-            }
-            for (n, panel) in panels_of.iter().flatten().enumerate() {
-                hand_out(panel, shape.values, WIDTH.min(count - n * WIDTH), out.from(n * WIDTH));
+                                                                      // SAFETY: the memory is as large as is asked for; the rest as `attend` was promised.
+    unsafe {
+        let q = of_group(one.q, group, shape.heads).from(first);
+        let out = of_group_mut(one.out, group, shape.heads).from(first);
+        let scores = memory;
+        let mut panels: [Option<Panel>; QUERIES / WIDTH] = [const { None }; QUERIES / WIDTH];
+        for (n, panel) in panels.iter_mut().enumerate().take(count.div_ceil(WIDTH)) {
+            let queries_at = memory.add(KEYS * WIDTH + n * (queries + averages));
+            sixteen_columns(q.from(n * WIDTH), WIDTH.min(count - n * WIDTH), channels, factor, queries_at);
+            let averages = queries_at.add(queries);
+            let (least, zero) = (_mm256_set1_ps(f32::NEG_INFINITY), _mm256_setzero_ps());
+            *panel = Some(Panel { queries: queries_at, averages, greatest: [least; 2], sums: [zero; 2] });
+        }
+        for first in (0..shape.keys).step_by(KEYS) {
+            let n = KEYS.min(shape.keys - first);
+            for panel in panels.iter_mut().flatten() {
+                score(channels, n, keys.add(first * channels), panel.queries, scores);
+                let shrunk = weigh(n, scores, panel);
+                let shrunk = (first > 0).then_some(shrunk);
+                average(padded, n, values.add(first * padded), scores, panel.averages, shrunk);
             }
         }
-    });
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn scale(at: *mut f32, count: usize, factor: __m256) {
-    for n in (0..count).step_by(8) {
-        // SAFETY: as the caller promised.
-        unsafe { _mm256_storeu_ps(at.add(n), _mm256_mul_ps(_mm256_loadu_ps(at.add(n)), factor)) };
+        for (n, panel) in panels.iter().flatten().enumerate() {
+            hand_out(panel, shape.values, WIDTH.min(count - n * WIDTH), out.from(n * WIDTH));
+        }
     }
 }
 
@@ -256,7 +288,7 @@ unsafe fn weigh(count: usize, scores: *mut f32, panel: &mut Panel) -> [__m256; 2
     shrunk
 }
 
-/// `averages` [channels, 16] = themselves * shrunk + values x weights.
+/// `averages` [channels, 16] = themselves * shrunk, where there are any, + values x weights.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn average(
     channels: usize,
@@ -264,7 +296,7 @@ unsafe fn average(
     values: *const f32,
     weights: *const f32,
     averages: *mut f32,
-    shrunk: [__m256; 2],
+    shrunk: Option<[__m256; 2]>,
 ) {
     for first in (0..channels).step_by(ROWS) {
         // SAFETY: as `part` was promised.
@@ -273,7 +305,11 @@ unsafe fn average(
             for (row, sums) in sums.into_iter().enumerate() {
                 for (half, sum) in sums.into_iter().enumerate() {
                     let at = averages.add((first + row) * WIDTH + 8 * half);
-                    _mm256_store_ps(at, _mm256_fmadd_ps(_mm256_load_ps(at), shrunk[half], sum));
+                    let sum = match shrunk {
+                        Some(shrunk) => _mm256_fmadd_ps(_mm256_load_ps(at), shrunk[half], sum),
+                        None => sum,
+                    };
+                    _mm256_store_ps(at, sum);
                 }
             }
         }
@@ -286,17 +322,25 @@ unsafe fn hand_out(panel: &Panel, channels: usize, count: usize, out: RowsMut) {
     // SAFETY: as `part` was promised.
     unsafe {
         let one = _mm256_set1_ps(1.0);
-        let factors = panel.sums.map(|sums| _mm256_div_ps(one, sums));
-        for channel in 0..channels {
-            for (half, factor) in factors.into_iter().enumerate() {
-                let at = panel.averages.add(channel * WIDTH + 8 * half);
-                _mm256_store_ps(at, _mm256_mul_ps(_mm256_load_ps(at), factor));
+        for (half, sums) in panel.sums.into_iter().enumerate() {
+            let (factor, first) = (_mm256_div_ps(one, sums), 8 * half);
+            let at = |channel: usize| panel.averages.add(channel * WIDTH + first);
+            let whole = channels / 8 * 8;
+            for channel in (0..whole).step_by(8) {
+                let mut eight = [factor; 8];
+                for (n, eight) in eight.iter_mut().enumerate() {
+                    *eight = _mm256_mul_ps(_mm256_load_ps(at(channel + n)), factor);
+                }
+                for (n, row) in transposed(eight).into_iter().enumerate().take(count.saturating_sub(first)) {
+                    _mm256_storeu_ps(out.from(first + n).at.add(channel), row);
+                }
             }
-        }
-        for query in 0..count {
-            let row = out.from(query).at;
-            for channel in 0..channels {
-                *row.add(channel) = *panel.averages.add(channel * WIDTH + query);
+            for channel in whole..channels {
+                let mut column = [0.0f32; 8];
+                _mm256_storeu_ps(column.as_mut_ptr(), _mm256_mul_ps(_mm256_load_ps(at(channel)), factor));
+                for (n, value) in column.into_iter().enumerate().take(count.saturating_sub(first)) {
+                    *out.from(first + n).at.add(channel) = value;
+                }
             }
         }
     }
