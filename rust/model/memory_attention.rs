@@ -4,8 +4,9 @@
 //! Several candidates are one batch, and what they share is computed once: the first layer's attention of the slice to itself, and the keys of
 //! what they attend to.
 
+use super::attention::{attention, weighted_means, Scratch};
 use super::config::Config;
-use super::layers::{attention, feed_forward, weighted_means, Activation, LayerNorm, Linear, Scratch};
+use super::layers::{feed_forward, Activation, LayerNorm, Linear};
 use super::rotary::{Placed, Rotary};
 use std::ops::Range;
 use tch::nn::Path;
@@ -82,7 +83,7 @@ impl MemoryAttention {
 
     /// Follows the weights to `device`.
     pub fn to_device(&mut self, device: Device) {
-        self.rotary.to_device(device);
+        self.rotary.move_to(device);
     }
 
     /// What turns tokens to a feature map's places.

@@ -7,6 +7,7 @@
 //! Ported from `sam2==1.1.0` (Apache-2.0, see NOTICE); golden tests hold every module to it.
 
 mod attended;
+mod attention;
 pub mod checkpoint;
 pub mod config;
 #[cfg(all(unix, target_arch = "x86_64"))]

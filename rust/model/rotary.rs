@@ -39,7 +39,7 @@ impl Rotary {
     }
 
     /// Follows the weights to `device`.
-    pub fn to_device(&mut self, device: Device) {
+    pub fn move_to(&mut self, device: Device) {
         for tensor in [&mut self.turns, &mut self.pairs, &mut self.order] {
             *tensor = tensor.to_device(device);
         }

@@ -1,6 +1,7 @@
 //! `sam_mask_decoder.transformer`: tokens and image attend to each other. Source: `sam/transformer.py`.
 
-use super::layers::{attention, recombine_heads, separate_heads, Activation, LayerNorm, Linear, Mlp};
+use super::attention::{attention, recombine_heads, separate_heads};
+use super::layers::{Activation, LayerNorm, Linear, Mlp};
 use tch::nn::Path;
 use tch::Tensor;
 

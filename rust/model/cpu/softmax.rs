@@ -264,7 +264,7 @@ unsafe fn score(channels: usize, count: usize, keys: *const f32, queries: *const
 #[target_feature(enable = "avx2,fma")]
 unsafe fn weigh(count: usize, scores: *mut f32, panel: &mut Panel) -> [__m256; 2] {
     let mut shrunk = [_mm256_setzero_ps(); 2];
-    for half in 0..2 {
+    for (half, shrunk) in shrunk.iter_mut().enumerate() {
         // SAFETY: as `part` was promised.
         unsafe {
             let scores = scores.add(8 * half);
@@ -280,8 +280,8 @@ unsafe fn weigh(count: usize, scores: *mut f32, panel: &mut Panel) -> [__m256; 2
                 total = _mm256_add_ps(total, weight);
                 _mm256_store_ps(at, weight);
             }
-            shrunk[half] = exp2(_mm256_sub_ps(before, most)); // as good as zero where there was nothing before
-            panel.sums[half] = _mm256_fmadd_ps(panel.sums[half], shrunk[half], total);
+            *shrunk = exp2(_mm256_sub_ps(before, most)); // as good as zero where there was nothing before
+            panel.sums[half] = _mm256_fmadd_ps(panel.sums[half], *shrunk, total);
             panel.greatest[half] = most;
         }
     }
