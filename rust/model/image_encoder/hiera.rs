@@ -94,7 +94,7 @@ impl Hiera {
         let window = self.pos_embed_window.size()[2];
         let coarse = self.pos_embed.to_kind(Kind::Float).upsample_bicubic2d([h, w], false, None, None);
         let tiled = self.pos_embed_window.to_kind(Kind::Float).tile([1, 1, h / window, w / window]);
-        (coarse + tiled).permute([0, 2, 3, 1])
+        (coarse + tiled).permute([0, 2, 3, 1]).contiguous()
     }
 }
 
