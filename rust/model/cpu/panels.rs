@@ -9,8 +9,8 @@ use tch::{Device, Kind, Tensor};
 pub const ROWS: usize = 6;
 /// Columns of the right: two registers.
 pub const WIDTH: usize = 16;
-/// So much of a product's depth is summed at once: a panel of the right lies in the first cache.
-pub const DEPTH: usize = 256;
+/// So much of a product's depth is summed at once, at most: a panel of the right lies in the first cache.
+pub const DEPTH: usize = 384;
 /// What [`six_rows`] may write beyond its end.
 pub const BEYOND: usize = 8 - ROWS;
 
@@ -66,7 +66,8 @@ impl RowsMut {
     }
 }
 
-/// A right side of `depth` rows and `columns` columns, a multiple of [`WIDTH`]: of each [`DEPTH`] rows, one panel after the other.
+/// A right side of `depth` rows and `columns` columns, a multiple of [`WIDTH`]: of each stretch of the rows, one panel after the
+/// other.
 #[derive(Debug, Clone, Copy)]
 pub struct Panels {
     at: *const f32,
@@ -87,10 +88,11 @@ impl Panels {
         unsafe { self.at.add(stretch.start * self.columns + panel * stretch.len() * WIDTH) }
     }
 
-    /// The stretches of the depth.
+    /// The stretches of the depth, of at most [`DEPTH`], about as long as each other.
     pub fn stretches(&self) -> impl Iterator<Item = Range<usize>> {
         let depth = self.depth;
-        (0..depth).step_by(DEPTH).map(move |begin| begin..depth.min(begin + DEPTH))
+        let length = depth.div_ceil(depth.div_ceil(DEPTH)).next_multiple_of(8);
+        (0..depth).step_by(length).map(move |begin| begin..depth.min(begin + length))
     }
 }
 
