@@ -41,7 +41,9 @@ fn wanted() -> bool {
     static WANTED: OnceCell<bool> = OnceCell::new();
     *WANTED.get_or_init(|| {
         let switched_off = std::env::var_os(SWITCH).is_some_and(|value| value == "0");
-        supported() && !is_x86_feature_detected!("avx512f") && threads::at_hand() && !switched_off
+        let wanted = supported() && !is_x86_feature_detected!("avx512f") && threads::at_hand() && !switched_off;
+        log::debug!("fp32 products on the CPU: {}", if wanted { "kernels for AVX2" } else { "libtorch's" });
+        wanted
     })
 }
 
