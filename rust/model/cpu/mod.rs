@@ -90,6 +90,24 @@ fn read(x: &Tensor, columns: i64) -> Rows {
     Rows { at: x.data_ptr().cast_const().cast(), stride: columns as usize }
 }
 
+/// A layer's bias, as a product adds it.
+fn bias_of(layer: Ready) -> Option<*const f32> {
+    let columns = layer.weight.panels.columns as i64;
+    assert!(layer.bias.size() == [columns] && layer.bias.is_contiguous(), "a bias for each column");
+    Some(read(layer.bias, 0).at)
+}
+
+/// New memory for what becomes of `x`, with so many columns, and what is added to it, row beside row.
+fn result(x: &Tensor, columns: usize, onto: Option<&Tensor>) -> (Tensor, Option<Tensor>) {
+    let mut size = x.size();
+    *size.last_mut().expect("tokens have channels") = columns as i64;
+    let onto = onto.map(|onto| {
+        assert_eq!(onto.size(), size, "what is added to the result");
+        onto.contiguous()
+    });
+    (Tensor::empty(&size, (Kind::Float, Device::Cpu)), onto)
+}
+
 /// Rows of [..., C], which follow each other in memory.
 fn rows_of(x: &Tensor) -> (Tensor, usize, i64) {
     let columns = *x.size().last().expect("tokens have channels");
@@ -126,22 +144,15 @@ impl Turned<'_> {
 pub fn linear(x: &Tensor, layer: Ready, After { turned, activation, onto }: After) -> Tensor {
     let (x, rows, columns) = rows_of(x);
     assert_eq!(columns as usize, layer.weight.panels.depth, "channels of the tokens");
-    let out_columns = layer.weight.panels.columns as i64;
-    let mut size = x.size();
-    *size.last_mut().expect("tokens have channels") = out_columns;
-    let out = Tensor::empty(&size, (Kind::Float, Device::Cpu));
-    let onto = onto.map(|onto| {
-        assert_eq!(onto.size(), size, "what is added to the result");
-        onto.contiguous()
-    });
-    let finish = Finish {
-        bias: Some(read(layer.bias, 0).at),
-        turn: turned.map(|turned| turned.turn(rows, out_columns)),
-        activation,
-        onto: onto.as_ref().map(|onto| read(onto, out_columns)),
-    };
-    let (left, to) = (read(&x, columns), RowsMut { at: out.data_ptr().cast(), stride: out_columns as usize });
     let panels = layer.weight.panels;
+    let (out, onto) = result(&x, panels.columns, onto);
+    let finish = Finish {
+        bias: bias_of(layer),
+        turn: turned.map(|turned| turned.turn(rows, panels.columns as i64)),
+        activation,
+        onto: onto.as_ref().map(|onto| read(onto, panels.columns as i64)),
+    };
+    let (left, to) = (read(&x, columns), RowsMut { at: out.data_ptr().cast(), stride: panels.columns });
     let size = piece(rows, MOST_ROWS);
     threads::each(rows.div_ceil(size), &|item| {
         let first = item * size;
@@ -157,24 +168,21 @@ pub fn linear(x: &Tensor, layer: Ready, After { turned, activation, onto }: Afte
 /// activation(x W1ᵀ + b1) W2ᵀ + b2 + onto: [..., in] -> [..., out], whose middle is never written as a whole.
 pub fn mlp(x: &Tensor, [first, second]: [Ready; 2], activation: Activation, onto: Option<&Tensor>) -> Tensor {
     let (x, rows, columns) = rows_of(x);
-    let (hidden, out_columns) = (first.weight.panels.columns, second.weight.panels.columns);
-    assert_eq!(columns as usize, first.weight.panels.depth, "channels of the tokens");
-    assert_eq!(hidden, second.weight.panels.depth, "channels between the layers");
-    let mut size = x.size();
-    *size.last_mut().expect("tokens have channels") = out_columns as i64;
-    let out = Tensor::empty(&size, (Kind::Float, Device::Cpu));
-    let onto = onto.map(|onto| {
-        assert_eq!(onto.size(), size, "what is added to the result");
-        onto.contiguous()
-    });
-    let inner = Finish { bias: Some(read(first.bias, 0).at), activation: Some(activation), ..Finish::default() };
+    let [into, out_of] = [first, second].map(|layer| layer.weight.panels);
+    let hidden = into.columns;
+    assert_eq!(
+        [columns as usize, hidden],
+        [into.depth, out_of.depth],
+        "channels of the tokens, and between the layers"
+    );
+    let (out, onto) = result(&x, out_of.columns, onto);
+    let inner = Finish { bias: bias_of(first), activation: Some(activation), ..Finish::default() };
     let outer = Finish {
-        bias: Some(read(second.bias, 0).at),
-        onto: onto.as_ref().map(|onto| read(onto, out_columns as i64)),
+        bias: bias_of(second),
+        onto: onto.as_ref().map(|onto| read(onto, out_of.columns as i64)),
         ..Finish::default()
     };
-    let (left, to) = (read(&x, columns), RowsMut { at: out.data_ptr().cast(), stride: out_columns });
-    let [into, out_of] = [first, second].map(|layer| layer.weight.panels);
+    let (left, to) = (read(&x, columns), RowsMut { at: out.data_ptr().cast(), stride: out_of.columns });
     let size = piece(rows, MOST_ROWS_OF_MLP);
     threads::each(rows.div_ceil(size), &|item| {
         let begin = item * size;
