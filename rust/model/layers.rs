@@ -93,10 +93,13 @@ pub fn feed_forward(
     onto: Option<&Tensor>,
 ) -> Tensor {
     let ready = first.ready(x).zip(second.ready(x)).filter(|_| onto.is_none_or(|onto| cpu::usable(&[onto])));
-    match (ready, onto) {
-        (Some((a, b)), onto) => cpu::mlp(x, [a, b], activation, onto),
-        (None, Some(onto)) => onto + second.forward(&activation.apply(&first.forward(x))),
-        (None, None) => second.forward(&activation.apply(&first.forward(x))),
+    if let Some((first, second)) = ready {
+        return cpu::mlp(x, [first, second], activation, onto);
+    }
+    let made = second.forward(&activation.apply(&first.forward(x)));
+    match onto {
+        Some(onto) => onto + made,
+        None => made,
     }
 }
 

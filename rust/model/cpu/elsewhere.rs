@@ -2,6 +2,10 @@
 
 #![allow(dead_code)]
 
+mod asked;
+
+pub use asked::{After, Places, Ready, Turned};
+
 use super::layers::Activation;
 use tch::Tensor;
 
@@ -13,31 +17,6 @@ impl Packed {
     pub fn of(_weight: &Tensor) -> Option<Self> {
         None
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Ready<'a> {
-    pub weight: &'a Packed,
-    pub bias: &'a Tensor,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Turned<'a> {
-    pub turns: &'a Tensor,
-    pub places: Places<'a>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub enum Places<'a> {
-    Of(&'a [u32]),
-    Every(usize),
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-pub struct After<'a> {
-    pub turned: Option<Turned<'a>>,
-    pub activation: Option<Activation>,
-    pub onto: Option<&'a Tensor>,
 }
 
 pub fn usable(_tensors: &[&Tensor]) -> bool {

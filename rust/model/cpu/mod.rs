@@ -6,6 +6,7 @@
 //! Elsewhere (`usable` says no) the callers use libtorch.
 
 mod arithmetic;
+mod asked;
 mod panels;
 mod product;
 mod softmax;
@@ -13,6 +14,7 @@ mod softmax;
 mod tests;
 mod threads;
 
+pub use asked::{After, Places, Ready, Turned};
 pub use panels::Packed;
 
 use super::layers::Activation;
@@ -52,40 +54,6 @@ pub fn usable(tensors: &[&Tensor]) -> bool {
     wanted() && tensors.iter().all(|x| x.device() == Device::Cpu && x.kind() == Kind::Float && !x.requires_grad())
 }
 
-/// A layer ready to be multiplied with.
-#[derive(Debug, Clone, Copy)]
-pub struct Ready<'a> {
-    pub weight: &'a Packed,
-    /// [out]
-    pub bias: &'a Tensor,
-}
-
-/// How tokens are turned to their places by rotary encodings.
-#[derive(Debug, Clone, Copy)]
-pub struct Turned<'a> {
-    /// Of pairs of channels at each place, contiguous: [2, places, out].
-    pub turns: &'a Tensor,
-    pub places: Places<'a>,
-}
-
-/// The places of tokens, which begin anew after the last.
-#[derive(Debug, Clone, Copy)]
-pub enum Places<'a> {
-    /// Of each.
-    Of(&'a [u32]),
-    /// So many, in their order.
-    Every(usize),
-}
-
-/// What follows a product.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct After<'a> {
-    pub turned: Option<Turned<'a>>,
-    pub activation: Option<Activation>,
-    /// Of the result's size.
-    pub onto: Option<&'a Tensor>,
-}
-
 fn read(x: &Tensor, columns: i64) -> Rows {
     Rows { at: x.data_ptr().cast_const().cast(), stride: columns as usize }
 }
@@ -118,7 +86,7 @@ fn rows_of(x: &Tensor) -> (Tensor, usize, i64) {
 
 /// Rows of a piece of work: enough pieces for every thread to take its share of.
 fn piece(rows: usize, most: usize) -> usize {
-    (rows / (4 * threads::count()) / ROWS * ROWS).clamp(2 * ROWS, most)
+    (rows / threads::pieces() / ROWS * ROWS).clamp(2 * ROWS, most)
 }
 
 impl Turned<'_> {

@@ -54,7 +54,7 @@ impl Shape {
 
     /// Whether whoever attends to a head's keys lays them out: they are few, and there are heads enough for all threads.
     fn is_small(&self) -> bool {
-        self.keys <= KEYS && (self.queries <= QUERIES || self.images * self.heads >= 4 * threads::count())
+        self.keys <= KEYS && (self.queries <= QUERIES || self.images * self.heads >= threads::pieces())
     }
 
     /// How keys and values of an image's head lie in its room.

@@ -27,8 +27,16 @@ pub fn at_hand() -> bool {
 }
 
 /// As many as libtorch uses.
-pub fn count() -> usize {
+fn count() -> usize {
     tch::get_num_threads().max(1) as usize
+}
+
+/// Pieces of work that each thread may count on: whoever is slower leaves some to the others.
+const PIECES: usize = 4;
+
+/// How many pieces occupy all threads.
+pub fn pieces() -> usize {
+    PIECES * count()
 }
 
 struct Job<'a> {

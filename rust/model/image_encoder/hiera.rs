@@ -4,8 +4,7 @@
 
 use crate::model::attention::attention;
 use crate::model::config::HieraConfig;
-use crate::model::layers::parameter;
-use crate::model::layers::{channels_last, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
+use crate::model::layers::{channels_last, parameter, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
 use once_cell::sync::OnceCell;
 use tch::nn::Path;
 use tch::{Kind, Tensor};
