@@ -39,6 +39,11 @@ impl ImageEmbedding {
         }
     }
 
+    /// In memory of its own.
+    pub fn copy(&self) -> Self {
+        Self { features: self.features.copy(), high_resolution: self.high_resolution.each_ref().map(Tensor::copy) }
+    }
+
     /// Bytes of its tensors.
     pub fn bytes(&self) -> usize {
         [&self.features, &self.high_resolution[0], &self.high_resolution[1]]

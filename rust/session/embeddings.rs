@@ -59,7 +59,8 @@ impl EmbeddingCache {
             *last_used = self.clock;
             return Ok(embedding.shallow_clone());
         }
-        let embedding = encode()?;
+        // Where the encoder wrote it, it lies among what the encoder has freed by now, and would keep those gaps apart for as long as it lives.
+        let embedding = encode()?.copy();
         self.encoded += 1;
         self.make_room(embedding.bytes());
         self.used += embedding.bytes();
@@ -118,6 +119,14 @@ mod tests {
             cache.get(shown(slice), || Ok(embedding())).unwrap();
         }
         assert_eq!((cache.encoded(), cache.bytes()), (2, 96));
+    }
+
+    #[test]
+    fn what_is_kept_lies_where_the_encoder_did_not_write() {
+        let written = embedding();
+        let kept = EmbeddingCache::new(100).get(shown(1), || Ok(written.shallow_clone())).unwrap();
+        assert_ne!(kept.features.data_ptr(), written.features.data_ptr());
+        assert!(kept.high_resolution.iter().zip(&written.high_resolution).all(|(a, b)| a.data_ptr() != b.data_ptr()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Both sides of a product, laid out as they are read: six rows of the left beside each other, sixteen columns of the right, one step of the
 //! product's depth after the other.
 
+use super::threads;
 use std::arch::x86_64::*;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
@@ -114,15 +115,15 @@ impl Packed {
         let memory = Tensor::empty([depth * columns], (Kind::Float, Device::Cpu));
         let panels = Panels { at: memory.data_ptr().cast(), depth: depth as usize, columns: columns as usize };
         let rows = Rows { at: weight.data_ptr().cast_const().cast(), stride: depth as usize };
-        for stretch in panels.stretches() {
-            for panel in 0..panels.columns / WIDTH {
-                // SAFETY: the new memory has room for all numbers of the weight, whose rows lie one after the other.
+        threads::each(panels.columns / WIDTH, &|panel| {
+            for stretch in panels.stretches() {
+                // SAFETY: the new memory has room for all numbers of the weight, whose rows lie one after the other; each panel is one item's.
                 unsafe {
                     let rows = rows.from(panel * WIDTH).column(stretch.start);
                     sixteen_columns(rows, WIDTH, stretch.len(), 1.0, panels.panel(&stretch, panel).cast_mut());
                 }
             }
-        }
+        });
         Some(Self { _memory: memory, panels })
     }
 }
