@@ -310,10 +310,11 @@ fn segment(
     let [i, j, k] = geometry.dims.0;
     Ok((objects.iter())
         .map(|&object| {
-            let planes = (0..count).map(SliceIndex).filter_map(|slice| {
-                let (_, mask) = outcome.assembly.mask(object, slice)?;
-                Some((slice, mask.origin, mask.inside.view()))
-            });
+            let found = |slice| {
+                outcome.assembly.mask(object, slice).map(|(_, mask)| (slice, mask.bounds().first, mask.inside()))
+            };
+            let planes: Vec<_> = (0..count).map(SliceIndex).filter_map(found).collect();
+            let planes = planes.iter().map(|(slice, first, inside)| (*slice, *first, inside.view()));
             BinaryMask::from_planes([k, j, i], axis, planes)
         })
         .collect())

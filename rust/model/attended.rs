@@ -1,7 +1,7 @@
 //! What the candidates of a slice attend to, each thing once: memories and pointers that several candidates share are projected together and
 //! stand beside each other, so that a candidate's own are a stretch of the whole.
 
-use super::sam2::Memory;
+use super::outputs::Memory;
 use std::ops::Range;
 
 /// One memory that a slice attends to.

@@ -4,49 +4,11 @@
 
 use crate::geometry::{Axis, SliceIndex};
 use crate::prompt::ObjectId;
+use crate::session::CroppedMask;
 use crate::slices;
-use crate::slices::region::Region;
-use ndarray::{s, Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{ArrayViewMut2, ArrayViewMut3};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A slice's mask, of which only the rows and columns that hold something are stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CroppedMask {
-    /// First row and column.
-    pub origin: [usize; 2],
-    pub inside: Array2<bool>,
-}
-
-impl CroppedMask {
-    /// `None` for an empty mask.
-    pub fn new(mask: ArrayView2<bool>) -> Option<Self> {
-        Self::placed(mask, [0, 0])
-    }
-
-    /// A mask of a part of the slice that begins at `origin`.
-    pub fn placed(mask: ArrayView2<bool>, origin: [usize; 2]) -> Option<Self> {
-        let bounds = Region::of_mask(mask)?;
-        let inside = mask.slice(s![bounds.first[0]..bounds.end(0), bounds.first[1]..bounds.end(1)]).to_owned();
-        Some(Self { origin: [0, 1].map(|axis| origin[axis] + bounds.first[axis]), inside })
-    }
-
-    /// The smallest region that holds it.
-    pub fn bounds(&self) -> Region {
-        Region { first: self.origin, size: [self.inside.nrows(), self.inside.ncols()] }
-    }
-
-    /// Rows and columns of the pixels inside.
-    pub fn pixels(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let [row, column] = self.origin;
-        self.inside.indexed_iter().filter(|(_, &inside)| inside).map(move |((r, c), _)| (row + r, column + c))
-    }
-
-    /// Number of pixels inside.
-    pub fn area(&self) -> usize {
-        self.inside.iter().filter(|&&inside| inside).count()
-    }
-}
 
 /// The best mask so far of every object on every slice.
 #[derive(Debug, Default)]
@@ -107,13 +69,7 @@ impl Assembly {
         let mut by_score: Vec<_> = objects.iter().collect();
         by_score.sort_by(|(a, (low, _)), (b, (high, _))| low.total_cmp(high).then(b.cmp(a)));
         for (object, (_, mask)) in by_score {
-            let ([row, column], (rows, columns)) = (mask.origin, mask.inside.dim());
-            let mut target = plane.slice_mut(s![row..row + rows, column..column + columns]);
-            target.zip_mut_with(&mask.inside, |label, &inside| {
-                if inside {
-                    *label = object.label();
-                }
-            });
+            mask.pixels().for_each(|at| plane[at] = object.label());
         }
     }
 }
@@ -142,11 +98,5 @@ mod tests {
         all.write(Axis::K, labels.view_mut());
         assert_eq!(labels.index_axis(ndarray::Axis(0), 1), arr2(&[[1, 1, 2], [0, 0, 2]]));
         assert_eq!(labels.iter().filter(|&&l| l > 0).count(), 4);
-    }
-
-    #[test]
-    fn an_empty_mask_is_none() {
-        assert_eq!(CroppedMask::new(Array2::from_elem((3, 3), false).view()), None);
-        assert_eq!(*mask([[0, 0, 0], [0, 1, 0]]), CroppedMask { origin: [1, 1], inside: arr2(&[[true]]) });
     }
 }
