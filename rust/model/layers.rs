@@ -3,6 +3,7 @@
 use super::cpu::{self, After, Packed, Places, Ready, Turned};
 use super::rotary::{Placed, Rotary};
 use once_cell::sync::OnceCell;
+use std::cell::RefCell;
 use tch::nn::{Init, Path};
 use tch::{Kind, Tensor};
 
@@ -20,10 +21,11 @@ pub fn parameter(p: &Path, name: &str, shape: &[i64]) -> Tensor {
 /// Keys: `weight` [out, in], `bias` [out].
 #[derive(Debug)]
 pub struct Linear {
-    weight: Tensor,
+    /// [out, in]; none once it is packed, so that it is not kept twice.
+    weight: RefCell<Option<Tensor>>,
     bias: Tensor,
     /// The weight as the CPU's kernels read it, where it does not learn; made when it is first wanted.
-    packed: OnceCell<Option<Packed>>,
+    packed: OnceCell<Packed>,
 }
 
 impl Linear {
@@ -33,7 +35,7 @@ impl Linear {
 
     /// Of a weight [out, in] and a bias [out].
     fn of(weight: Tensor, bias: Tensor) -> Self {
-        Self { weight, bias, packed: OnceCell::new() }
+        Self { weight: RefCell::new(Some(weight)), bias, packed: OnceCell::new() }
     }
 
     /// Two convolutions of kernel 1, one after the other, as one; in fp32.
@@ -45,18 +47,31 @@ impl Linear {
 
     /// Ready for the CPU's kernels, where they can be used.
     fn ready(&self, x: &Tensor) -> Option<Ready<'_>> {
-        if !cpu::usable(&[x, &self.weight, &self.bias]) {
+        if !cpu::usable(&[x, &self.bias]) {
             return None;
         }
-        let weight = self.packed.get_or_init(|| Packed::of(&self.weight)).as_ref()?;
-        Some(Ready { weight, bias: &self.bias })
+        let weight = self.weight.borrow();
+        let pack = || weight.as_ref().filter(|weight| cpu::usable(&[weight])).and_then(Packed::of).ok_or(());
+        let packed = self.packed.get_or_try_init(pack).ok()?;
+        drop(weight);
+        self.weight.take();
+        Some(Ready { weight: packed, bias: &self.bias })
+    }
+
+    /// The weight as libtorch reads it, [out, in].
+    fn weight(&self) -> Tensor {
+        match (&*self.weight.borrow(), self.packed.get()) {
+            (Some(weight), _) => weight.shallow_clone(),
+            (None, Some(packed)) => packed.weight(),
+            (None, None) => unreachable!("a weight is given up when it is packed"),
+        }
     }
 
     /// [..., in] -> [..., out]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         match self.ready(x) {
             Some(ready) => cpu::linear(x, ready, After::default()),
-            None => x.linear(&like(&self.weight, x), Some(&like(&self.bias, x))),
+            None => x.linear(&like(&self.weight(), x), Some(&like(&self.bias, x))),
         }
     }
 
@@ -81,7 +96,7 @@ impl Linear {
             return cpu::linear(x, ready, After { turned, ..After::default() });
         }
         let like = |weight: &Tensor| like(&weight.index_select(0, rotary.order()), x);
-        placed.rotate(&x.linear(&like(&self.weight), Some(&like(&self.bias))), rotary)
+        placed.rotate(&x.linear(&like(&self.weight()), Some(&like(&self.bias))), rotary)
     }
 }
 

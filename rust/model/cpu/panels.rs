@@ -100,7 +100,7 @@ impl Panels {
 /// A weight [columns, depth] as panels, which keep their own memory.
 #[derive(Debug)]
 pub struct Packed {
-    _memory: Tensor,
+    memory: Tensor,
     pub panels: Panels,
 }
 
@@ -124,7 +124,18 @@ impl Packed {
                 }
             }
         });
-        Some(Self { _memory: memory, panels })
+        Some(Self { memory, panels })
+    }
+
+    /// The weight again, [columns, depth].
+    pub fn weight(&self) -> Tensor {
+        let columns = self.panels.columns as i64;
+        let stretches = self.panels.stretches().map(|stretch| {
+            let (begin, depth) = (stretch.start as i64, stretch.len() as i64);
+            let panels = self.memory.narrow(0, begin * columns, depth * columns);
+            panels.reshape([-1, depth, WIDTH as i64]).transpose(1, 2).reshape([columns, depth])
+        });
+        Tensor::cat(&stretches.collect::<Vec<_>>(), 1)
     }
 }
 

@@ -36,6 +36,7 @@ fn a_linear_layer_is_libtorchs_whatever_its_sizes() {
         let packed = Packed::of(&weight).unwrap();
         let ready = Ready { weight: &packed, bias: &bias };
         let what = format!("{rows} x {depth} x {columns}");
+        assert_eq!(packed.weight(), weight, "{what}: the weight comes back");
         let plain = x.linear(&weight, Some(&bias));
         assert_close(&what, &linear(&x, ready, After::default()), &plain);
         let onto = numbers(&[rows, columns], 0.4);
