@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 pub fn run(arguments: &Evaluate, print: Output) -> Result<()> {
-    session::set_threads(arguments.threads);
+    session::set_threads(arguments.computing.threads);
     let datasets = open_datasets(arguments)?;
     if let Some(folder) = &arguments.export {
         return export(arguments, &datasets, folder, print);
@@ -33,8 +33,8 @@ pub fn run(arguments: &Evaluate, print: Output) -> Result<()> {
     let rows = rows(arguments, &models)?;
     let options = RunOptions {
         metrics: arguments.metrics,
-        window: arguments.window,
-        cache_bytes: arguments.cache_mb << 20,
+        window: arguments.computing.window,
+        cache_bytes: arguments.computing.cache_mb << 20,
         cases: arguments.cases,
         worst: arguments.worst,
     };
@@ -94,7 +94,12 @@ fn load_models(arguments: &Evaluate) -> Result<(Vec<NamedModel>, Vec<String>)> {
         if models.iter().any(|known| known.name == name) {
             return Err(Error::invalid(format!("two models are called `{name}`; expected different file names")));
         }
-        let loaded = session::load(path, arguments.image_size, arguments.device, arguments.precision)?;
+        let loaded = session::load(
+            path,
+            arguments.computing.image_size,
+            arguments.computing.device,
+            arguments.computing.precision,
+        )?;
         let digest = digest(path)?;
         let computing = format!("{:?}, {:?}", loaded.device, loaded.precision);
         notes.push(format!(

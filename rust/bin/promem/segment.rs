@@ -19,10 +19,10 @@ use std::time::Instant;
 pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     let begin = Instant::now();
     check_outputs(arguments)?;
-    session::set_threads(arguments.threads);
+    session::set_threads(arguments.computing.threads);
     let image = Arc::new(volume::read_image(&arguments.image)?);
     let axis = arguments.axis.unwrap_or_else(|| image.geometry().slice_axis());
-    let range = arguments.window.resolve(&image);
+    let range = arguments.computing.window.resolve(&image);
     let path = match &arguments.model {
         Some(path) => path.clone(),
         None => {
@@ -30,8 +30,15 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
             session::default_model(&program)?
         }
     };
-    let model = session::load(&path, arguments.image_size, arguments.device, arguments.precision)?.model;
-    let mut session = Session::new(model, image.clone(), axis, arguments.window, arguments.cache_mb << 20)?;
+    let model = session::load(
+        &path,
+        arguments.computing.image_size,
+        arguments.computing.device,
+        arguments.computing.precision,
+    )?
+    .model;
+    let mut session =
+        Session::new(model, image.clone(), axis, arguments.computing.window, arguments.computing.cache_mb << 20)?;
     prompts::add(&mut session, arguments)?;
 
     let options = PropagateOptions {

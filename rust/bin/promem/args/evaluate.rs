@@ -1,14 +1,13 @@
 //! `promem evaluate` and `promem compare` as types.
 
-use super::{file, flag, image_size, option, overwrite, path, text, walk};
+use super::walk::{self, Computing};
+use super::{file, flag, option, overwrite, path, text};
 use clap::{value_parser, Arg, ArgAction, ArgMatches, Command as ClapCommand};
 use promem::datasets::{Classes, Spec};
 use promem::evaluate::metrics::{EmptyRule, MetricOptions};
 use promem::evaluate::protocol::{Extent, PromptKind, Protocol};
 use promem::evaluate::row::{Preset, Variant};
 use promem::output::Overwrite;
-use promem::session::{DeviceChoice, PrecisionChoice};
-use promem::slices::intensity::Window;
 use promem::{Error, Result};
 use std::path::PathBuf;
 
@@ -23,12 +22,7 @@ pub struct Evaluate {
     pub preset: Option<Preset>,
     pub variants: Vec<Variant>,
     pub metrics: MetricOptions,
-    pub window: Window,
-    pub image_size: Option<i64>,
-    pub precision: PrecisionChoice,
-    pub device: DeviceChoice,
-    pub threads: Option<usize>,
-    pub cache_mb: usize,
+    pub computing: Computing,
     pub worst: usize,
     pub title: Option<String>,
     pub export: Option<PathBuf>,
@@ -95,7 +89,6 @@ pub(super) fn evaluate_command() -> ClapCommand {
         ])
         .next_help_heading("Computing")
         .args(walk::computing_args())
-        .args([image_size()])
         .next_help_heading("Results")
         .args([
             file("output", "FOLDER", "Folder of the results and the report").required(true).short('o'),
@@ -167,12 +160,7 @@ pub(super) fn evaluate(m: &ArgMatches) -> Result<Evaluate> {
         preset,
         variants: variants(m, preset, &base)?,
         metrics: MetricOptions { tolerance_mm, empty },
-        window: text(m, "window").unwrap_or("auto").parse()?,
-        image_size: m.get_one("image-size").copied(),
-        precision: text(m, "precision").unwrap_or("auto").parse()?,
-        device: text(m, "device").unwrap_or("auto").parse()?,
-        threads: m.get_one::<u16>("threads").map(|&n| usize::from(n)),
-        cache_mb: m.get_one::<u32>("cache-mb").map_or(1024, |&n| n as usize),
+        computing: walk::computing(m)?,
         worst: m.get_one("worst").copied().unwrap_or(5),
         title: m.get_one("title").cloned(),
         export: m.get_one("export-tasks").cloned(),

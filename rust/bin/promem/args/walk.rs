@@ -1,11 +1,23 @@
 //! Options of every command that walks through a volume: axis, direction, memory, computing.
 
-use super::{flag, numbers, option, text};
+use super::{flag, image_size, numbers, option, text};
 use clap::{value_parser, Arg, ArgMatches};
 use promem::geometry::Axis;
 use promem::memory::{Pointers, PromptMemory, SearchOptions};
-use promem::session::Direction;
+use promem::session::{DeviceChoice, Direction, PrecisionChoice};
+use promem::slices::intensity::Window;
 use promem::{Error, Result};
+
+/// With what a scan is walked through, and how it is shown.
+pub struct Computing {
+    /// Intensities.
+    pub window: Window,
+    pub image_size: Option<i64>,
+    pub precision: PrecisionChoice,
+    pub device: DeviceChoice,
+    pub threads: Option<usize>,
+    pub cache_mb: usize,
+}
 
 pub(super) fn direction_args() -> Vec<Arg> {
     vec![
@@ -64,7 +76,19 @@ pub(super) fn computing_args() -> Vec<Arg> {
         option("cache-mb", "MB", "Bound of the slice embeddings kept in memory")
             .default_value("1024")
             .value_parser(value_parser!(u32)),
+        image_size(),
     ]
+}
+
+pub(super) fn computing(m: &ArgMatches) -> Result<Computing> {
+    Ok(Computing {
+        window: text(m, "window").unwrap_or("auto").parse()?,
+        image_size: m.get_one("image-size").copied(),
+        precision: text(m, "precision").unwrap_or("auto").parse()?,
+        device: text(m, "device").unwrap_or("auto").parse()?,
+        threads: m.get_one::<u16>("threads").map(|&n| usize::from(n)),
+        cache_mb: m.get_one::<u32>("cache-mb").map_or(1024, |&n| n as usize),
+    })
 }
 
 /// `None` for `auto`.
