@@ -1,12 +1,15 @@
 //! `promem evaluate` and `promem compare`, end to end: the paper's tables at toy size, stopping and going on, other tools' masks.
 
+mod data;
+#[path = "common/program.rs"]
+mod program;
+
+use program::{ok, text};
 use promem::output::Overwrite;
 use promem::volume::{self, LabelMap, Volume};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-mod data;
 
 /// A plain data set of two small scans with two balls each, and the toy model.
 struct Bench(tempfile::TempDir);
@@ -73,15 +76,6 @@ fn balls(shift: f64) -> (Volume<f32>, LabelMap) {
 
 fn promem(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_promem")).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn ok(output: Output) -> String {
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
 }
 
 fn told(output: Output) -> Value {

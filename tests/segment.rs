@@ -1,11 +1,14 @@
 //! The command line, end to end: what a user types, what lands on the disk.
 
+mod data;
+#[path = "common/program.rs"]
+mod program;
+
+use program::{ok, text};
 use promem::volume;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-mod data;
 
 /// A folder with the demonstration's scan, mask and toy model.
 struct Demo(tempfile::TempDir);
@@ -34,15 +37,6 @@ impl Demo {
 
 fn promem(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_promem")).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn ok(output: Output) -> String {
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
 }
 
 /// The one line of a failure with status 1.

@@ -1,6 +1,11 @@
 //! Training: losses and stochastic propagation against their specification, runs that go on to the last bit, clear refusals.
 
+mod common;
+#[path = "common/program.rs"]
+mod program;
+
 use ndarray::Array3;
+use program::ok;
 use promem::train::config::{AppearanceConfig, TrainConfig};
 use promem::train::log::read_log;
 use promem::train::loss::{slice_loss, Prediction};
@@ -13,8 +18,6 @@ use std::process::{Command, Output};
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
-
-mod common;
 
 fn golden(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -232,12 +235,6 @@ fn training_on_scans_skips_what_is_broken_and_counts_it() {
 
 fn binary(path: &str, arguments: &[&str]) -> Output {
     Command::new(path).args(arguments).output().unwrap()
-}
-
-fn ok(output: Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
 }
 
 #[test]
