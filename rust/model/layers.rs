@@ -356,3 +356,24 @@ pub fn average_pool(x: &Tensor, stride: i64) -> Tensor {
         n => x.avg_pool2d([n, n], [n, n], [0, 0], false, true, None::<i64>),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn a_weight_is_kept_once_and_a_layer_makes_the_same_before_and_after() {
+        let numbers =
+            |size: &[i64]| Tensor::arange(size.iter().product::<i64>(), (Kind::Float, Device::Cpu)).sin().reshape(size);
+        let (x, weight, bias) = (numbers(&[5, 24]), numbers(&[32, 24]), numbers(&[32]));
+        let layer = Linear::of(weight.copy(), bias.copy());
+        let expected = x.linear(&weight, Some(&bias));
+        for _ in 0..2 {
+            let apart = (layer.forward(&x) - &expected).abs().max().double_value(&[]);
+            assert!(apart < 1e-5, "{apart}");
+            assert_eq!(layer.weight.borrow().is_none(), layer.packed.get().is_some());
+            assert_eq!(layer.weight(), weight);
+        }
+    }
+}
