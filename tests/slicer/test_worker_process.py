@@ -49,6 +49,24 @@ def test_an_engine_starts_at_once_and_tells_its_state():
     assert not is_running(process) and made.deaths == [] and zombies() == []
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "3000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_its_threads_soon_sleep_unless_the_environment_says_how_they_wait(given, expected):
+    unsaid = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    engine = Engine(environment={**unsaid, **given})
+    made = Host(engine)
+    try:
+        engine.start()
+        made.until(lambda: engine.state == "running")
+        with open(f"/proc/{engine.pid}/environ") as file:
+            told = dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)
+        assert told.get("GOMP_SPINCOUNT") == expected
+    finally:
+        engine.stop()
+
+
 def test_a_worker_killed_in_mid_run_fails_every_open_request_and_starts_again(computing):
     made, walk = computing
     assert descriptors() > 0 and not walk

@@ -22,6 +22,10 @@ _KEPT_BYTES = 1 << 16
 # What a pipe holds.
 _CHUNK = 1 << 16
 
+# How often libtorch's threads look for work before they sleep (GOMP_SPINCOUNT). Left to itself OpenMP has them look for milliseconds, on cores that
+# the client's window needs, and a busy machine becomes slower by far (docs/performance.md, scripts/bench_busy.sh).
+_SPINS = "3000"
+
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -30,12 +34,14 @@ def default_command() -> list[str]:
 
 
 def _environment(given: Optional[Mapping[str, str]]) -> dict[str, str]:
-    """With this package where the worker's Python finds it first."""
+    """With this package where the worker's Python finds it first, and with threads that sleep where nobody says how they wait."""
     environment = dict(os.environ if given is None else given)
     folders = [str(_PACKAGE.parent), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
     # Where the user works may hold a random.py.
     environment["PYTHONSAFEPATH"] = "1"
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", _SPINS)
     return environment
 
 
