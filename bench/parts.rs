@@ -7,7 +7,7 @@ use promem::geometry::{Dims, Geometry, IjkToRas, SliceIndex, Spacing};
 use promem::memory::search::MAX_POINTERS;
 use promem::memory::SearchOptions;
 use promem::model::config::{Config, Size, Version};
-use promem::model::{Attended, Attending, Hints, ImageEmbedding, MaskChoice, Memory, Precision, Presence, Sam2};
+use promem::model::{Attended, Attending, DenseInputs, ImageEmbedding, MaskChoice, Memory, Precision, Presence, Sam2};
 use promem::session::{self, Guide, Run, View};
 use promem::slices::resize::resize;
 use promem::volume::{self, LabelMap, Overwrite, Volume};
@@ -68,7 +68,8 @@ fn search(c: &mut Criterion) {
     let network = network();
     no_grad(|| {
         let (embedding, memory, mut run) = walked(&network);
-        let decoded = network.propagate(&embedding, &embedding.features, Hints::default(), Presence::Judged).remove(0);
+        let decoded =
+            network.propagate(&embedding, &embedding.features, DenseInputs::default(), Presence::Judged).remove(0);
         for window in [1, 6] {
             let memories: Vec<Attended> = (0..window).map(|slot| Attended { memory: &memory, slot }).collect();
             let pointers: Vec<(&Memory, usize)> = (1..=window).map(|away| (&memory, away as usize)).collect();

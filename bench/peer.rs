@@ -29,7 +29,7 @@ fn options(mode: &str) -> SearchOptions {
         "plain" => SearchOptions::sam2(),
         "search" => SearchOptions::promem(),
         // Pseudo-random weights score all slices alike: what a slice costs where the first candidate is enough.
-        "adaptive" => SearchOptions { enough: Some(0.0), ..SearchOptions::promem() },
+        "adaptive" => SearchOptions { accept_iou: Some(0.0), ..SearchOptions::promem() },
         other => panic!("mode `{other}`: expected plain, search or adaptive"),
     };
     SearchOptions { stop_when_absent: false, ..search }

@@ -126,8 +126,8 @@ public:
   itkBooleanMacro(StopWhenAbsent);
 
   /** A walk goes on while the object is there with at least this probability; 0 (default): the model's. */
-  itkSetMacro(Presence, float);
-  itkGetConstMacro(Presence, float);
+  itkSetMacro(PresenceThreshold, float);
+  itkGetConstMacro(PresenceThreshold, float);
 
   /** The intensities that the network sees; a width of 0 (default): chosen from the image and the object. */
   itkSetMacro(WindowWidth, double);
@@ -209,7 +209,7 @@ private:
   MemoryWindowsType                                        m_MemoryWindows{};
   unsigned int                                             m_Beams{ 0 };
   bool                                                     m_StopWhenAbsent{ true };
-  float                                                    m_Presence{ 0.0F };
+  float                                                    m_PresenceThreshold{ 0.0F };
   double                                                   m_WindowWidth{ 0.0 };
   double                                                   m_WindowLevel{ 0.0 };
 

@@ -277,7 +277,7 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::MakeOptions(const prome
   options.never_stop = !m_StopWhenAbsent;
   options.windows = m_MemoryWindows;
   options.beams = m_Beams;
-  options.presence = m_Presence;
+  options.presence_threshold = m_PresenceThreshold;
   if (m_SliceRange)
   {
     const IndexValueType first = this->GetInput()->GetLargestPossibleRegion().GetIndex(static_cast<unsigned int>(slices.axis) - 1);
@@ -368,7 +368,7 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::PrintSelf(std::ostream 
   os << std::endl;
   os << indent << "Beams: " << m_Beams << std::endl;
   os << indent << "StopWhenAbsent: " << (m_StopWhenAbsent ? "On" : "Off") << std::endl;
-  os << indent << "Presence: " << m_Presence << std::endl;
+  os << indent << "PresenceThreshold: " << m_PresenceThreshold << std::endl;
   os << indent << "WindowWidth: " << m_WindowWidth << std::endl;
   os << indent << "WindowLevel: " << m_WindowLevel << std::endl;
 }

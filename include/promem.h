@@ -140,10 +140,10 @@
 #define PROMEM_PRIOR_NONE 1
 
 // The mask of the slice before.
-#define PROMEM_PRIOR_MASK 2
+#define PROMEM_PRIOR_PREVIOUS 2
 
 // The mask of the slice before, moved by registration of the two slices.
-#define PROMEM_PRIOR_FLOW 3
+#define PROMEM_PRIOR_REGISTERED 3
 
 // All of a slice: objects share what is computed of it.
 #define PROMEM_VIEW_SLICE 1
@@ -278,16 +278,16 @@ typedef struct {
     uint32_t include_prompt;
     // Whether candidates attend to object pointers beyond their window, as SAM 2 does: PROMEM_DEFAULT, PROMEM_NO, PROMEM_YES.
     uint32_t all_pointers;
-    // What the decoder is told of the slice before: PROMEM_DEFAULT (what the model was trained with), PROMEM_PRIOR_NONE, _MASK, _FLOW.
+    // What the decoder is told of the slice before: PROMEM_DEFAULT (what the model was trained with), PROMEM_PRIOR_NONE, _PREVIOUS, _REGISTERED.
     uint32_t prior;
     // What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE, PROMEM_VIEW_OBJECT.
     uint32_t field_of_view;
     // A run goes on while the object is there with at least this probability; 0: what the model was calibrated to, else 0.5.
-    float presence;
+    float presence_threshold;
     // Further candidates are tried only where the first one's predicted IoU is below this; 0: all on every slice.
-    float enough;
+    float accept_iou;
     // Weight of what intensities on the prompt's slice say beside the network, at most 4; 0: what the model was calibrated to, below 0: none.
-    float appearance;
+    float intensity_weight;
 } promem_propagate_options;
 
 // A slice of an object, just made. More fields may follow in later versions; the library sets struct_size.

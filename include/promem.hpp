@@ -122,7 +122,7 @@ enum class Axis : std::uint32_t { largest_spacing = PROMEM_AXIS_AUTO, i = PROMEM
 enum class Direction : std::uint32_t { both = PROMEM_BOTH, up = PROMEM_UP, down = PROMEM_DOWN };
 enum class Memory : std::uint32_t { search = PROMEM_SEARCH, sam2 = PROMEM_SAM2 };
 enum class Choice : std::uint32_t { as_method = PROMEM_DEFAULT, no = PROMEM_NO, yes = PROMEM_YES };
-enum class Prior : std::uint32_t { as_model = PROMEM_DEFAULT, none = PROMEM_PRIOR_NONE, mask = PROMEM_PRIOR_MASK, flow = PROMEM_PRIOR_FLOW };
+enum class Prior : std::uint32_t { as_model = PROMEM_DEFAULT, none = PROMEM_PRIOR_NONE, previous = PROMEM_PRIOR_PREVIOUS, registered = PROMEM_PRIOR_REGISTERED };
 enum class View : std::uint32_t { as_model = PROMEM_DEFAULT, slice = PROMEM_VIEW_SLICE, object = PROMEM_VIEW_OBJECT };
 
 // A box of voxels: first and last index along i, j and k, both inside.
@@ -200,9 +200,9 @@ struct PropagateOptions {
     Choice all_pointers = Choice::as_method;
     Prior prior = Prior::as_model;
     View field_of_view = View::as_model;
-    float presence = 0;    // a run goes on while the object is there with at least this probability; 0: the model's
-    float enough = 0;      // further candidates only where the first one's predicted IoU is below this; 0: all
-    float appearance = 0;  // weight of what intensities on the prompt's slice say; 0: the model's, below 0: none
+    float presence_threshold = 0;    // a run goes on while the object is there with at least this probability; 0: the model's
+    float accept_iou = 0;      // further candidates only where the first one's predicted IoU is below this; 0: all
+    float intensity_weight = 0;  // weight of what intensities on the prompt's slice say; 0: the model's, below 0: none
 
     promem_propagate_options c_options() const {
         promem_propagate_options options;
@@ -222,9 +222,9 @@ struct PropagateOptions {
         options.all_pointers = static_cast<std::uint32_t>(all_pointers);
         options.prior = static_cast<std::uint32_t>(prior);
         options.field_of_view = static_cast<std::uint32_t>(field_of_view);
-        options.presence = presence;
-        options.enough = enough;
-        options.appearance = appearance;
+        options.presence_threshold = presence_threshold;
+        options.accept_iou = accept_iou;
+        options.intensity_weight = intensity_weight;
         return options;
     }
 };

@@ -12,7 +12,7 @@ image_size = 128
 length = 8
 batch = 8
 accumulate = 1
-forcing = [0.3, 0.0]
+teacher_forcing = [0.3, 0.0]
 [log]
 every = 10
 checkpoint = 1000
@@ -23,7 +23,7 @@ target/release/promem-train run "$folder/config.toml" -o "$folder/run" --minutes
 python3 - "$folder/run/log.jsonl" <<'PY'
 import json, statistics, sys
 lines = [json.loads(line) for line in open(sys.argv[1])][1:]  # the first ten steps fill caches
-for key, name in [("slices_per_second", "slices a second"), ("waited", "share waited for clips")]:
+for key, name in [("slices_per_second", "slices a second"), ("data_wait_fraction", "share waited for clips")]:
     values = [line[key] for line in lines]
     print(f"{name}: median {statistics.median(values):.4g} of {len(values)} (from {min(values):.4g} to {max(values):.4g})")
 PY

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# At which weight of appearance masks, and at which probability of presence ends are best: Dice on generated scans that the model has not seen.
-# Usage: scripts/calibrate.sh MODEL [CONFIG]        Then: promem convert MODEL OUT --appearance W --presence P
-# APPEARANCE="0 0.5" and PRESENCE="0.7" try other numbers, or none; ends are tried with the model's own weight of appearance.
+# Which weight of the intensity model gives the best masks, and which presence threshold the best ends: Dice on generated scans that the model has not seen.
+# Usage: scripts/calibrate.sh MODEL [CONFIG]        Then: promem convert MODEL OUT --intensity-weight W --presence-threshold P
+# INTENSITY_WEIGHTS="0 0.5" and PRESENCE_THRESHOLDS="0.7" try other numbers, or none; ends are tried with the model's own intensity weight.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 model=$1
@@ -14,11 +14,11 @@ try() { # NAME EXTENT NUMBER
     target/release/promem --quiet evaluate --dataset "pairs:$cases/cases.json=$cases" --model "$model" --position 0.5 \
         --extent "$2" "--$1" "$3" -o "$results/$1/$3"
 }
-for weight in ${APPEARANCE-0 0.25 0.5 0.75 1}; do try appearance given "$weight"; done
-for probability in ${PRESENCE-0.5 0.65 0.75 0.85 0.92}; do try presence free "$probability"; done
+for weight in ${INTENSITY_WEIGHTS-0 0.25 0.5 0.75 1}; do try intensity-weight given "$weight"; done
+for probability in ${PRESENCE_THRESHOLDS-0.5 0.65 0.75 0.85 0.92}; do try presence-threshold free "$probability"; done
 python3 - "$results" <<'PY'
 import csv, json, pathlib, sys
-for name in ("appearance", "presence"):
+for name in ("intensity-weight", "presence-threshold"):
     if not pathlib.Path(sys.argv[1], name).exists():
         continue
     print(f"\n| {name} | Dice, mean | median | slices too many | too few |\n|---|---|---|---|---|")

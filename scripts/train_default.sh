@@ -9,6 +9,6 @@ for run in 1 2 3 4 5 6 7; do
     target/release/promem-train run "models/training/$run.toml" -o "$OUT/$run" "${init[@]}"
     init=(--init "$OUT/$run/model.safetensors")
 done
-PRESENCE="" scripts/calibrate.sh "$OUT/7/model.safetensors"
-echo "then, with the best weight W: target/release/promem convert $OUT/7/model.safetensors $OUT/promem-compact.safetensors --licence Apache-2.0 --appearance W
-and for the ends: APPEARANCE= scripts/calibrate.sh $OUT/promem-compact.safetensors, and convert that with --presence P"
+PRESENCE_THRESHOLDS="" scripts/calibrate.sh "$OUT/7/model.safetensors"
+echo "then, with the best weight W: target/release/promem convert $OUT/7/model.safetensors $OUT/promem-compact.safetensors --licence Apache-2.0 --intensity-weight W
+and for the ends: INTENSITY_WEIGHTS= scripts/calibrate.sh $OUT/promem-compact.safetensors, and convert that with --presence-threshold P"

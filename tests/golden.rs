@@ -7,7 +7,7 @@ use promem::memory::{Pointers, PromptMemory, SearchOptions};
 use promem::model::config::{Config, Version};
 use promem::model::position;
 use promem::model::prompt_encoder::{Point, PointKind};
-use promem::model::{Decoded, Hints, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};
+use promem::model::{Decoded, DenseInputs, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};
 use promem::session::{Guide, Run, View};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -220,7 +220,7 @@ fn the_mask_decoder_equals_the_public_one() {
                 &image.high_resolution,
                 &encoder.sparse(&points("points")),
                 &encoder.dense(Some(world.golden("prompt.mask_logits"))),
-                Hints::default(),
+                DenseInputs::default(),
             );
             world.check("decoder.masks@2", &output.masks);
             world.check("decoder.ious", &output.ious);

@@ -164,7 +164,7 @@ if [ $itk = 1 ]; then
     "${segment[@]}" "${masks[@]}" --prompt-slice all --windows 2 --beams 3 -o "$work/itk/all.nii.gz"
     read -ra clicks <"$work/itk/clicks.txt"
     "${segment[@]}" "${clicks[@]}" --direction up --range 12,17 --no-stop -o "$work/itk/clicks.nii.gz"
-    "${segment[@]}" --prompt-mask "$work/itk/prompts.nii.gz" --axis k --direction up --presence 0.85 --precision fp32 -o "$work/itk/stopping.nii.gz"
+    "${segment[@]}" --prompt-mask "$work/itk/prompts.nii.gz" --axis k --direction up --presence-threshold 0.85 --precision fp32 -o "$work/itk/stopping.nii.gz"
     checks ITK "$test_itk" check "$work/itk" "$model"
 
     check "ITK: a DICOM series is written" "$test_itk" dicom "$work/demo/scan.nii.gz" "$work/dicom"

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Array3};
 use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, Spacing, VoxelIndex};
-use promem::memory::{FieldOfView, Prior, SearchOptions};
+use promem::memory::{FieldOfView, MaskPrior, SearchOptions};
 use promem::model::config::{Config, Version};
 use promem::model::{Precision, Sam2};
 use promem::prompt::{ObjectId, PointLabel};
@@ -54,7 +54,7 @@ fn add_disk(session: &mut Session, label: u16, slice: usize) {
 fn options() -> PropagateOptions {
     PropagateOptions::whole(SearchOptions {
         stop_when_absent: false,
-        prior: Some(Prior::Flow),
+        prior: Some(MaskPrior::Registered),
         field_of_view: Some(FieldOfView::Object),
         ..SearchOptions::promem()
     })
@@ -268,7 +268,7 @@ fn appearance_draws_what_a_network_that_knows_nothing_misses() {
         let mut session = session(&model);
         add_disk(&mut session, 1, 4);
         let options = options();
-        let search = SearchOptions { appearance: weight, prior: Some(Prior::None), ..options.search };
+        let search = SearchOptions { intensity_weight: weight, prior: Some(MaskPrior::None), ..options.search };
         let outcome = run(&mut session, &PropagateOptions { search, ..options });
         labels(&session, &outcome)
     };

@@ -6,7 +6,7 @@ mod program;
 
 use ndarray::Array3;
 use program::ok;
-use promem::train::config::{AppearanceConfig, TrainConfig};
+use promem::train::config::{IntensityModelConfig, TrainConfig};
 use promem::train::log::read_log;
 use promem::train::loss::{slice_loss, Prediction};
 use promem::train::run::{train, RunOptions};
@@ -58,7 +58,7 @@ fn the_loss_of_a_slice_equals_sam_2s() {
 /// `tests/golden/training_step.py`: the public implementation's own `_track_step` along a clip whose last slice the object is not on.
 #[test]
 fn the_loss_of_a_training_step_equals_the_public_implementations() {
-    use promem::memory::{Pointers, Prior, PromptMemory};
+    use promem::memory::{MaskPrior, Pointers, PromptMemory};
     use promem::model::config::{Config, Version};
     use promem::train::batch::Batch;
     use promem::train::clip::Clip;
@@ -89,7 +89,7 @@ fn the_loss_of_a_training_step_equals_the_public_implementations() {
     let plan = Plan {
         memory: PromptMemory::Pinned,
         pointers: Pointers::Sam2,
-        ..Plan::inference(depth - FIRST, 6, Prior::None, Vec::new())
+        ..Plan::inference(depth - FIRST, 6, MaskPrior::None, Vec::new())
     };
     let batch = Batch::new(vec![clip], Device::Cpu);
     let predicted = tch::no_grad(|| unroll(&network, &batch, &plan, &mut rng(0, Purpose::Step, 0)));
@@ -173,7 +173,7 @@ fn a_resumed_run_goes_on_to_the_last_bit() {
     );
     // Another configuration does not go on with it, more steps do.
     let mut other = toy();
-    other.optimizer.rate = 0.5;
+    other.optimizer.learning_rate = 0.5;
     let line = train(&other, &options(&parts), &mut |_| {}).unwrap_err().to_string();
     assert!(line.contains("was begun with `rate = 0.0008`, now `rate = 0.5`"), "{line}");
 }
@@ -184,7 +184,7 @@ fn a_trained_model_segments_and_says_how_it_was_made() {
     train(&toy(), &options(folder.path()), &mut |_| {}).unwrap();
     let model = promem::model::checkpoint::read(&folder.path().join("model.safetensors")).unwrap();
     assert_eq!((model.config.name.as_str(), model.config.image_size), ("toy", 96));
-    assert_eq!(model.metadata["promem.prior"], "flow");
+    assert_eq!(model.metadata["promem.prior"], "registered");
     assert!(model.metadata["promem.made_by"].contains("step 8 of 8"), "{:?}", model.metadata);
     let [demo, out] = ["demo", "out.nii.gz"].map(|name| folder.path().join(name).display().to_string());
     let file = |name: &str| folder.path().join("demo").join(name).display().to_string();
@@ -203,9 +203,9 @@ fn a_trained_model_segments_and_says_how_it_was_made() {
 fn a_loss_that_is_not_finite_stops_the_run_and_names_the_clips() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = toy();
-    config.optimizer.rate = 1e30;
-    config.optimizer.encoder_rate = 1e30;
-    config.optimizer.warm_up = 0.0;
+    config.optimizer.learning_rate = 1e30;
+    config.optimizer.encoder_learning_rate = 1e30;
+    config.optimizer.warmup_fraction = 0.0;
     let error = train(&config, &options(folder.path()), &mut |_| {}).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Compute);
     let line = error.to_string();
@@ -249,7 +249,10 @@ fn the_command_draws_clips_and_curves_and_refuses_clearly() {
     let told = ok(trainer(&["plot", &at("run")]));
     assert!(told.contains("loss.png") && std::fs::metadata(at("run/quality.png")).is_ok());
     assert!(std::fs::read(at("run/examples.png")).unwrap().starts_with(b"\x89PNG"));
-    assert!(read_log(&folder.path().join("run")).unwrap().iter().any(|line| line.validation.contains_key("dice_flow")));
+    assert!(read_log(&folder.path().join("run"))
+        .unwrap()
+        .iter()
+        .any(|line| line.validation.contains_key("dice_registered")));
     std::fs::write(at("bad.toml"), "preset = \"toy\"\nlearning_rate = 1").unwrap();
     for (arguments, expected) in [
         (vec!["run", "/nowhere.toml", "-o", "x"], "/nowhere.toml"),
@@ -296,8 +299,9 @@ fn gradients_reach_every_weight_that_inference_reads() {
     use promem::train::unroll::{unroll, Plan, PromptKind};
     use promem::train::{clip::ClipOptions, clip::ClipSource, rng, Purpose};
     for name in ["toy", "mini", "compact"] {
-        let appearance = AppearanceConfig { share: if name == "compact" { 1.0 } else { 0.0 }, weight: 0.6 };
-        let config = TrainConfig { network: name.into(), appearance, ..toy() };
+        let intensity_model =
+            IntensityModelConfig { clip_fraction: if name == "compact" { 1.0 } else { 0.0 }, weight: 0.6 };
+        let config = TrainConfig { network: name.into(), intensity_model, ..toy() };
         let mut variables = tch::nn::VarStore::new(Device::Cpu);
         let network_config = config.network_at(0).unwrap();
         let network = promem::model::Sam2::for_training(&variables, &network_config, promem::model::Precision::Fp32);
@@ -308,7 +312,7 @@ fn gradients_reach_every_weight_that_inference_reads() {
             side: 64,
             stochastic_propagation: true,
             flow: Some(network_config.mask_stride() as usize),
-            appearance: network_config.evidence.is_some(),
+            intensity_model: network_config.evidence.is_some(),
         };
         let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();
         let batch = Batch::new(clips, Device::Cpu);
@@ -322,7 +326,7 @@ fn gradients_reach_every_weight_that_inference_reads() {
                 0.5,
                 &mut draws,
             );
-            (plan.prompt, plan.corrections, plan.prior) = (prompt, 1, promem::memory::Prior::Flow);
+            (plan.prompt, plan.corrections, plan.prior) = (prompt, 1, promem::memory::MaskPrior::Registered);
             for slice in unroll(&network, &batch, &plan, &mut draws) {
                 for step in slice.steps {
                     total = total

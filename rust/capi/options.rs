@@ -3,7 +3,7 @@
 use super::arguments::{init_struct, object, optional_struct, slice, Sized32};
 use super::status::{boundary, promem_status, Outcome, Refusal};
 use crate::geometry::{Axis, Dims};
-use crate::memory::{FieldOfView, Pointers, Prior, PromptMemory, SearchOptions};
+use crate::memory::{FieldOfView, MaskPrior, Pointers, PromptMemory, SearchOptions};
 use crate::session::{Direction, PropagateOptions};
 
 /// Both ways from every prompted slice.
@@ -28,9 +28,9 @@ pub const PROMEM_YES: u32 = 2;
 /// Nothing: memory alone, the paper's method.
 pub const PROMEM_PRIOR_NONE: u32 = 1;
 /// The mask of the slice before.
-pub const PROMEM_PRIOR_MASK: u32 = 2;
+pub const PROMEM_PRIOR_PREVIOUS: u32 = 2;
 /// The mask of the slice before, moved by registration of the two slices.
-pub const PROMEM_PRIOR_FLOW: u32 = 3;
+pub const PROMEM_PRIOR_REGISTERED: u32 = 3;
 
 /// All of a slice: objects share what is computed of it.
 pub const PROMEM_VIEW_SLICE: u32 = 1;
@@ -65,16 +65,16 @@ pub struct promem_propagate_options {
     pub include_prompt: u32,
     /// Whether candidates attend to object pointers beyond their window, as SAM 2 does: PROMEM_DEFAULT, PROMEM_NO, PROMEM_YES.
     pub all_pointers: u32,
-    /// What the decoder is told of the slice before: PROMEM_DEFAULT (what the model was trained with), PROMEM_PRIOR_NONE, _MASK, _FLOW.
+    /// What the decoder is told of the slice before: PROMEM_DEFAULT (what the model was trained with), PROMEM_PRIOR_NONE, _PREVIOUS, _REGISTERED.
     pub prior: u32,
     /// What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE, PROMEM_VIEW_OBJECT.
     pub field_of_view: u32,
     /// A run goes on while the object is there with at least this probability; 0: what the model was calibrated to, else 0.5.
-    pub presence: f32,
+    pub presence_threshold: f32,
     /// Further candidates are tried only where the first one's predicted IoU is below this; 0: all on every slice.
-    pub enough: f32,
+    pub accept_iou: f32,
     /// Weight of what intensities on the prompt's slice say beside the network, at most 4; 0: what the model was calibrated to, below 0: none.
-    pub appearance: f32,
+    pub intensity_weight: f32,
 }
 
 // SAFETY: a size of 96, every number is allowed.
@@ -140,16 +140,17 @@ pub(super) unsafe fn read(
     }
     match given.prior {
         PROMEM_DEFAULT => {}
-        PROMEM_PRIOR_NONE => search.prior = Some(Prior::None),
-        PROMEM_PRIOR_MASK => search.prior = Some(Prior::Mask),
-        PROMEM_PRIOR_FLOW => search.prior = Some(Prior::Flow),
-        other => return unknown("prior", other, "PROMEM_DEFAULT (0) to PROMEM_PRIOR_FLOW (3)"),
+        PROMEM_PRIOR_NONE => search.prior = Some(MaskPrior::None),
+        PROMEM_PRIOR_PREVIOUS => search.prior = Some(MaskPrior::Previous),
+        PROMEM_PRIOR_REGISTERED => search.prior = Some(MaskPrior::Registered),
+        other => return unknown("prior", other, "PROMEM_DEFAULT (0) to PROMEM_PRIOR_REGISTERED (3)"),
     }
     search.field_of_view = field_of_view(given.field_of_view)?;
-    search.presence = (given.presence != 0.0).then_some(f64::from(given.presence));
-    search.enough = (given.enough != 0.0).then_some(f64::from(given.enough));
-    if given.appearance != 0.0 {
-        search.appearance = Some(if given.appearance < 0.0 { 0.0 } else { f64::from(given.appearance) });
+    search.presence_threshold = (given.presence_threshold != 0.0).then_some(f64::from(given.presence_threshold));
+    search.accept_iou = (given.accept_iou != 0.0).then_some(f64::from(given.accept_iou));
+    if given.intensity_weight != 0.0 {
+        search.intensity_weight =
+            Some(if given.intensity_weight < 0.0 { 0.0 } else { f64::from(given.intensity_weight) });
     }
     search.validate()?;
     let direction = match given.direction {

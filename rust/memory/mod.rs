@@ -7,4 +7,4 @@ pub mod bank;
 pub mod search;
 
 pub use bank::{Bank, Entry};
-pub use search::{FieldOfView, Pointers, Prior, PromptMemory, SearchOptions, EVEN, MOST_APPEARANCE};
+pub use search::{FieldOfView, MaskPrior, Pointers, PromptMemory, SearchOptions, EVEN, MAX_INTENSITY_WEIGHT};

@@ -15,8 +15,8 @@ pub const MAX_WINDOW: usize = 6;
 pub const MAX_POINTERS: usize = 16;
 /// Where presence and absence are equally likely: SAM 2's rule.
 pub const EVEN: f64 = 0.5;
-/// A higher weight of [`SearchOptions::appearance`] would leave the network no say.
-pub const MOST_APPEARANCE: f64 = 4.0;
+/// A higher weight of [`SearchOptions::intensity_weight`] would leave the network no say.
+pub const MAX_INTENSITY_WEIGHT: f64 = 4.0;
 /// More beams than this only cost time: a slice has at most beams x windows candidates.
 pub const MAX_BEAMS: usize = 16;
 
@@ -43,24 +43,25 @@ pub enum Pointers {
 /// What the decoder is told of the slice before, besides its memory. Beyond the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Prior {
+pub enum MaskPrior {
     /// Nothing: the paper's method.
     None,
     /// Its mask.
-    Mask,
+    Previous,
     /// Its mask, moved by registration of the two slices.
-    Flow,
+    Registered,
 }
 
-impl std::str::FromStr for Prior {
+impl std::str::FromStr for MaskPrior {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "none" => Ok(Self::None),
-            "mask" => Ok(Self::Mask),
-            "flow" => Ok(Self::Flow),
-            _ => Err(Error::invalid(format!("prior `{text}`: expected none, mask or flow"))),
+            // Model files of older builds say `mask` and `flow`.
+            "previous" | "mask" => Ok(Self::Previous),
+            "registered" | "flow" => Ok(Self::Registered),
+            _ => Err(Error::invalid(format!("prior `{text}`: expected none, previous or registered"))),
         }
     }
 }
@@ -99,15 +100,15 @@ pub struct SearchOptions {
     /// Whether a run ends where the object is absent.
     pub stop_when_absent: bool,
     /// A run goes on while the object is there with at least this probability. `None`: what the network was calibrated to, else 0.5.
-    pub presence: Option<f64>,
+    pub presence_threshold: Option<f64>,
     /// Further candidates are tried only where the widest window of the best bank has a lower predicted IoU than this, or no object. `None`: all
     /// are tried on every slice. Beyond the paper (docs/performance.md).
-    pub enough: Option<f64>,
-    /// Weight, 0 to [`MOST_APPEARANCE`], of what intensities alone say: how much likelier a pixel's is inside the object than around it on the
+    pub accept_iou: Option<f64>,
+    /// Weight, 0 to [`MAX_INTENSITY_WEIGHT`], of what intensities alone say: how much likelier a pixel's is inside the object than around it on the
     /// prompt's slice. 0: nothing. `None`: what the network was calibrated to, else 0. Beyond the paper (docs/method.md).
-    pub appearance: Option<f64>,
+    pub intensity_weight: Option<f64>,
     /// `None`: what the network was trained with.
-    pub prior: Option<Prior>,
+    pub prior: Option<MaskPrior>,
     /// `None`: what the network was trained with.
     pub field_of_view: Option<FieldOfView>,
 }
@@ -121,9 +122,9 @@ impl SearchOptions {
             prompt: PromptMemory::InWindow,
             pointers: Pointers::Window,
             stop_when_absent: true,
-            presence: None,
-            enough: None,
-            appearance: None,
+            presence_threshold: None,
+            accept_iou: None,
+            intensity_weight: None,
             prior: None,
             field_of_view: None,
         }
@@ -137,10 +138,10 @@ impl SearchOptions {
             prompt: PromptMemory::Pinned,
             pointers: Pointers::Sam2,
             stop_when_absent: false,
-            presence: None,
-            enough: None,
-            appearance: Some(0.0),
-            prior: Some(Prior::None),
+            presence_threshold: None,
+            accept_iou: None,
+            intensity_weight: Some(0.0),
+            prior: Some(MaskPrior::None),
             field_of_view: None,
         }
     }
@@ -153,15 +154,17 @@ impl SearchOptions {
         if let Some(w) = self.windows.iter().find(|w| !(1..=MAX_WINDOW).contains(*w)) {
             return Err(Error::invalid(format!("window {w}: expected 1 to {MAX_WINDOW} slices")));
         }
-        if let Some(p) = self.presence.filter(|p| !(*p > 0.0 && *p < 1.0)) {
-            return Err(Error::invalid(format!("presence {p}: expected a probability between 0 and 1, both outside")));
-        }
-        if let Some(iou) = self.enough.filter(|iou| !(0.0..=1.0).contains(iou)) {
-            return Err(Error::invalid(format!("enough {iou}: expected a predicted IoU between 0 and 1")));
-        }
-        if let Some(weight) = self.appearance.filter(|weight| !(0.0..=MOST_APPEARANCE).contains(weight)) {
+        if let Some(p) = self.presence_threshold.filter(|p| !(*p > 0.0 && *p < 1.0)) {
             return Err(Error::invalid(format!(
-                "appearance {weight}: expected a weight between 0 and {MOST_APPEARANCE}"
+                "presence threshold {p}: expected a probability between 0 and 1, both outside"
+            )));
+        }
+        if let Some(iou) = self.accept_iou.filter(|iou| !(0.0..=1.0).contains(iou)) {
+            return Err(Error::invalid(format!("accept_iou {iou}: expected a predicted IoU between 0 and 1")));
+        }
+        if let Some(weight) = self.intensity_weight.filter(|weight| !(0.0..=MAX_INTENSITY_WEIGHT).contains(weight)) {
+            return Err(Error::invalid(format!(
+                "intensity weight {weight}: expected a weight between 0 and {MAX_INTENSITY_WEIGHT}"
             )));
         }
         if !(1..=MAX_BEAMS).contains(&self.beams) {
@@ -171,8 +174,8 @@ impl SearchOptions {
     }
 
     /// The object score, a logit, above which a run goes on.
-    pub fn least_object_logit(&self) -> f64 {
-        let p = self.presence.unwrap_or(EVEN);
+    pub fn min_object_logit(&self) -> f64 {
+        let p = self.presence_threshold.unwrap_or(EVEN);
         (p / (1.0 - p)).ln()
     }
 
@@ -231,7 +234,7 @@ pub fn candidates(banks: &[Vec<SliceIndex>], query: SliceIndex, options: &Search
     all
 }
 
-/// The candidate that may be [`SearchOptions::enough`]: the one that remembers most of the best bank.
+/// The candidate that may be [`SearchOptions::accept_iou`]: the one that remembers most of the best bank.
 pub fn first_to_try(candidates: &[Candidate]) -> usize {
     let remembers = |&n: &usize| (candidates[n].bank == 0, candidates[n].attended.len());
     (0..candidates.len()).rev().max_by_key(remembers).unwrap_or(0)
@@ -328,7 +331,7 @@ mod tests {
         let with =
             |windows: &[usize], beams| SearchOptions { windows: windows.into(), beams, ..SearchOptions::promem() };
         assert!(with(&[1, 6], 2).validate().is_ok());
-        let looks = |weight| SearchOptions { appearance: Some(weight), ..SearchOptions::promem() };
+        let looks = |weight| SearchOptions { intensity_weight: Some(weight), ..SearchOptions::promem() };
         assert!(looks(0.0).validate().is_ok());
         for bad in [looks(-0.1), looks(4.5), looks(f64::NAN)] {
             assert!(bad.validate().is_err(), "{bad:?} was accepted");

@@ -66,7 +66,7 @@ fn smoothed(x: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use crate::model::config::Config;
-    use crate::model::{Hints, Precision, Sam2};
+    use crate::model::{DenseInputs, Precision, Sam2};
     use tch::Device;
 
     const FLOATS: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -88,7 +88,7 @@ mod tests {
             let decode = |evidence: Option<f64>| {
                 let m = config.mask_size();
                 let evidence = evidence.map(|value| Tensor::full([1, 1, m, m], value, FLOATS));
-                let hints = Hints { mask: None, evidence: evidence.as_ref() };
+                let hints = DenseInputs { mask: None, evidence: evidence.as_ref() };
                 network.decode_propagated(&image, &image.features, hints).masks
             };
             let (none, zero, other) = (decode(None), decode(Some(0.0)), decode(Some(2.0)));

@@ -17,7 +17,7 @@ const STABILITY_THRESHOLD: f64 = 0.98;
 
 /// What the decoder is told of a slice at full detail, beside its features and points. Both are logits [B or 1, 1, m, m].
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Hints<'a> {
+pub struct DenseInputs<'a> {
     /// A dense prompt: a given mask, or one expected from the slice before.
     pub mask: Option<&'a Tensor>,
     /// What intensities alone say of each pixel. Networks that have not learned to see it add it to their masks.
@@ -107,7 +107,7 @@ impl MaskDecoder {
         high_resolution: &[Tensor; 2],
         sparse: &Tensor,
         dense: &Tensor,
-        hints: Hints,
+        hints: DenseInputs,
     ) -> DecoderOutput {
         let (b, c, h, w) = features.size4().expect("decoder features are [B, C, h, w]");
         let own = Tensor::cat(&[&self.obj_score_token, &self.iou_token, &self.mask_tokens], 0);

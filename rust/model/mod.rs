@@ -35,6 +35,6 @@ pub use attended::{Attended, Attending};
 pub use config::Config;
 pub use evidence::at_mask_resolution;
 pub use layers::average_pool;
-pub use mask_decoder::Hints;
+pub use mask_decoder::DenseInputs;
 pub use outputs::{Decoded, ImageEmbedding, MaskChoice, Memory, Presence};
 pub use sam2::{Precision, Sam2};

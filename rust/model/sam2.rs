@@ -10,7 +10,7 @@ use super::config::{
 };
 use super::image_encoder::ImageEncoder;
 use super::layers::{parameter, upsample_bilinear, Activation, Conv2d, ConvShape, Linear, Mlp};
-use super::mask_decoder::{DecoderOutput, Hints, MaskDecoder};
+use super::mask_decoder::{DecoderOutput, DenseInputs, MaskDecoder};
 use super::memory_attention::MemoryAttention;
 use super::memory_encoder::MemoryEncoder;
 use super::outputs::{Decoded, ImageEmbedding, MaskChoice, Memory, Presence};
@@ -201,7 +201,7 @@ impl Sam2 {
         mask: Option<&Tensor>,
         choice: MaskChoice,
     ) -> Decoded {
-        let hints = Hints { mask, evidence: None };
+        let hints = DenseInputs { mask, evidence: None };
         let output = self.decode_all(image, features, &self.prompt_encoder.sparse(points), hints);
         self.choose(&output, choice, Presence::Certain).remove(0)
     }
@@ -212,7 +212,7 @@ impl Sam2 {
         image: &ImageEmbedding,
         features: &Tensor,
         sparse: &Tensor,
-        hints: Hints,
+        hints: DenseInputs,
     ) -> DecoderOutput {
         self.mask_decoder.forward(
             features,
@@ -225,7 +225,7 @@ impl Sam2 {
     }
 
     /// [`Sam2::decode_all`] of a slice without a prompt of its own, whose mask is expected from the slice before.
-    pub fn decode_propagated(&self, image: &ImageEmbedding, features: &Tensor, hints: Hints) -> DecoderOutput {
+    pub fn decode_propagated(&self, image: &ImageEmbedding, features: &Tensor, hints: DenseInputs) -> DecoderOutput {
         self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), hints)
     }
 
@@ -234,7 +234,7 @@ impl Sam2 {
         &self,
         image: &ImageEmbedding,
         features: &Tensor,
-        hints: Hints,
+        hints: DenseInputs,
         presence: Presence,
     ) -> Vec<Decoded> {
         let output = self.decode_propagated(image, features, hints);

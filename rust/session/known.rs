@@ -10,7 +10,7 @@ use crate::prompt::{ObjectId, Prompts, SlicePrompt};
 use crate::session::leg::LegKey;
 use crate::session::run::{Prompted, Run};
 use crate::session::{CroppedMask, SliceTrace, View};
-use crate::slices::appearance::Appearance;
+use crate::slices::intensity_model::IntensityModel;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Start {
     /// Made when the first run begins there: who only looks at a preview does not wait for it.
     pub memory: Option<Memory>,
     /// Made with the memory, where there is something to learn from.
-    pub looks: Option<Appearance>,
+    pub looks: Option<IntensityModel>,
     pub mask: Option<Arc<CroppedMask>>,
 }
 

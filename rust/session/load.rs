@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{checkpoint, Precision, Sam2};
-use crate::session::{self, DeviceChoice, PrecisionChoice, SharedModel, Trained};
+use crate::session::{self, DeviceChoice, ModelDefaults, PrecisionChoice, SharedModel};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::Device;
@@ -77,12 +77,12 @@ pub fn load(path: &Path, image_size: Option<i64>, device: DeviceChoice, precisio
     };
     log::info!("{} at {} px on {device:?} in {precision:?}", config.name, config.image_size);
     // What our own files say of their training; others were trained as published.
-    let trained = Trained::of(&file.metadata).map_err(|e| e.context(format!("model `{}`", path.display())))?;
+    let defaults = ModelDefaults::of(&file.metadata).map_err(|e| e.context(format!("model `{}`", path.display())))?;
     let parameters = file.state.parameters();
     let network = session::guarded(|| Sam2::load(&config, file.state, device, precision))?
         .map_err(|e| e.context(format!("model `{}`", path.display())))?;
     Ok(Loaded {
-        model: SharedModel::new(network).trained_for(trained),
+        model: SharedModel::new(network).with_defaults(defaults),
         network: config.name.to_string(),
         image_size: config.image_size,
         parameters,

@@ -8,8 +8,8 @@ mod cuda;
 mod device;
 mod displacements;
 mod embeddings;
-mod evidence;
 mod guard;
+mod intensity_model;
 mod known;
 mod leg;
 mod load;
@@ -25,7 +25,7 @@ pub use allocator::keep_freed_memory;
 pub use assemble::Assembly;
 pub use device::{choose_device, choose_precision, devices, set_threads, DeviceChoice, PrecisionChoice};
 pub use embeddings::{EmbeddingCache, View};
-pub use guard::{guarded, SharedModel, Trained};
+pub use guard::{guarded, ModelDefaults, SharedModel};
 pub use load::{default_model, load, Loaded};
 pub use mask::CroppedMask;
 pub use propagate::{Direction, Outcome, PropagateOptions, Trace};
@@ -145,7 +145,7 @@ impl Session {
     }
 
     fn field_of_view(&self, wanted: Option<FieldOfView>) -> FieldOfView {
-        wanted.unwrap_or(self.model.trained().field_of_view)
+        wanted.unwrap_or(self.model.defaults().field_of_view)
     }
 
     fn frame(&self, region: Region) -> Frame {

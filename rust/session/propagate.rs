@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::SliceIndex;
-use crate::memory::{FieldOfView, Prior, SearchOptions};
+use crate::memory::{FieldOfView, MaskPrior, SearchOptions};
 use crate::prompt::{ObjectId, SlicePrompt};
 use crate::session::known::{Start, Walked};
 use crate::session::leg::Leg;
@@ -79,8 +79,8 @@ impl Session {
         let (first, last) = self.checked_range(options)?;
         self.known.keep_starts(&self.prompts, self.field_of_view(options.search.field_of_view));
         let mut options = options.clone();
-        options.search.presence.get_or_insert(self.model.trained().presence);
-        options.search.appearance.get_or_insert(self.model.trained().appearance);
+        options.search.presence_threshold.get_or_insert(self.model.defaults().presence_threshold);
+        options.search.intensity_weight.get_or_insert(self.model.defaults().intensity_weight);
         let options = &options;
         self.known.keep_courses(&options.search);
         let legs = self.legs(options, [first, last]);
@@ -374,16 +374,16 @@ impl Session {
         let (image, encode_ms) = self.embedding(slice, view)?;
         let begin = Instant::now();
         let displacement;
-        let hint = match options.prior.unwrap_or(self.model.trained().prior) {
-            Prior::None => Hint::Nothing,
-            Prior::Mask => Hint::Mask,
-            Prior::Flow => {
+        let hint = match options.prior.unwrap_or(self.model.defaults().prior) {
+            MaskPrior::None => Hint::Nothing,
+            MaskPrior::Previous => Hint::Mask,
+            MaskPrior::Registered => {
                 displacement = self.displacement(slice, leg.before(slice), view)?;
                 Hint::Moved(&displacement)
             }
         };
         let looks = self.known.starts[&(leg.key.object, leg.key.prompt_slice)].looks.as_ref();
-        let evidence = match (looks, options.appearance) {
+        let evidence = match (looks, options.intensity_weight) {
             (Some(looks), Some(weight)) if weight > 0.0 => Some(self.evidence(looks, slice, view, weight)?),
             _ => None,
         };

@@ -6,7 +6,7 @@ use crate::memory::{Bank, Entry, SearchOptions};
 use crate::model::config::{GIVEN_MASK_BIAS, NO_OBJ_SCORE};
 use crate::model::prompt_encoder::{Point, PointKind};
 use crate::model::{
-    average_pool, Attended, Attending, Decoded, Hints, ImageEmbedding, MaskChoice, Memory, Presence, Sam2,
+    average_pool, Attended, Attending, Decoded, DenseInputs, ImageEmbedding, MaskChoice, Memory, Presence, Sam2,
 };
 use crate::prompt::{PointLabel, SlicePrompt};
 use crate::session::embeddings::View;
@@ -205,13 +205,13 @@ impl Run {
                 .flat_map(|plan| self.decoded(network, image, plan, (slice, slices_in_volume), options, guide))
                 .collect()
         };
-        let decoded = match options.enough {
+        let decoded = match options.accept_iou {
             None => try_out(&plan),
             Some(enough) => {
                 let first = plan.remove(search::first_to_try(&plan));
                 let mut decoded = try_out(std::slice::from_ref(&first));
                 let found = &decoded[0];
-                match found.iou >= enough && found.object_logit > options.least_object_logit() {
+                match found.iou >= enough && found.object_logit > options.min_object_logit() {
                     true => plan.clear(),
                     false => decoded.extend(try_out(&plan)),
                 }
@@ -225,8 +225,7 @@ impl Run {
             .collect();
         let best = &decoded[order[0]];
         let full_resolution = network.full_resolution(&best.logits);
-        let absent =
-            best.object_logit <= options.least_object_logit() || full_resolution.max().double_value(&[]) <= 0.0;
+        let absent = best.object_logit <= options.min_object_logit() || full_resolution.max().double_value(&[]) <= 0.0;
         if options.stop_when_absent && absent {
             return Step { candidates, order, best: None };
         }
@@ -269,7 +268,7 @@ impl Run {
         let priors = priors.map(|priors| Tensor::cat(&priors, 0));
         // Who does not want a run to stop says that the object is there.
         let presence = if options.stop_when_absent { Presence::Judged } else { Presence::Certain };
-        let hints = Hints { mask: priors.as_ref(), evidence: guide.evidence };
+        let hints = DenseInputs { mask: priors.as_ref(), evidence: guide.evidence };
         network.propagate(image, &features, hints, presence)
     }
 }
@@ -310,7 +309,7 @@ mod tests {
                 let image = seen(&network, &frame, 0);
                 let Prompted { decoded, logits } = prompt(&network, &image, &frame, &given);
                 let mut run = Run::new(view, SliceIndex(0), network.remember(&image, &decoded), logits);
-                let options = SearchOptions { enough, stop_when_absent: false, ..SearchOptions::promem() };
+                let options = SearchOptions { accept_iou: enough, stop_when_absent: false, ..SearchOptions::promem() };
                 let steps = (1..4).map(|slice| {
                     let image = seen(&network, &frame, slice);
                     run.step(&network, &image, SliceIndex(slice), 9, &options, Guide::NONE)

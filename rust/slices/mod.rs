@@ -4,8 +4,8 @@
 //! (across k: columns i, rows j; across j: columns i, rows k; across i: columns j, rows k). Knows nothing of files or
 //! tensors.
 
-pub mod appearance;
 pub mod intensity;
+pub mod intensity_model;
 pub mod near;
 pub mod region;
 pub mod registration;

@@ -1,7 +1,7 @@
 //! A clip: slices of a square frame in walking order, and one object's masks on them. The first slice carries the prompt.
 
 use crate::error::Result;
-use crate::slices::appearance::Appearance;
+use crate::slices::intensity_model::IntensityModel;
 use crate::slices::registration;
 use ndarray::{Array3, Array4, ArrayView2, Axis};
 
@@ -17,7 +17,7 @@ pub struct ClipOptions {
     /// Prepare the displacements that the flow prior warps by, for masks of so many pixels per cell.
     pub flow: Option<usize>,
     /// Prepare what intensities say of each slice, as the prompt slice teaches it.
-    pub appearance: bool,
+    pub intensity_model: bool,
 }
 
 /// Slices [T, S, S] of grey 0..1 and masks [T, S, S].
@@ -35,7 +35,7 @@ impl Clip {
     /// As `options` want it; the length and side are those of `images`.
     pub fn new(images: Array3<f32>, masks: Array3<bool>, options: &ClipOptions) -> Self {
         let flow = options.flow.map(|stride| displacements(&images, stride));
-        let evidence = options.appearance.then(|| evidence(&images, masks.index_axis(Axis(0), 0)));
+        let evidence = options.intensity_model.then(|| evidence(&images, masks.index_axis(Axis(0), 0)));
         Self { images, masks, flow, evidence }
     }
 }
@@ -43,9 +43,9 @@ impl Clip {
 /// What intensities say of each slice, [T, S, S], learned from a mask on the first; zero where there is nothing to learn from.
 pub fn evidence(images: &Array3<f32>, mask: ArrayView2<bool>) -> Array3<f32> {
     let mut all = Array3::zeros(images.dim());
-    if let Some(learned) = Appearance::learn(images.index_axis(Axis(0), 0), mask) {
+    if let Some(learned) = IntensityModel::learn(images.index_axis(Axis(0), 0), mask) {
         for (image, mut out) in images.outer_iter().zip(all.outer_iter_mut()) {
-            out.assign(&learned.log_ratio(image));
+            out.assign(&learned.log_likelihood_ratio(image));
         }
     }
     all
@@ -86,7 +86,8 @@ mod tests {
             }
         });
         let masks = images.mapv(|value| value > 0.5);
-        let options = ClipOptions { length: 3, side: 48, stochastic_propagation: false, flow: None, appearance: true };
+        let options =
+            ClipOptions { length: 3, side: 48, stochastic_propagation: false, flow: None, intensity_model: true };
         let clip = Clip::new(images, masks, &options);
         let evidence = clip.evidence.expect("it was asked for");
         assert!(

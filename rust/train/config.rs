@@ -29,7 +29,7 @@ pub struct TrainConfig {
     pub prompt: PromptConfig,
     pub prior: PriorConfig,
     #[serde(default)]
-    pub appearance: AppearanceConfig,
+    pub intensity_model: IntensityModelConfig,
     pub loss: LossConfig,
     pub optimizer: OptimizerConfig,
     pub stages: Vec<Stage>,
@@ -91,17 +91,17 @@ pub struct PromptConfig {
 #[serde(deny_unknown_fields)]
 pub struct PriorConfig {
     pub none: f64,
-    pub mask: f64,
-    pub flow: f64,
+    pub previous: f64,
+    pub registered: f64,
 }
 
 /// What intensities on the prompt slice say; beyond the paper.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AppearanceConfig {
+pub struct IntensityModelConfig {
     /// How many clips are told.
-    pub share: f64,
-    /// Factor on the logarithms of likelihood ratios, as inference gives them (`promem convert --appearance`).
+    pub clip_fraction: f64,
+    /// Factor on the logarithms of likelihood ratios, as inference gives them (`promem convert --intensity-weight`).
     pub weight: f64,
 }
 
@@ -133,28 +133,28 @@ pub struct LossConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {
-    pub rate: f64,
-    pub encoder_rate: f64,
+    pub learning_rate: f64,
+    pub encoder_learning_rate: f64,
     pub layer_decay: f64,
     pub weight_decay: f64,
     pub betas: [f64; 2],
     pub epsilon: f64,
     /// Largest norm of the gradient.
-    pub clip: f64,
+    pub max_grad_norm: f64,
     /// Share of the steps in which the rate rises from nothing.
-    pub warm_up: f64,
+    pub warmup_fraction: f64,
     /// Share of the rate that is left at the end of the cosine.
-    pub last: f64,
+    pub final_lr_fraction: f64,
     /// How much of the running average stays at each step.
-    pub average: f64,
+    pub ema_decay: f64,
 }
 
 impl OptimizerConfig {
     /// The rate at `share` (0 to 1) of the run.
     pub fn rate_at(&self, share: f64) -> f64 {
-        let rise = if self.warm_up > 0.0 { (share / self.warm_up).min(1.0) } else { 1.0 };
+        let rise = if self.warmup_fraction > 0.0 { (share / self.warmup_fraction).min(1.0) } else { 1.0 };
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share.clamp(0.0, 1.0)).cos());
-        self.rate * rise.max(1e-3) * (self.last + (1.0 - self.last) * cosine)
+        self.learning_rate * rise.max(1e-3) * (self.final_lr_fraction + (1.0 - self.final_lr_fraction) * cosine)
     }
 }
 
@@ -170,7 +170,7 @@ pub struct Stage {
     pub batch: usize,
     pub accumulate: usize,
     /// Share of memories made of the truth, at the stage's begin and end.
-    pub forcing: [f64; 2],
+    pub teacher_forcing: [f64; 2],
     /// Every prompt is a mask: a network that learns from scratch learns to remember first.
     #[serde(default)]
     pub masks_only: bool,
@@ -301,8 +301,8 @@ impl TrainConfig {
             if stage.image_size < SIZE_MULTIPLE || stage.image_size % SIZE_MULTIPLE != 0 {
                 return named(&format!("image_size {}: expected a multiple of {SIZE_MULTIPLE}", stage.image_size));
             }
-            if stage.forcing.iter().any(|f| !(0.0..=1.0).contains(f)) {
-                return named(&format!("forcing {:?}: expected shares from 0 to 1", stage.forcing));
+            if stage.teacher_forcing.iter().any(|f| !(0.0..=1.0).contains(f)) {
+                return named(&format!("teacher_forcing {:?}: expected shares from 0 to 1", stage.teacher_forcing));
             }
         }
         let [low, high] = self.memory.windows;
@@ -313,7 +313,7 @@ impl TrainConfig {
         }
         for (key, shares) in [
             ("prompt", vec![self.prompt.mask, self.prompt.bounds, self.prompt.point]),
-            ("prior", vec![self.prior.none, self.prior.mask, self.prior.flow]),
+            ("prior", vec![self.prior.none, self.prior.previous, self.prior.registered]),
         ] {
             let sum: f64 = shares.iter().sum();
             if shares.iter().any(|s| s.is_nan() || *s < 0.0) || (sum - 1.0).abs() > 1e-6 {
@@ -323,10 +323,10 @@ impl TrainConfig {
         for (key, share) in [
             ("memory.pinned", self.memory.pinned),
             ("prompt.second_slice", self.prompt.second_slice),
-            ("appearance.share", self.appearance.share),
-            ("optimizer.warm_up", self.optimizer.warm_up),
-            ("optimizer.last", self.optimizer.last),
-            ("optimizer.average", self.optimizer.average),
+            ("intensity_model.clip_fraction", self.intensity_model.clip_fraction),
+            ("optimizer.warmup_fraction", self.optimizer.warmup_fraction),
+            ("optimizer.final_lr_fraction", self.optimizer.final_lr_fraction),
+            ("optimizer.ema_decay", self.optimizer.ema_decay),
             ("optimizer.betas[0]", self.optimizer.betas[0]),
             ("optimizer.betas[1]", self.optimizer.betas[1]),
         ] {
@@ -334,20 +334,20 @@ impl TrainConfig {
                 return wrong(format!("{key} {share}: expected a share from 0 to 1"));
             }
         }
-        if self.appearance.share > 0.0 && network(&self.network)?.evidence.is_none() {
+        if self.intensity_model.clip_fraction > 0.0 && network(&self.network)?.evidence.is_none() {
             return wrong(format!(
-                "appearance.share {}: the network `{}` cannot see evidence, expected 0",
-                self.appearance.share, self.network
+                "intensity_model.clip_fraction {}: the network `{}` cannot see evidence, expected 0",
+                self.intensity_model.clip_fraction, self.network
             ));
         }
-        if self.appearance.weight.is_nan() || self.appearance.weight < 0.0 {
-            return wrong(format!("appearance.weight {}: expected 0 or more", self.appearance.weight));
+        if self.intensity_model.weight.is_nan() || self.intensity_model.weight < 0.0 {
+            return wrong(format!("intensity_model.weight {}: expected 0 or more", self.intensity_model.weight));
         }
         if ![1, 2, 4].contains(&self.loss.stride) {
             return wrong(format!("loss.stride {}: expected 1, 2 or 4", self.loss.stride));
         }
-        if !(self.optimizer.rate > 0.0 && self.optimizer.clip > 0.0 && self.optimizer.epsilon > 0.0) {
-            return wrong("optimizer: expected a rate, clip and epsilon above 0".into());
+        if !(self.optimizer.learning_rate > 0.0 && self.optimizer.max_grad_norm > 0.0 && self.optimizer.epsilon > 0.0) {
+            return wrong("optimizer: expected learning_rate, max_grad_norm and epsilon above 0".into());
         }
         if self.log.every == 0 || self.log.checkpoint == 0 {
             return wrong("log: expected every and checkpoint of 1 or more".into());
@@ -411,14 +411,17 @@ mod tests {
         let paper = TrainConfig::preset("paper").unwrap();
         assert_eq!((paper.steps(), paper.stages[0].image_size, paper.stages[0].length), (28_200, 512, 8));
         assert_eq!(paper.stages[0].batch * paper.stages[0].accumulate, 16);
-        assert_eq!((paper.optimizer.rate, paper.optimizer.encoder_rate, paper.optimizer.clip), (5e-6, 3e-6, 0.1));
+        assert_eq!(
+            (paper.optimizer.learning_rate, paper.optimizer.encoder_learning_rate, paper.optimizer.max_grad_norm),
+            (5e-6, 3e-6, 0.1)
+        );
         assert_eq!((paper.loss.mask, paper.loss.dice, paper.loss.iou, paper.loss.object), (20.0, 1.0, 1.0, 1.0));
     }
 
     #[test]
     fn a_users_file_changes_what_it_names_and_nothing_unknown() {
-        let config = TrainConfig::on_preset("preset = \"toy\"\nseed = 7\n[optimizer]\nrate = 0.5\n").unwrap();
-        assert_eq!((config.seed, config.optimizer.rate), (7, 0.5));
+        let config = TrainConfig::on_preset("preset = \"toy\"\nseed = 7\n[optimizer]\nlearning_rate = 0.5\n").unwrap();
+        assert_eq!((config.seed, config.optimizer.learning_rate), (7, 0.5));
         assert_eq!(config.stages, TrainConfig::preset("toy").unwrap().stages);
         for (text, expected) in [
             ("preset = \"toy\"\nsede = 7", "unknown key `sede`, expected one of"),
@@ -427,9 +430,9 @@ mod tests {
             ("seed = 7", "no `preset`"),
             ("preset = \"toy\"\nseed = \"x\"", "invalid type"),
             ("preset = \"toy\"\nnetwork = \"huge\"", "network `huge`: expected one of toy, mini, compact"),
-            ("preset = \"toy\"\n[prior]\nflow = 0.9", "prior: shares"),
+            ("preset = \"toy\"\n[prior]\nregistered = 0.9", "prior: shares"),
             ("preset = \"toy\"\n[memory]\nwindows = [0, 6]", "memory.windows [0, 6]"),
-            ("preset = \"toy\"\n[appearance]\nshare = 0.5", "the network `toy` cannot see evidence"),
+            ("preset = \"toy\"\n[intensity_model]\nclip_fraction = 0.5", "the network `toy` cannot see evidence"),
             ("preset = [", "no valid configuration"),
         ] {
             let error = TrainConfig::on_preset(text).unwrap_err().to_string();
@@ -444,6 +447,9 @@ mod tests {
             assert_eq!(config.stage_of_clip(config.first_clip(step)), config.stage(step).0, "step {step}");
         }
         assert!(config.optimizer.rate_at(0.0) < config.optimizer.rate_at(0.1));
-        assert!((config.optimizer.rate_at(1.0) - config.optimizer.rate * config.optimizer.last).abs() < 1e-12);
+        assert!(
+            (config.optimizer.rate_at(1.0) - config.optimizer.learning_rate * config.optimizer.final_lr_fraction).abs()
+                < 1e-12
+        );
     }
 }

@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 pub struct Line {
     pub step: u64,
     pub stage: usize,
-    pub rate: f64,
+    pub learning_rate: f64,
     pub loss: f64,
     pub focal: f64,
     pub dice: f64,
     pub iou: f64,
     pub object: f64,
     /// IoU of the chosen masks where the object is, and the share of slices whose presence is told right.
-    pub found: f64,
-    pub told: f64,
+    pub best_mask_iou: f64,
+    pub presence_accuracy: f64,
     /// The gradient's norm before clipping.
-    pub norm: f64,
+    pub grad_norm: f64,
     pub slices_per_second: f64,
     /// Share of the time spent waiting for clips.
-    pub waited: f64,
+    pub data_wait_fraction: f64,
     /// Clips that could not be had so far.
     pub skipped: u64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -39,7 +39,7 @@ pub fn group(key: &str, dimensions: usize, blocks: i64, config: &OptimizerConfig
         return Group { rate: 0.0, decay: 0.0 }; // a buffer of SAM 2: drawn once, never learned
     }
     if key.starts_with("image_encoder.") {
-        rate = config.encoder_rate / config.rate;
+        rate = config.encoder_learning_rate / config.learning_rate;
     }
     if let Some(rest) = key.strip_prefix("image_encoder.trunk.") {
         // Layer 0 is the patch embedding, layer n + 1 block n (`get_vit_lr_decay_rate`); the neck is no part of the trunk.
@@ -101,7 +101,7 @@ impl AdamW {
         if !norm.is_finite() {
             return norm;
         }
-        let scale = if norm > config.clip { config.clip / (norm + 1e-6) } else { 1.0 };
+        let scale = if norm > config.max_grad_norm { config.max_grad_norm / (norm + 1e-6) } else { 1.0 };
         let [beta1, beta2] = config.betas;
         let correction = [1.0 - beta1.powi(number as i32), 1.0 - beta2.powi(number as i32)];
         let _ = gradient.g_mul_scalar_(scale);
@@ -111,7 +111,7 @@ impl AdamW {
         let divisor = (&self.second / correction[1]).sqrt() + config.epsilon;
         let _ = weights.addcdiv_(&(&self.first * &self.rates * (-rate / correction[0])), &divisor);
         // The average follows quickly at first.
-        let keep = config.average.min((1.0 + number as f64) / (10.0 + number as f64));
+        let keep = config.ema_decay.min((1.0 + number as f64) / (10.0 + number as f64));
         let _ = self.average.lerp_(weights, 1.0 - keep);
         norm
     }
@@ -146,7 +146,7 @@ mod tests {
         let mut weights = layout.gather(&mut variables);
         let mut config = TrainConfig::preset("toy").unwrap().optimizer;
         config.weight_decay = 0.01;
-        config.clip = 1e9;
+        config.max_grad_norm = 1e9;
         config.betas = [0.9, 0.999];
         config.epsilon = 1e-8;
         let mut optimizer = AdamW::new(&variables, &weights, &config);

@@ -155,7 +155,7 @@ mod tests {
             side: 4,
             stochastic_propagation: true,
             flow: None,
-            appearance: false,
+            intensity_model: false,
         };
         for workers in [1, 3] {
             let mut pipeline = Pipeline::start(Arc::new(Numbers), Box::new(plan), 2, workers, 4);

@@ -1,7 +1,7 @@
 //! Pictures of a run: its curves, and clips as the network sees them.
 
 use crate::error::Result;
-use crate::memory::Prior;
+use crate::memory::MaskPrior;
 use crate::model::checkpoint::read;
 use crate::model::Sam2;
 use crate::output::Overwrite;
@@ -38,10 +38,10 @@ pub fn plot(lines: &[Line], folder: &Path) -> Result<Vec<PathBuf>> {
         curve("object", &|line| Some(line.object)),
     ];
     let quality = [
-        curve("IoU in training", &|line| Some(line.found)),
-        curve("presence in training", &|line| Some(line.told)),
+        curve("IoU in training", &|line| Some(line.best_mask_iou)),
+        curve("presence in training", &|line| Some(line.presence_accuracy)),
         curve("validation Dice", &|line| line.validation.get("dice_none").copied()),
-        curve("validation Dice, flow prior", &|line| line.validation.get("dice_flow").copied()),
+        curve("validation Dice, registered prior", &|line| line.validation.get("dice_registered").copied()),
     ];
     let mut written = Vec::new();
     for (name, title, set) in [("loss.png", "Loss", &losses[..]), ("quality.png", "Quality", &quality[..])] {
@@ -87,8 +87,8 @@ pub fn examples(run: &Path) -> Result<Option<PathBuf>> {
     let device = tch::Device::Cpu;
     let network = Sam2::load(&network_config, file.state, device, choose_precision(config.precision, device))?;
     let clips = validation_clips(&config, stage, EXAMPLES)?;
-    let prior = if config.prior.flow > 0.0 { Prior::Flow } else { Prior::None };
-    let walk = Walk { prior, evidence: config.appearance.weight };
+    let prior = if config.prior.registered > 0.0 { MaskPrior::Registered } else { MaskPrior::None };
+    let walk = Walk { prior, evidence: config.intensity_model.weight };
     let found: Vec<Array3<bool>> = clips.iter().map(|clip| masks_of(&network, clip, &walk, device)).collect();
     let path = run.join("examples.png");
     sheet(&clips, Some(&found)).write(&path, Overwrite::Replace)?;

@@ -2,7 +2,7 @@
 
 use crate::datasets::{self, Classes, Spec};
 use crate::error::{Error, Result};
-use crate::memory::search::Prior;
+use crate::memory::search::MaskPrior;
 use crate::model::checkpoint as model_file;
 use crate::model::Sam2;
 use crate::session::{choose_precision, guarded};
@@ -87,8 +87,8 @@ pub fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
         length: stage.length,
         side: stage.image_size as usize,
         stochastic_propagation: config.data.stochastic_propagation,
-        flow: (config.prior.flow > 0.0).then_some(mask_stride),
-        appearance: config.appearance.share > 0.0,
+        flow: (config.prior.registered > 0.0).then_some(mask_stride),
+        intensity_model: config.intensity_model.clip_fraction > 0.0,
     }
 }
 
@@ -178,9 +178,10 @@ fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String
     let [average, ..] = trainer.optimizer.state();
     let Replica { network, .. } = build(config, trainer.stage, &average, trainer.device)?;
     let mut found = BTreeMap::new();
-    let priors = [("none", Prior::None, config.prior.none), ("flow", Prior::Flow, config.prior.flow)];
+    let priors =
+        [("none", MaskPrior::None, config.prior.none), ("registered", MaskPrior::Registered, config.prior.registered)];
     for (name, prior, _) in priors.into_iter().filter(|(_, _, share)| *share > 0.0) {
-        let walk = Walk { prior, evidence: config.appearance.weight };
+        let walk = Walk { prior, evidence: config.intensity_model.weight };
         let Validation { dice, presence } = validate::validate(&network, &clips, &walk, trainer.device);
         found.insert(format!("dice_{name}"), dice);
         found.insert(format!("presence_{name}"), presence);
@@ -213,7 +214,7 @@ fn first_weights(config: &TrainConfig) -> Result<Named> {
 /// What the model file says of itself.
 fn about(config: &TrainConfig, step: u64, seconds: f64) -> BTreeMap<String, String> {
     let data = if config.data.scans.is_empty() { "generated anatomy".into() } else { config.data.scans.join(", ") };
-    let prior = if config.prior.flow > 0.0 { "flow" } else { "none" };
+    let prior = if config.prior.registered > 0.0 { "registered" } else { "none" };
     let field_of_view = if config.data.scans.is_empty() { "object" } else { "slice" };
     BTreeMap::from([
         (

@@ -82,7 +82,7 @@ impl<'a> Trainer<'a> {
             self.enter(stage)?;
         }
         let stage = &config.stages[stage];
-        let forcing = stage.forcing[0] + (stage.forcing[1] - stage.forcing[0]) * share;
+        let forcing = stage.teacher_forcing[0] + (stage.teacher_forcing[1] - stage.teacher_forcing[0]) * share;
         let mut sums = Sums::default();
         let mut gradient: Option<Tensor> = None;
         for part in 0..stage.accumulate {
@@ -281,17 +281,17 @@ pub fn line(config: &TrainConfig, sums: &Sums, step: u64, norms: f64, elapsed: f
     Line {
         step,
         stage,
-        rate: config.optimizer.rate_at(step as f64 / config.steps() as f64),
+        learning_rate: config.optimizer.rate_at(step as f64 / config.steps() as f64),
         loss: sums.loss / steps,
         focal: sums.focal / slices,
         dice: sums.dice / slices,
         iou: sums.iou / slices,
         object: sums.object / slices,
-        found: sums.found[0] / sums.found[1].max(1.0),
-        told: sums.told / slices,
-        norm: norms / (steps / (config.stages[stage].accumulate * config.replicas) as f64).max(1.0),
+        best_mask_iou: sums.found[0] / sums.found[1].max(1.0),
+        presence_accuracy: sums.told / slices,
+        grad_norm: norms / (steps / (config.stages[stage].accumulate * config.replicas) as f64).max(1.0),
         slices_per_second: sums.clip_slices / elapsed.max(1e-9),
-        waited: waited / elapsed.max(1e-9),
+        data_wait_fraction: waited / elapsed.max(1e-9),
         skipped: 0,
         validation: BTreeMap::new(),
     }

@@ -3,13 +3,13 @@
 //! Which memories a slice attends to is chosen by the same functions as at inference (`memory::search`).
 
 use crate::geometry::SliceIndex;
-use crate::memory::search::{self, Pointers, Prior, PromptMemory};
+use crate::memory::search::{self, MaskPrior, Pointers, PromptMemory};
 use crate::model::config::{PIXEL_MEAN, PIXEL_STD};
 use crate::model::mask_decoder::DecoderOutput;
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{at_mask_resolution, average_pool, Attended, Attending, Hints, ImageEmbedding, Memory, Sam2};
+use crate::model::{at_mask_resolution, average_pool, Attended, Attending, DenseInputs, ImageEmbedding, Memory, Sam2};
 use crate::train::batch::{masks_in, Batch};
-use crate::train::config::{AppearanceConfig, MemoryAugmentation, Stage, TrainConfig};
+use crate::train::config::{IntensityModelConfig, MemoryAugmentation, Stage, TrainConfig};
 use crate::train::loss::Prediction;
 use crate::train::Rng;
 use ndarray::ArrayView2;
@@ -35,7 +35,7 @@ pub struct Plan {
     pub windows: Vec<usize>,
     pub memory: PromptMemory,
     pub pointers: Pointers,
-    pub prior: Prior,
+    pub prior: MaskPrior,
     /// Slices whose memory is made of the truth, by clip: [T][B].
     pub told: Vec<Vec<bool>>,
     /// The weight of what intensities say, by clip; none: nobody is told.
@@ -70,14 +70,17 @@ impl Plan {
             MemoryAugmentation::Off => true,
             _ => rng.random_bool(config.memory.pinned),
         };
-        let priors =
-            [(Prior::None, config.prior.none), (Prior::Mask, config.prior.mask), (Prior::Flow, config.prior.flow)];
-        let prior = priors.choose_weighted(rng, |p| p.1).map_or(Prior::None, |p| p.0);
+        let priors = [
+            (MaskPrior::None, config.prior.none),
+            (MaskPrior::Previous, config.prior.previous),
+            (MaskPrior::Registered, config.prior.registered),
+        ];
+        let prior = priors.choose_weighted(rng, |p| p.1).map_or(MaskPrior::None, |p| p.0);
         // A second prompted slice: its memory is made of what the user gave.
         let second = (rng.random_bool(config.prompt.second_slice) && length > 2).then(|| rng.random_range(1..length));
         let told =
             (0..length).map(|t| (0..batch).map(|_| second == Some(t) || rng.random_bool(forcing)).collect()).collect();
-        let AppearanceConfig { share, weight } = config.appearance;
+        let IntensityModelConfig { clip_fraction: share, weight } = config.intensity_model;
         let evidence = match share > 0.0 {
             true => (0..batch).map(|_| if rng.random_bool(share) { weight as f32 } else { 0.0 }).collect(),
             false => Vec::new(),
@@ -95,7 +98,7 @@ impl Plan {
     }
 
     /// As inference does without search.
-    pub fn inference(length: usize, window: usize, prior: Prior, evidence: Vec<f32>) -> Self {
+    pub fn inference(length: usize, window: usize, prior: MaskPrior, evidence: Vec<f32>) -> Self {
         Self {
             prompt: PromptKind::Mask,
             corrections: 0,
@@ -134,7 +137,7 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
             let mask = batch.mask(0);
             let none = network.prompt_encoder().sparse(&[]);
             let prompt = network.given_mask_prompt(&mask);
-            let hints = Hints { mask: Some(&prompt), evidence: None };
+            let hints = DenseInputs { mask: Some(&prompt), evidence: None };
             let output = network.decode_all(&images[0], &images[0].features, &none, hints);
             let present = Tensor::ones([b, 1], (Kind::Float, device));
             let pointer = network.pointers(&output.tokens.select(1, 0), &present);
@@ -169,12 +172,14 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
         let attending = Attending { memories: attended, pointers, pointer_span: span };
         let features = network.with_memory(image, &[attending]);
         let prior = match (plan.prior, &batch.flow) {
-            (Prior::None, _) | (Prior::Flow, None) => None,
-            (Prior::Mask, _) => Some(Sam2::prior(&previous)),
-            (Prior::Flow, Some(flow)) => Some(Sam2::warped(&Sam2::prior(&previous), &flow.select(1, t as i64))),
+            (MaskPrior::None, _) | (MaskPrior::Registered, None) => None,
+            (MaskPrior::Previous, _) => Some(Sam2::prior(&previous)),
+            (MaskPrior::Registered, Some(flow)) => {
+                Some(Sam2::warped(&Sam2::prior(&previous), &flow.select(1, t as i64)))
+            }
         };
         let evidence = evidence.as_ref().map(|evidence| evidence.narrow(1, t as i64, 1));
-        let hints = Hints { mask: prior.as_ref(), evidence: evidence.as_ref() };
+        let hints = DenseInputs { mask: prior.as_ref(), evidence: evidence.as_ref() };
         let output = network.decode_propagated(image, &features, hints);
         let told = plan.told[t].iter().any(|&told| told).then(|| {
             let told: Vec<f32> = plan.told[t].iter().map(|&told| f32::from(told)).collect();
@@ -266,7 +271,7 @@ fn interact(
     loop {
         let prompts: Vec<&[Point]> = points.iter().map(Vec::as_slice).collect();
         let sparse = network.prompt_encoder().sparse_batch(&prompts);
-        let hints = Hints { mask: mask.as_ref(), evidence: None };
+        let hints = DenseInputs { mask: mask.as_ref(), evidence: None };
         let output = network.decode_all(image, &features, &sparse, hints);
         let single = points[0].len() > 1;
         let (logits, _, token) = if single { output.first() } else { output.best_of_three() };

@@ -1,7 +1,7 @@
 //! How good a network is on clips that no step has seen.
 
 use crate::error::Result;
-use crate::memory::search::{Prior, MAX_WINDOW};
+use crate::memory::search::{MaskPrior, MAX_WINDOW};
 use crate::model::Sam2;
 use crate::train::batch::Batch;
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
@@ -37,7 +37,7 @@ struct Found {
 /// How clips are walked, free running.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk {
-    pub prior: Prior,
+    pub prior: MaskPrior,
     /// The weight of what intensities say, for networks and clips that have it.
     pub evidence: f64,
 }

@@ -100,13 +100,13 @@ void values() {
     promem::PropagateOptions options = walk();
     options.windows = {1, 2, 3};
     options.include_prompt = promem::Choice::no;
-    options.prior = promem::Prior::flow;
-    options.presence = 0.25F;
-    options.enough = 0.5F;
-    options.appearance = -1;
+    options.prior = promem::Prior::registered;
+    options.presence_threshold = 0.25F;
+    options.accept_iou = 0.5F;
+    options.intensity_weight = -1;
     const promem_propagate_options c = options.c_options();
     check(c.struct_size == sizeof c && c.use_range == 1 && c.first_slice == 2 && c.last_slice == 6 && c.never_stop == 1 && c.windows[2] == 3 &&
-              c.windows[3] == 0 && c.include_prompt == PROMEM_NO && c.prior == PROMEM_PRIOR_FLOW && c.all_pointers == PROMEM_DEFAULT && c.presence > 0.2F && c.enough > 0.4F && c.appearance < 0,
+              c.windows[3] == 0 && c.include_prompt == PROMEM_NO && c.prior == PROMEM_PRIOR_REGISTERED && c.all_pointers == PROMEM_DEFAULT && c.presence_threshold > 0.2F && c.accept_iou > 0.4F && c.intensity_weight < 0,
           "options arrive in the C struct");
     options.windows.assign(7, 1);
     check(status_of([&] { options.c_options(); }) == PROMEM_INVALID_ARGUMENT, "seven windows are refused");

@@ -270,7 +270,7 @@ public:
     const auto stopping = MaskFilter();
     stopping->ClearSliceRange();
     stopping->StopWhenAbsentOn();
-    stopping->SetPresence(0.85F);
+    stopping->SetPresenceThreshold(0.85F);
     stopping->SetWindowWidth(0);
     stopping->SetSliceAxis(promem::Axis::k);
     stopping->SetPrecision("fp32");

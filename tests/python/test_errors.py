@@ -100,9 +100,9 @@ def test_wrong_options_are_refused(session):
         "window": {"windows": [77]},
         "beams: 0": {"beams": 0},
         "prior: 'past'": {"prior": "past"},
-        "enough: 0, expected a number above 0": {"enough": 0},
-        "enough: 1.5, expected a number between 0 and 1": {"enough": 1.5},
-        "appearance: 'much', expected a number between 0 and 4": {"appearance": "much"},
+        "accept_iou: 0, expected a number above 0": {"accept_iou": 0},
+        "accept_iou: 1.5, expected a number between 0 and 1": {"accept_iou": 1.5},
+        "intensity_weight: 'much', expected a number between 0 and 4": {"intensity_weight": "much"},
         "include_prompt: 1, expected one of None, False, True": {"include_prompt": 1},
     }.items():
         refused(invalid, promem.InvalidArgument, words, lambda options=options: session.propagate(**options))

@@ -133,7 +133,7 @@ def test_options_reach_the_library(session, slice_mask):
     assert walked(object=2, direction="up")[0] == [(2, number), (2, number + 1)]
     both, scores = walked()
     assert len(both) == 6
-    for other in ({"memory": "sam2"}, {"prior": "mask"}, {"field_of_view": "object"}, {"prior": "flow"}):
+    for other in ({"memory": "sam2"}, {"prior": "previous"}, {"field_of_view": "object"}, {"prior": "registered"}):
         assert not np.array_equal(walked(object=1, **other)[1], scores, equal_nan=True), other
     full = {"windows": [1, 6], "beams": 2, "include_prompt": False, "all_pointers": False}
     np.testing.assert_array_equal(walked(**full)[1], scores)
@@ -147,10 +147,10 @@ def test_appearance_and_a_shorter_search_reach_the_library(session, slice_mask):
         return session.labels()
 
     plain = labels()
-    np.testing.assert_array_equal(labels(appearance=0), plain)  # the toy model was not calibrated to any
-    assert np.mean(labels(enough=1) != plain) < 0.001  # never enough: all candidates, in another order
-    assert not np.array_equal(labels(appearance=4), plain)
-    assert not np.array_equal(labels(enough=0.01), plain)
+    np.testing.assert_array_equal(labels(intensity_weight=0), plain)  # the toy model was not calibrated to any
+    assert np.mean(labels(accept_iou=1) != plain) < 0.001  # never enough: all candidates, in another order
+    assert not np.array_equal(labels(intensity_weight=4), plain)
+    assert not np.array_equal(labels(accept_iou=0.01), plain)
 
 
 def test_a_window_and_a_cache_limit_can_be_changed(session):

@@ -162,7 +162,7 @@ fn run(m: &ArgMatches) -> Result<()> {
         bar.set_position(line.step);
         bar.set_message(format!(
             "loss {:.3}, IoU {:.3}, {:.1} slices/s",
-            line.loss, line.found, line.slices_per_second
+            line.loss, line.best_mask_iou, line.slices_per_second
         ));
         if !line.validation.is_empty() && !quiet {
             let shown: Vec<String> = line.validation.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();

@@ -2,7 +2,7 @@
 
 use crate::args::{Convert, Output};
 use promem::model::checkpoint;
-use promem::session::Trained;
+use promem::session::ModelDefaults;
 use promem::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,12 +35,15 @@ pub fn convert(arguments: &Convert, print: Output) -> Result<()> {
     if let Some(licence) = &arguments.licence {
         about.insert("promem.licence".into(), licence.clone());
     }
-    for (key, number) in [("promem.presence", arguments.presence), ("promem.appearance", arguments.appearance)] {
+    for (key, number) in [
+        ("promem.presence_threshold", arguments.presence_threshold),
+        ("promem.intensity_weight", arguments.intensity_weight),
+    ] {
         if let Some(number) = number {
             about.insert(key.into(), number.to_string());
         }
     }
-    Trained::of(&about)?;
+    ModelDefaults::of(&about)?;
     checkpoint::write_safetensors(&arguments.output, &config, &file.state, &about, arguments.overwrite)?;
     match print {
         Output::Quiet => {}

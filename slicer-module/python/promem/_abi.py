@@ -57,7 +57,7 @@ AXES = {"auto": 0, "i": 1, "j": 2, "k": 3}
 DIRECTIONS = {"both": 0, "up": 1, "down": 2}
 MEMORIES = {"search": 0, "sam2": 1}
 CHOICES = {None: 0, False: 1, True: 2}
-PRIORS = {None: 0, "none": 1, "mask": 2, "flow": 3}
+PRIORS = {None: 0, "none": 1, "previous": 2, "registered": 3}
 VIEWS = {None: 0, "slice": 1, "object": 2}
 LOG_LEVELS = {"ERROR": 1, "WARNING": 2, "INFO": 3, "DEBUG": 4}
 
@@ -144,9 +144,9 @@ class PropagateOptions(ctypes.Structure):
         ("all_pointers", c_uint32),
         ("prior", c_uint32),
         ("field_of_view", c_uint32),
-        ("presence", c_float),
-        ("enough", c_float),
-        ("appearance", c_float),
+        ("presence_threshold", c_float),
+        ("accept_iou", c_float),
+        ("intensity_weight", c_float),
     ]
 
 

@@ -23,9 +23,9 @@ def propagate_options(
     all_pointers: Optional[bool] = None,
     prior: Optional[str] = None,
     field_of_view: Optional[str] = None,
-    presence: Optional[float] = None,
-    enough: Optional[float] = None,
-    appearance: Optional[float] = None,
+    presence_threshold: Optional[float] = None,
+    accept_iou: Optional[float] = None,
+    intensity_weight: Optional[float] = None,
 ) -> _abi.PropagateOptions:
     """The options of `Session.propagate` and `Session.start_propagate`. None is the default of the method or the model.
 
@@ -38,11 +38,11 @@ def propagate_options(
     beams: banks kept from slice to slice, 1 to 16.
     include_prompt: whether every candidate attends to the prompt's memory.
     all_pointers: whether candidates attend to object pointers beyond their window, as SAM 2 does.
-    prior: what the decoder is told of the slice before: "none", its "mask", or "flow", the mask moved by registration.
+    prior: mask prior from the previous slice: "none", "previous" (its mask as it is) or "registered", the mask moved by registration.
     field_of_view: what of a slice the network is shown: "slice", all of it, or "object", it and its surroundings.
-    presence: a run goes on while the object is there with at least this probability, between 0 and 1.
-    enough: further candidates are tried only where the first one's predicted IoU is below this, up to 1; None: all on every slice.
-    appearance: weight of what intensities on the prompt's slice say beside the network, 0 (nothing) to 4; None: the model's own.
+    presence_threshold: a run goes on while the object is there with at least this probability, between 0 and 1.
+    accept_iou: further candidates are tried only where the first one's predicted IoU is below this, up to 1; None: all on every slice.
+    intensity_weight: weight of what intensities on the prompt's slice say beside the network, 0 (nothing) to 4; None: the model's own.
     """
     options = _abi.PropagateOptions(struct_size=ctypes.sizeof(_abi.PropagateOptions))
     options.direction = choice(direction, _abi.DIRECTIONS, "direction")
@@ -63,14 +63,14 @@ def propagate_options(
     options.all_pointers = choice(all_pointers, _abi.CHOICES, "all_pointers")
     options.prior = choice(prior, _abi.PRIORS, "prior")
     options.field_of_view = choice(field_of_view, _abi.VIEWS, "field_of_view")
-    if presence is not None:
-        options.presence = _probability(presence)
-    if enough is not None:
-        options.enough = _within(enough, "enough", 1)
-        if options.enough == 0:
-            raise InvalidArgument("enough: 0, expected a number above 0; None tries all candidates on every slice")
-    if appearance is not None:
-        options.appearance = _within(appearance, "appearance", 4) or -1.0  # in C 0 is the default
+    if presence_threshold is not None:
+        options.presence_threshold = _probability(presence_threshold)
+    if accept_iou is not None:
+        options.accept_iou = _within(accept_iou, "accept_iou", 1)
+        if options.accept_iou == 0:
+            raise InvalidArgument("accept_iou: 0, expected a number above 0; None tries all candidates on every slice")
+    if intensity_weight is not None:
+        options.intensity_weight = _within(intensity_weight, "intensity_weight", 4) or -1.0  # in C 0 is the default
     return options
 
 
@@ -82,7 +82,7 @@ def _within(value: float, what: str, most: float) -> float:
 
 def _probability(value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < 1:
-        raise InvalidArgument(f"presence: {value!r}, expected a probability between 0 and 1, both outside")
+        raise InvalidArgument(f"presence_threshold: {value!r}, expected a probability between 0 and 1, both outside")
     return float(value)
 
 

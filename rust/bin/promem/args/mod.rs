@@ -41,9 +41,9 @@ pub struct Convert {
     pub image_size: Option<i64>,
     pub licence: Option<String>,
     /// The probability of presence below which runs end best.
-    pub presence: Option<f64>,
+    pub presence_threshold: Option<f64>,
     /// The weight of appearance that is best.
-    pub appearance: Option<f64>,
+    pub intensity_weight: Option<f64>,
     pub overwrite: Overwrite,
 }
 
@@ -70,8 +70,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
             output: path(m, "output"),
             image_size: m.get_one("image-size").copied(),
             licence: m.get_one("licence").cloned(),
-            presence: m.get_one("presence").copied(),
-            appearance: m.get_one("appearance").copied(),
+            presence_threshold: m.get_one("presence-threshold").copied(),
+            intensity_weight: m.get_one("intensity-weight").copied(),
             overwrite: overwrite(m),
         })),
         Some(("demo", m)) => Ok(Command::Demo(Demo {
@@ -117,13 +117,13 @@ fn command() -> ClapCommand {
                     image_size(),
                     option("licence", "TEXT", "Licence of the weights, kept in the file"),
                     option(
-                        "presence",
+                        "presence-threshold",
                         "P",
-                        "A run goes on while the object is there with at least this probability, kept in the file",
+                        "Minimum object-presence probability to continue, kept in the file",
                     )
                     .value_parser(value_parser!(f64)),
                     option(
-                        "appearance",
+                        "intensity-weight",
                         "WEIGHT",
                         "Weight of what intensities on the prompt slice say, kept in the file",
                     )

@@ -23,8 +23,12 @@ pub(super) fn direction_args() -> Vec<Arg> {
     vec![
         option("axis", "AXIS", "auto (largest spacing, else k), i, j or k").default_value("auto"),
         option("direction", "WAY", "both, up or down").default_value("both"),
-        option("presence", "P", "A run goes on while the object is there with at least this probability [default: the model's own, else 0.5]")
-            .value_parser(value_parser!(f64)),
+        option(
+            "presence-threshold",
+            "P",
+            "Minimum object-presence probability to continue [default: the model's own, else 0.5]",
+        )
+        .value_parser(value_parser!(f64)),
         flag("no-stop", "Predict every slice of the range, also where the object seems absent"),
     ]
 }
@@ -35,21 +39,21 @@ pub(super) fn memory_args() -> Vec<Arg> {
         option("windows", "N,N...", "Memory windows to try on each slice, 1 to 6 [default: 1,6; sam2: 6]"),
         option("beams", "K", "Banks kept from slice to slice [default: 2; sam2: 1]").value_parser(value_parser!(usize)),
         option(
-            "enough",
+            "accept-iou",
             "IOU",
             "Try further candidates only where the first one's predicted IoU is below this [default: try all on every slice]",
         )
         .value_parser(value_parser!(f64)),
         option(
-            "appearance",
+            "intensity-weight",
             "WEIGHT",
-            "Weight of what intensities on the prompt slice say beside the network, 0 to 4 [default: the model's own, else 0]",
+            "Weight of the intensity model of the prompt slice, 0 to 4 [default: the model's own, else 0]",
         )
         .value_parser(value_parser!(f64)),
         option(
             "prior",
             "PRIOR",
-            "What the decoder is told of the slice before: none, mask or flow [default: the model's own]",
+            "Mask prior from the previous slice: none, previous or registered [default: the model's own]",
         ),
         option(
             "field-of-view",
@@ -124,9 +128,9 @@ pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
     if let Some(&beams) = m.get_one("beams") {
         search.beams = beams;
     }
-    search.enough = m.get_one("enough").copied();
-    if let Some(&weight) = m.get_one("appearance") {
-        search.appearance = Some(weight);
+    search.accept_iou = m.get_one("accept-iou").copied();
+    if let Some(&weight) = m.get_one("intensity-weight") {
+        search.intensity_weight = Some(weight);
     }
     if m.get_flag("include-prompt") {
         search.prompt = PromptMemory::Pinned;
@@ -143,7 +147,7 @@ pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
     if let Some(name) = text(m, "field-of-view") {
         search.field_of_view = Some(name.parse()?);
     }
-    search.presence = m.get_one("presence").copied();
+    search.presence_threshold = m.get_one("presence-threshold").copied();
     if m.get_flag("no-stop") {
         search.stop_when_absent = false;
     }

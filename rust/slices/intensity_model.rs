@@ -19,11 +19,11 @@ const LEAST_REACH: usize = 3;
 
 /// The histograms inside and around an object, as the logarithm of their ratio.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Appearance {
-    log_ratio: [f32; BINS],
+pub struct IntensityModel {
+    log_likelihood_ratio: [f32; BINS],
 }
 
-impl Appearance {
+impl IntensityModel {
     /// From a slice's pixels, 0..1, and the object's mask on it. `None` where the mask or its surroundings are empty.
     pub fn learn(pixels: ArrayView2<f32>, mask: ArrayView2<bool>) -> Option<Self> {
         let area = mask.iter().filter(|&&inside| inside).count();
@@ -39,13 +39,13 @@ impl Appearance {
             return None;
         }
         let [inside, outside] = [inside, outside].map(likelihoods);
-        let log_ratio = std::array::from_fn(|bin| (inside[bin] / outside[bin]).ln().clamp(-MOST, MOST));
-        Some(Self { log_ratio })
+        let log_likelihood_ratio = std::array::from_fn(|bin| (inside[bin] / outside[bin]).ln().clamp(-MOST, MOST));
+        Some(Self { log_likelihood_ratio })
     }
 
     /// The logarithm of the likelihoods of each pixel, 0..1, inside over around: positive where it looks like the object.
-    pub fn log_ratio(&self, pixels: ArrayView2<f32>) -> Array2<f32> {
-        pixels.mapv(|value| self.log_ratio[bin(value)])
+    pub fn log_likelihood_ratio(&self, pixels: ArrayView2<f32>) -> Array2<f32> {
+        pixels.mapv(|value| self.log_likelihood_ratio[bin(value)])
     }
 }
 
@@ -87,8 +87,8 @@ mod tests {
     #[test]
     fn what_looks_like_the_object_speaks_for_it_and_what_looks_like_its_surroundings_against() {
         let (pixels, mask) = scene();
-        let learned = Appearance::learn(pixels.view(), mask.view()).expect("both are there");
-        let ratio = learned.log_ratio(pixels.view());
+        let learned = IntensityModel::learn(pixels.view(), mask.view()).expect("both are there");
+        let ratio = learned.log_likelihood_ratio(pixels.view());
         assert!(mask.indexed_iter().filter(|(at, _)| at.1 <= 60).all(|(at, &inside)| inside == (ratio[at] > 0.0)));
         assert!((ratio[(30, 30)], ratio[(30, 50)]) > (2.0, -3.1) && ratio[(30, 50)] < -2.0);
     }
@@ -96,15 +96,15 @@ mod tests {
     #[test]
     fn an_intensity_that_was_not_seen_says_nothing() {
         let (pixels, mask) = scene();
-        let learned = Appearance::learn(pixels.view(), mask.view()).expect("both are there");
-        assert_eq!(learned.log_ratio(pixels.view())[(30, 62)], 0.0);
+        let learned = IntensityModel::learn(pixels.view(), mask.view()).expect("both are there");
+        assert_eq!(learned.log_likelihood_ratio(pixels.view())[(30, 62)], 0.0);
     }
 
     #[test]
     fn without_an_object_or_without_surroundings_nothing_is_learned() {
         let (pixels, _) = scene();
         let filled = |inside| Array2::from_elem(pixels.dim(), inside);
-        assert_eq!(Appearance::learn(pixels.view(), filled(false).view()), None);
-        assert_eq!(Appearance::learn(pixels.view(), filled(true).view()), None);
+        assert_eq!(IntensityModel::learn(pixels.view(), filled(false).view()), None);
+        assert_eq!(IntensityModel::learn(pixels.view(), filled(true).view()), None);
     }
 }
