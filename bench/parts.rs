@@ -4,12 +4,11 @@
 use criterion::{criterion_group, criterion_main, Criterion};
 use ndarray::{Array2, Array3};
 use promem::geometry::{Dims, Geometry, IjkToRas, SliceIndex, Spacing};
-use promem::memory::search::MAX_POINTERS;
-use promem::memory::SearchOptions;
 use promem::model::config::{Config, Size, Version};
-use promem::model::{Attended, Attending, DenseInputs, ImageEmbedding, MaskChoice, Memory, Precision, Presence, Sam2};
-use promem::session::{self, Guide, Run, View};
+use promem::model::{Attended, Attending, DenseInputs, ImageEmbedding, Memory, Precision, Sam2};
+use promem::session;
 use promem::slices::resize::resize;
+use promem::tracking::{Beam, ModelDefaults, Phase, SearchOptions, SliceContext, SliceOutput, Tracker, MAX_POINTERS};
 use promem::volume::{self, LabelMap, Overwrite, Volume};
 use std::hint::black_box;
 use tch::{no_grad, Device, Kind, Tensor};
@@ -41,21 +40,22 @@ fn disk() -> Tensor {
     (square.reshape([1, 1, SIDE, 1]) + square.reshape([1, 1, 1, SIDE])).lt(0.1).to_kind(Kind::Float)
 }
 
-/// A slice, the memory of its mask, and a run that remembers as much as the search ever reads.
-fn walked(network: &Sam2) -> (ImageEmbedding, Memory, Run) {
-    let embedding = network.encode_image(&image());
-    let memory = network.remember(&embedding, &network.accept_mask(&embedding, &disk()));
-    let logits = Tensor::zeros([1, 1, SIDE / 4, SIDE / 4], (Kind::Float, Device::Cpu));
-    let mut run = Run::new(View::plain([SIDE as usize; 2]), SliceIndex(0), memory.clone(), logits);
+/// A slice, the memory of its mask, and a beam that remembers as much as the search ever reads.
+fn tracked(tracker: &Tracker) -> (ImageEmbedding, SliceOutput, Memory, Beam) {
+    let embedding = tracker.network().encode_image(&image());
+    let output = tracker.accept_mask(&embedding, &disk());
+    let memory = tracker.remember(&embedding, &output);
+    let mut beam = Beam::new(SliceIndex(0), memory.clone(), output.logits.shallow_clone());
     for slice in 1..=REMEMBERED {
-        step(network, &embedding, &mut run, slice);
+        search_slice(tracker, &embedding, &mut beam, slice);
     }
-    (embedding, memory, run)
+    (embedding, output, memory, beam)
 }
 
-fn step(network: &Sam2, embedding: &ImageEmbedding, run: &mut Run, slice: usize) {
+fn search_slice(tracker: &Tracker, embedding: &ImageEmbedding, beam: &mut Beam, slice: usize) {
     let options = SearchOptions { stop_when_absent: false, ..SearchOptions::promem() };
-    black_box(run.step(network, embedding, SliceIndex(slice), 99, &options, Guide::NONE));
+    let options = options.resolve(&ModelDefaults::SAM2).unwrap();
+    black_box(beam.search(tracker, &SliceContext::of_memory(SliceIndex(slice), 99, embedding), &options));
 }
 
 fn encoder(c: &mut Criterion) {
@@ -67,9 +67,8 @@ fn encoder(c: &mut Criterion) {
 fn search(c: &mut Criterion) {
     let network = network();
     no_grad(|| {
-        let (embedding, memory, mut run) = walked(&network);
-        let decoded =
-            network.propagate(&embedding, &embedding.features, DenseInputs::default(), Presence::Judged).remove(0);
+        let tracker = Tracker::new(&network, Phase::Inference);
+        let (embedding, output, memory, mut beam) = tracked(&tracker);
         for window in [1, 6] {
             let memories: Vec<Attended> = (0..window).map(|slot| Attended { memory: &memory, slot }).collect();
             let pointers: Vec<(&Memory, usize)> = (1..=window).map(|away| (&memory, away as usize)).collect();
@@ -79,14 +78,15 @@ fn search(c: &mut Criterion) {
             });
         }
         c.bench_function("mask decoder", |b| {
-            b.iter(|| black_box(network.decode(&embedding, &embedding.features, &[], None, MaskChoice::BestOfThree)))
+            let none = network.prompt_encoder().sparse(&[]);
+            b.iter(|| black_box(network.decode_all(&embedding, &embedding.features, &none, DenseInputs::default())))
         });
-        c.bench_function("memory encoder", |b| b.iter(|| black_box(network.remember(&embedding, &decoded))));
+        c.bench_function("memory encoder", |b| b.iter(|| black_box(tracker.remember(&embedding, &output))));
         let mut slice = REMEMBERED;
         c.bench_function("one slice of the search", |b| {
             b.iter(|| {
                 slice += 1;
-                step(&network, &embedding, &mut run, slice)
+                search_slice(&tracker, &embedding, &mut beam, slice)
             })
         });
     });

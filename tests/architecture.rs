@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Each may use those before it.
 const ORDER: [&str; 12] = [
-    "error", "output", "geometry", "volume", "slices", "datasets", "picture", "prompt", "model", "memory", "session",
+    "error", "output", "geometry", "volume", "slices", "datasets", "picture", "prompt", "model", "tracking", "session",
     "top",
 ];
 /// Use everything above, but not each other.
@@ -12,7 +12,7 @@ const TOP: [&str; 3] = ["capi", "train", "evaluate"];
 /// Not before in the order only, but not known at all: what a module has never heard of.
 const STRANGERS: [(&str, &[&str]); 3] = [
     ("model", &["crate::geometry", "crate::volume", "crate::slices", "crate::prompt"]),
-    ("memory/search", &["tch::", "crate::model"]),
+    ("tracking/candidates", &["tch::", "crate::model"]),
     ("slices", &["tch::", "std::fs"]),
 ];
 /// Where `unsafe` may stand: the C boundary, a caller's buffer, loading libtorch's CUDA half, the allocator's settings, and the CPU's kernels.
@@ -100,9 +100,9 @@ fn every_top_module_is_known_to_this_test() {
 #[test]
 fn planted_faults_are_found() {
     assert_eq!(faults("volume/nifti.rs", "use crate::session::Session;").len(), 1);
-    assert_eq!(faults("memory/search.rs", "let x = tch::Tensor::new();").len(), 1);
+    assert_eq!(faults("tracking/candidates.rs", "let x = tch::Tensor::new();").len(), 1);
     assert_eq!(faults("model/sam2.rs", "fn f(v: crate::volume::LabelMap) {}").len(), 1);
     assert_eq!(faults("train/run.rs", "use crate::evaluate::metrics;").len(), 1);
     assert_eq!(faults("slices/mod.rs", "unsafe { *p }").len(), 1);
-    assert_eq!(faults("session/run.rs", "use crate::memory::Bank; // not crate::capi").len(), 0);
+    assert_eq!(faults("session/run.rs", "use crate::tracking::Bank; // not crate::capi").len(), 0);
 }

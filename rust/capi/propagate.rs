@@ -121,7 +121,7 @@ pub(super) fn propagate(
             let on = told(&promem_progress::of(&report)) && !claim.cancelled();
             Ok(if on { Flow::Continue } else { Flow::Stop })
         })?;
-        board.lock().finish(outcome.assembly);
+        board.lock().finish(outcome.masks);
         if outcome.stopped {
             return Err(cancelled());
         }

@@ -89,7 +89,7 @@ mod tests {
                 let m = config.mask_size();
                 let evidence = evidence.map(|value| Tensor::full([1, 1, m, m], value, FLOATS));
                 let hints = DenseInputs { mask: None, evidence: evidence.as_ref() };
-                network.decode_propagated(&image, &image.features, hints).masks
+                network.decode_all(&image, &image.features, &network.prompt_encoder().sparse(&[]), hints).masks
             };
             let (none, zero, other) = (decode(None), decode(Some(0.0)), decode(Some(2.0)));
             assert!(none.equal(&zero), "{}", config.name);

@@ -36,5 +36,5 @@ pub use config::Config;
 pub use evidence::at_mask_resolution;
 pub use layers::average_pool;
 pub use mask_decoder::DenseInputs;
-pub use outputs::{Decoded, ImageEmbedding, MaskChoice, Memory, Presence};
+pub use outputs::{ImageEmbedding, MaskChoice, Memory, Presence};
 pub use sam2::{Precision, Sam2};

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::model::{checkpoint, Precision, Sam2};
-use crate::session::{self, DeviceChoice, ModelDefaults, PrecisionChoice, SharedModel};
+use crate::session::{self, DeviceChoice, PrecisionChoice, SharedModel};
+use crate::tracking::ModelDefaults;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::Device;

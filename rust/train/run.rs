@@ -2,10 +2,10 @@
 
 use crate::datasets::{self, Classes, Spec};
 use crate::error::{Error, Result};
-use crate::memory::search::MaskPrior;
 use crate::model::checkpoint as model_file;
 use crate::model::Sam2;
 use crate::session::{choose_precision, guarded};
+use crate::tracking::MaskPrior;
 use crate::train::checkpoint::{self, Progress};
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
 use crate::train::config::TrainConfig;
@@ -17,7 +17,7 @@ use crate::train::phantom::Phantoms;
 use crate::train::pipeline::Pipeline;
 use crate::train::scans::Scans;
 use crate::train::trainer::{build, line, Replica, Sums, Trainer};
-use crate::train::validate::{self, Validation, Walk};
+use crate::train::validate::{self, Validation, ValidationSettings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,8 +181,8 @@ fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String
     let priors =
         [("none", MaskPrior::None, config.prior.none), ("registered", MaskPrior::Registered, config.prior.registered)];
     for (name, prior, _) in priors.into_iter().filter(|(_, _, share)| *share > 0.0) {
-        let walk = Walk { prior, evidence: config.intensity_model.weight };
-        let Validation { dice, presence } = validate::validate(&network, &clips, &walk, trainer.device);
+        let settings = ValidationSettings { prior, intensity_weight: config.intensity_model.weight };
+        let Validation { dice, presence } = validate::validate(&network, &clips, &settings, trainer.device);
         found.insert(format!("dice_{name}"), dice);
         found.insert(format!("presence_{name}"), presence);
     }

@@ -10,7 +10,8 @@ use crate::train::flat::{Layout, Named};
 use crate::train::log::Line;
 use crate::train::loss::{slice_loss, Prediction};
 use crate::train::optimizer::AdamW;
-use crate::train::unroll::{unroll, Plan, Predicted};
+use crate::train::plan::ClipPlan;
+use crate::train::unroll::{unroll, SlicePredictions};
 use crate::train::{rng, Purpose, Rng};
 use std::collections::BTreeMap;
 use tch::nn::VarStore;
@@ -161,7 +162,7 @@ fn together(config: &TrainConfig, step: u64, stage: &Stage, shares: Vec<Share>) 
 fn one_share(config: &TrainConfig, step: u64, stage: &Stage, mut share: Share) -> Result<(Sums, Tensor)> {
     let Replica { variables, layout, network, .. } = &*share.replica;
     let (count, length, _) = share.batch.size();
-    let plan = Plan::draw(config, stage, count as usize, share.forcing, &mut share.draws);
+    let plan = ClipPlan::draw(config, stage, count as usize, share.forcing, &mut share.draws);
     let predicted = unroll(network, &share.batch, &plan, &mut share.draws);
     let loss = loss_along(&predicted, &share.batch, config);
     let gradient = layout.gradients(&(&loss.total * share.scale), variables);
@@ -184,12 +185,12 @@ pub struct LossAlong {
 }
 
 /// The loss of all predictions.
-pub fn loss_along(predicted: &[Predicted], batch: &Batch, config: &TrainConfig) -> LossAlong {
+pub fn loss_along(predicted: &[SlicePredictions], batch: &Batch, config: &TrainConfig) -> LossAlong {
     let (mut totals, mut parts) = (Vec::new(), Vec::new());
     for slice in predicted {
         let truth = batch.truth(slice.t, config.loss.stride);
         let side = truth.size()[3];
-        for step in &slice.steps {
+        for step in &slice.rounds {
             let logits = step.logits.to_kind(Kind::Float);
             let fine = match logits.size()[3] {
                 n if n == side => logits,

@@ -1,30 +1,12 @@
-//! Image embeddings of slices, or of regions of them, each computed once, as many kept as fit a bound in bytes.
+//! Image embeddings of slices, or of rois of them, each computed once, as many kept as fit a bound in bytes.
 
-use crate::error::Result;
 use crate::geometry::SliceIndex;
 use crate::model::ImageEmbedding;
-use crate::slices::intensity::IntensityRange;
-use crate::slices::region::Region;
+use crate::slices::SliceView;
 use std::collections::HashMap;
 
-/// How slices are shown to the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct View {
-    /// What of them.
-    pub region: Region,
-    /// In which intensities.
-    pub range: IntensityRange,
-}
-
-impl View {
-    /// Slices of `size` rows and columns as they are, with values of 0..1.
-    pub fn plain(size: [usize; 2]) -> Self {
-        Self { region: Region { first: [0, 0], size }, range: IntensityRange { low: 0.0, high: 1.0 } }
-    }
-}
-
-/// What was encoded: a slice in a view.
-pub type Shown = (SliceIndex, View);
+/// What is encoded: a slice in a view.
+pub type SliceKey = (SliceIndex, SliceView);
 
 /// Least recently used embeddings are dropped first.
 #[derive(Debug)]
@@ -33,7 +15,7 @@ pub struct EmbeddingCache {
     used: usize,
     clock: u64,
     encoded: usize,
-    kept: HashMap<Shown, (u64, ImageEmbedding)>,
+    kept: HashMap<SliceKey, (u64, ImageEmbedding)>,
 }
 
 impl EmbeddingCache {
@@ -52,20 +34,23 @@ impl EmbeddingCache {
         self.used
     }
 
-    /// The embedding of what is `shown`, computed by `encode` if it is not there.
-    pub fn get(&mut self, shown: Shown, encode: impl FnOnce() -> Result<ImageEmbedding>) -> Result<ImageEmbedding> {
+    /// An embedding that is kept, which counts as used now.
+    pub fn known(&mut self, key: SliceKey) -> Option<ImageEmbedding> {
         self.clock += 1;
-        if let Some((last_used, embedding)) = self.kept.get_mut(&shown) {
-            *last_used = self.clock;
-            return Ok(embedding.shallow_clone());
-        }
+        let (last_used, embedding) = self.kept.get_mut(&key)?;
+        *last_used = self.clock;
+        Some(embedding.shallow_clone())
+    }
+
+    /// Keeps a copy of an embedding that was just made, and gives it back.
+    pub fn keep(&mut self, key: SliceKey, embedding: ImageEmbedding) -> ImageEmbedding {
         // Where the encoder wrote it, it lies among what the encoder has freed by now, and would keep those gaps apart for as long as it lives.
-        let embedding = encode()?.copy();
+        let embedding = embedding.copy();
         self.encoded += 1;
         self.make_room(embedding.bytes());
         self.used += embedding.bytes();
-        self.kept.insert(shown, (self.clock, embedding.shallow_clone()));
-        Ok(embedding)
+        self.kept.insert(key, (self.clock, embedding.shallow_clone()));
+        embedding
     }
 
     /// The bound in bytes.
@@ -87,7 +72,7 @@ impl EmbeddingCache {
 
     fn make_room(&mut self, bytes: usize) {
         while self.used + bytes > self.limit {
-            let Some(oldest) = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(&shown, _)| shown) else {
+            let Some(oldest) = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(&key, _)| key) else {
                 return;
             };
             if let Some((_, dropped)) = self.kept.remove(&oldest) {
@@ -102,8 +87,8 @@ mod tests {
     use super::*;
     use tch::{Device, Kind, Tensor};
 
-    fn shown(slice: usize) -> Shown {
-        (SliceIndex(slice), View::plain([9, 9]))
+    fn key(slice: usize) -> SliceKey {
+        (SliceIndex(slice), SliceView::plain([9, 9]))
     }
 
     /// 48 bytes.
@@ -112,11 +97,17 @@ mod tests {
         ImageEmbedding { features: four(), high_resolution: [four(), four()] }
     }
 
+    fn ask(cache: &mut EmbeddingCache, slice: usize) {
+        if cache.known(key(slice)).is_none() {
+            cache.keep(key(slice), embedding());
+        }
+    }
+
     #[test]
     fn each_slice_is_encoded_once_while_it_fits() {
         let mut cache = EmbeddingCache::new(100);
         for slice in [1, 2, 1, 2, 1] {
-            cache.get(shown(slice), || Ok(embedding())).unwrap();
+            ask(&mut cache, slice);
         }
         assert_eq!((cache.encoded(), cache.bytes()), (2, 96));
     }
@@ -124,7 +115,7 @@ mod tests {
     #[test]
     fn what_is_kept_lies_where_the_encoder_did_not_write() {
         let written = embedding();
-        let kept = EmbeddingCache::new(100).get(shown(1), || Ok(written.shallow_clone())).unwrap();
+        let kept = EmbeddingCache::new(100).keep(key(1), written.shallow_clone());
         assert_ne!(kept.features.data_ptr(), written.features.data_ptr());
         assert!(kept.high_resolution.iter().zip(&written.high_resolution).all(|(a, b)| a.data_ptr() != b.data_ptr()));
     }
@@ -133,7 +124,7 @@ mod tests {
     fn the_least_recently_used_goes_first_and_the_bound_holds() {
         let mut cache = EmbeddingCache::new(100);
         for slice in [1, 2, 1, 3, 1, 2] {
-            cache.get(shown(slice), || Ok(embedding())).unwrap();
+            ask(&mut cache, slice);
             assert!(cache.bytes() <= 100);
         }
         assert_eq!(cache.encoded(), 4); // 1, 2, 3 and 2 again
@@ -142,8 +133,8 @@ mod tests {
     #[test]
     fn an_embedding_larger_than_the_bound_is_still_served() {
         let mut cache = EmbeddingCache::new(10);
-        cache.get(shown(1), || Ok(embedding())).unwrap();
-        cache.get(shown(2), || Ok(embedding())).unwrap();
+        ask(&mut cache, 1);
+        ask(&mut cache, 2);
         assert_eq!(cache.bytes(), 48);
     }
 }
