@@ -2,7 +2,8 @@
 //!
 //! In: a pointer and how to walk from it. Out: slices as numbers. Values that are not finite are shown as the lowest there is.
 
-use super::{check_affine, Scalar, Volume};
+use super::encoding::Scalar;
+use super::voxels::{check_affine, Volume};
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, Dims, Geometry, SliceIndex, VoxelIndex};
 use ndarray::{Array2, Array3};

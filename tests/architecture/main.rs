@@ -1,5 +1,8 @@
-//! The arrows between modules point one way.
+//! The arrows between modules point one way, and no files of a folder import each other in a circle.
 
+mod imports;
+
+use imports::{circles, imports, module_of, Files};
 use std::path::{Path, PathBuf};
 
 /// Each may use those before it.
@@ -105,4 +108,44 @@ fn planted_faults_are_found() {
     assert_eq!(faults("train/run.rs", "use crate::evaluate::metrics;").len(), 1);
     assert_eq!(faults("slices/mod.rs", "unsafe { *p }").len(), 1);
     assert_eq!(faults("session/run.rs", "use crate::tracking::Bank; // not crate::capi").len(), 0);
+}
+
+/// Every source file by its module path.
+fn files() -> Files {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("rust");
+    (sources(&root).iter())
+        .map(|path| {
+            let relative = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+            (module_of(&relative), std::fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn no_files_of_a_folder_import_each_other_in_a_circle() {
+    let found = circles(&imports(&files()));
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_planted_circle_inside_a_folder_is_found() {
+    let planted = |texts: &[(&str, &str)]| {
+        let files = texts.iter().map(|(path, text)| (module_of(path), text.to_string())).collect();
+        circles(&imports(&files))
+    };
+    let table = ("a/mod.rs", "mod b;\nmod c;\npub use b::{B, Other as Alias};\npub use c::C;\n");
+    let direct = planted(&[table, ("a/b.rs", "use super::c::C;"), ("a/c.rs", "use crate::a::b::B;")]);
+    assert_eq!(direct, ["a/b uses a/c uses a/b"]);
+    // Through a re-export, a braced list, and a path in the code.
+    let hidden = planted(&[table, ("a/b.rs", "use crate::a::{C};"), ("a/c.rs", "fn f() { super::b::make(); }")]);
+    assert_eq!(hidden, ["a/b uses a/c uses a/b"]);
+    let one_way = [table, ("a/b.rs", "use super::c::C;"), ("a/c.rs", "// use super::b::B;\nfn f() {}")];
+    assert!(planted(&one_way).is_empty());
+    let in_tests =
+        [table, ("a/b.rs", "use super::c::C;"), ("a/c.rs", "#[cfg(test)]\nmod tests { use super::super::b; }")];
+    assert!(planted(&in_tests).is_empty());
+    // The planted circle among the real files.
+    let mut real = files();
+    real.get_mut(&module_of("tracking/options.rs")).unwrap().insert_str(0, "use crate::tracking::beam::Beam;\n");
+    assert!(circles(&imports(&real)).iter().any(|circle| circle.contains("tracking/options")));
 }
