@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prepares a checkout for `cargo build`: finds a compiler, and installs libtorch into .deps/libtorch.
 
-The download is that of the Python package, `promem.install --development`, run from this checkout: it needs only the standard library.
-Options are passed on to it: `scripts/setup.py --from FOLDER` installs offline, from wheels.
+The download is that of the Python package, `promem.install --development`, run from this checkout: it needs only the
+standard library. Options are passed on to it: `scripts/setup.py --from FOLDER` installs offline, from wheels.
 """
 
 import os
@@ -36,7 +36,7 @@ def require_tools():
 
 
 def adopt_earlier_layout(folder):
-    """Checkouts before `promem.install` did the download have no manifest: with one, the installer replaces the folder in one step."""
+    """Gives a folder of an earlier version of this script a manifest, so that the installer replaces it atomically."""
     if (folder / "VERSION").exists() and not (folder / store.MANIFEST).exists():
         (folder / store.MANIFEST).write_text('{"version": "without a manifest", "files": {}}\n')
 

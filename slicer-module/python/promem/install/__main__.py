@@ -77,7 +77,7 @@ class Reporter:
 def _arguments(given: Optional[list[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python3 -m promem.install",
-        description="Installs the libtorch that promem needs into a separate folder; no other installation of torch is changed.",
+        description="Installs the libtorch that promem needs into a separate folder. Other installations of torch stay as they are.",
         epilog="Without options: installs from the package index that pip is configured with.",
     )
     parser.add_argument(

@@ -1,7 +1,8 @@
-"""Extracts from wheels, or from PyTorch's own zip archive of libtorch, the shared libraries that libpromem needs, and no others.
+"""Extracts the shared libraries that libpromem needs from wheels, or from PyTorch's own zip archive of libtorch.
 
-In: archives. Out: a folder with the wheels' layout, in which every library finds its dependencies; for development also the C++ headers and
-the library to link against. A manifest: size and SHA-256 of every file. Knows nothing of where the archives came from.
+In: archives. Out: a folder with the wheels' layout, in which every library finds its dependencies; for development also
+the C++ headers and the library to link against. A manifest: size and SHA-256 of every file. Knows nothing of where the
+archives came from.
 """
 
 import hashlib
@@ -160,7 +161,7 @@ def unpack(
 def _unpack_libraries(
     archives: list[Archive], folder: pathlib.Path, machine: str, report: Report, written: Manifest
 ) -> tuple[list[Archive], int]:
-    """The libraries of `ROOTS` and all of their dependencies; the archives that they came from, and the bytes written."""
+    """Extracts `ROOTS` and all of their dependencies; the archives that they came from, and the bytes written."""
     extracted: set[str] = set()
     used: list[Archive] = []
     wanted = [(name, "libpromem") for name in ROOTS]

@@ -10,8 +10,9 @@ from typing import Union
 
 from ..errors import PromemError
 
-# network: no connection, or the index does not have it. disk: full. hash: the SHA-256 is not the expected one. version: another version or
-# architecture. permission: not allowed to write. files: missing or damaged. busy: another installation runs. system: libtorch does not run here.
+# network: no connection, or the index does not have it. disk: full. hash: the SHA-256 is not the expected one. version:
+# another version or architecture. permission: not allowed to write. files: missing or damaged. busy: another
+# installation runs. system: libtorch does not run here.
 KINDS = ("network", "disk", "hash", "version", "permission", "files", "busy", "system")
 
 

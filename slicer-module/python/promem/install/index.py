@@ -1,10 +1,11 @@
 """Finds in the package indexes the wheels that make up libtorch.
 
-In: the addresses of the indexes, the machine's architecture. Out: artifacts: name, address, size and SHA-256 of each wheel. Downloads no
-wheel.
+In: the addresses of the indexes, the machine's architecture. Out: artifacts: name, address, size and SHA-256 of each
+wheel. Downloads no wheel.
 
-libtorch_cpu.so of the wheels on PyPI is linked against the CUDA runtime and CUPTI, so both must be there on a machine without a GPU, too. A
-CPU-only wheel (its version ends in +cpu) needs neither and is a third of the size: it is preferred where an index has it.
+libtorch_cpu.so of the wheels on PyPI is linked against the CUDA runtime and CUPTI, so both must be there on a machine
+without a GPU, too. A CPU-only wheel (its version ends in +cpu) needs neither and is a third of the size: it is
+preferred where an index has it.
 """
 
 import dataclasses
@@ -108,7 +109,7 @@ def _cuda_dependency(network: Network, indexes: list[str], project: str, machine
 
 
 def _verifiable(network: Network, artifact: Artifact) -> Artifact:
-    """Requires the SHA-256, the pinned one where there is one, and asks the server for a size that the index does not give."""
+    """Requires the SHA-256, the pinned one where there is one; asks the server for a size that the index lacks."""
     pinned = PINNED.get(artifact.name)
     if pinned is not None and artifact.sha256 not in (None, pinned):
         shown = settings.without_password(artifact.address)

@@ -1,7 +1,7 @@
 """An installation for a graphical program: in a child process, polled by a timer.
 
-In: a folder, a source, how to start Python. Out: a plan for the user to confirm, then progress, the end or an error. `step` reads the
-output of the process and returns; it never blocks, and nothing here uses a thread.
+In: a folder, a source, how to start Python. Out: a plan for the user to confirm, then progress, the end or an error.
+`step` reads the output of the process and returns; it never blocks, and nothing here uses a thread.
 """
 
 import contextlib
@@ -28,11 +28,12 @@ _KILL_AFTER = 3.0
 
 
 class Installation:
-    """`look` makes the plan, `start` installs; both return at once, and `step` must then be called every few hundredths of a second until
-    `is_running` is False.
+    """`look` makes the plan, `start` installs; both return at once, and `step` must then be called every few hundredths
+    of a second until `is_running` is False.
 
     state: "idle", "looking", "planned", "installing", "cancelling", "cancelled", "done" or "failed".
-    plan: the result of `look`. phase: "downloading", "unpacking" or "". done, total: bytes of the phase. seconds_left: of the phase, or None.
+    plan: the result of `look`. phase: "downloading", "unpacking" or "".
+    done, total: bytes of the phase. seconds_left: of the phase, or None.
     error: a sentence, after "failed"; kind: its kind, as in `InstallError`. folder: where libtorch is, after "done".
     """
 
@@ -43,7 +44,7 @@ class Installation:
         command: Optional[Sequence[str]] = None,
         environment: Optional[Mapping[str, str]] = None,
     ) -> None:
-        """command: how to start Python, by default this one. environment: its environment, by default this process's."""
+        """command: how to start Python, by default this one. environment: by default that of this process."""
         self.source = source
         self._target = folder
         self._command = list(command) if command else [sys.executable]

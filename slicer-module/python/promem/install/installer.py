@@ -1,7 +1,7 @@
 """Installs libtorch: plans, downloads, unpacks, verifies.
 
-In: a folder, and where libtorch comes from: the user's package index, or files. Out: the complete folder, or none. Reports progress;
-an exception raised from a report aborts the installation and keeps what was downloaded.
+In: a folder, and where libtorch comes from: the user's package index, or files. Out: the complete folder, or none.
+Reports progress; an exception raised from a report aborts the installation and keeps what was downloaded.
 """
 
 import dataclasses
@@ -27,7 +27,10 @@ def _silent(phase: str, done: int, total: int) -> None:
 
 
 def plan(folder: Optional[Any] = None, source: Optional[Any] = None, development: bool = False) -> Plan:
-    """What `install` would do with the same arguments; asks the package index where `source` is None. Raises InstallError."""
+    """What `install` would do with the same arguments; queries the package index where `source` is None.
+
+    Raises InstallError.
+    """
     target = store.folder_or_default(folder)
     machine = index.this_machine()
     installed = store.problem(target, development) is None
@@ -67,9 +70,9 @@ def install(
 ) -> pathlib.Path:
     """Installs libtorch into a folder, by default `promem.install.default_folder()`, and returns that folder.
 
-    source: a wheel, a libtorch zip archive or a folder of them; None: the user's package index. development: with the C++ headers and the
-    library to link against, for building promem. planned: the result of `plan`, which then decides on development. Does nothing where
-    libtorch is already installed. Raises InstallError.
+    source: a wheel, a libtorch zip archive or a folder of them; None: the user's package index. development: with the
+    C++ headers and the library to link against, for building promem. planned: the result of `plan`, which then decides
+    on development. Does nothing where libtorch is already installed. Raises InstallError.
     """
     target = store.folder_or_default(folder)
     if planned is not None:
@@ -141,7 +144,10 @@ def _files(source: Any) -> list[pathlib.Path]:
 
 
 def check(folder: Optional[Any] = None, report: Report = _silent) -> pathlib.Path:
-    """Verifies the SHA-256 of every file and loads libtorch in a separate process; returns the folder. Raises InstallError."""
+    """Verifies the SHA-256 of every file and loads libtorch in a separate process; returns the folder.
+
+    Raises InstallError.
+    """
     target = store.folder_or_default(folder)
     found = store.problem(target)
     if found is None:

@@ -12,7 +12,7 @@ from .errors import format_bytes
 
 @dataclass(frozen=True)
 class Artifact:
-    """A wheel or zip archive. address: its URL, or its path when installing offline. have: bytes that are downloaded already."""
+    """A wheel or zip archive. address: its URL, or its path when installing offline. have: bytes downloaded already."""
 
     name: str
     address: str
@@ -25,8 +25,9 @@ class Artifact:
 class Plan:
     """libtorch `version` goes from `source` into `folder`.
 
-    source: the package index, without a password, or the file or folder. unpacked: bytes of the installation; an estimate for this version
-    and architecture before the download. free: bytes free on the disk. installed: nothing is to be done. development: with the C++ headers.
+    source: the package index, without a password, or the file or folder. unpacked: bytes of the installation; an
+    estimate for this version and architecture before the download. free: bytes free on the disk. installed: nothing is
+    to be done. development: with the C++ headers.
     """
 
     version: str

@@ -1,6 +1,7 @@
 """The user's pip configuration of the network: index, proxy, certificates. pip itself is not needed.
 
-In: the environment and pip's configuration files, read in pip's own order of precedence. Out: settings as text. Opens no connection.
+In: the environment and pip's configuration files, read in pip's own order of precedence. Out: settings as text. Opens
+no connection.
 """
 
 import configparser

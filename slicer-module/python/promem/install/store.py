@@ -2,8 +2,8 @@
 
 In: a folder. Out: its state, a lock, a staging folder next to it, the exchange of the two. Knows nothing of wheels.
 
-FOLDER.new is the staging folder, FOLDER.old the previous installation, FOLDER.download holds downloads. None of them is ever taken for
-libtorch.
+FOLDER.new is the staging folder, FOLDER.old the previous installation, FOLDER.download holds downloads. None of them is
+ever taken for libtorch.
 """
 
 import contextlib
