@@ -2,7 +2,8 @@
 """Prepares a checkout for `cargo build`: finds a compiler, and installs libtorch into .deps/libtorch.
 
 The download is that of the Python package, `promem.install --development`, run from this checkout: it needs only the
-standard library. Options are passed on to it: `scripts/setup.py --from FOLDER` installs offline, from wheels.
+standard library. Options are passed on to it: `scripts/setup.py --from FOLDER` installs offline, from wheels; `--check`
+verifies the installation.
 """
 
 import os
@@ -48,9 +49,10 @@ def main():
         print(f"setup: using libtorch in {given} (LIBTORCH)")
         return 0
     adopt_earlier_layout(LIBTORCH)
-    if store.problem(LIBTORCH, development=True) is None:
+    options = sys.argv[1:]
+    if not options and store.problem(LIBTORCH, development=True) is None:
         return 0
-    return installer.main(["--development", "--to", str(LIBTORCH), *sys.argv[1:]])
+    return installer.main(["--development", "--to", str(LIBTORCH), *options])
 
 
 if __name__ == "__main__":

@@ -95,6 +95,13 @@ def test_setup_installs_offline_from_files(setup, wheels, monkeypatch):
     assert setup.main() == 0 and files_in(setup.LIBTORCH) == INSTALLED | DEVELOPMENT
 
 
+def test_setup_passes_its_options_on_to_the_installer(setup, wheels, monkeypatch, capsys):
+    install(setup.LIBTORCH, wheels, development=True)
+    monkeypatch.setattr("sys.argv", ["setup.py", "--remove"])
+    assert setup.main() == 0 and f"{setup.LIBTORCH} has been removed" in capsys.readouterr().out
+    assert not setup.LIBTORCH.exists()
+
+
 def test_setup_replaces_a_folder_without_a_manifest(setup, index):
     (setup.LIBTORCH / "torch" / "lib").mkdir(parents=True)
     (setup.LIBTORCH / "VERSION").write_text("2.11.0\n")

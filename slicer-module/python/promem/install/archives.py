@@ -33,6 +33,8 @@ _SYSTEM_LIBRARIES = re.compile(
 _CUDA_LIBRARIES = re.compile(
     r"lib(torch_cuda|torch_nvshmem|torch_python|c10_cuda|caffe2_nvrtc|cudnn|cublas|cufft|cusolver|cusparse|nccl|nvrtc|nvJit)"
 )
+# What libtorch_cpu.so needs of the wheels in CUDA_DEPENDENCIES.
+_CUDA_DEPENDENCY = re.compile(r"lib(cudart|cupti)\.so")
 _IS_LIBRARY = re.compile(r"\.so(\.\d+)*$")
 _BLOCK = 1 << 20
 
@@ -134,7 +136,7 @@ def estimate(archives: list[Archive], development: bool = False) -> int:
         entry.file_size
         for archive in others
         for name, entry in archive.libraries.items()
-        if re.match(r"lib(cudart|cupti)\.so", name)
+        if _CUDA_DEPENDENCY.match(name)
     ]
     return sum(sizes) + (sum(entry.file_size for entry in first.headers) if development else 0)
 
@@ -196,7 +198,7 @@ def _missing_library(name: str, needed_by: str) -> InstallError:
     dependencies = " and ".join(f"{project} {version}" for project, version in CUDA_DEPENDENCIES.items())
     hint = (
         f"; it is in the wheels {dependencies}, which must be in the same folder"
-        if re.match("lib(cudart|cupti)", name)
+        if _CUDA_DEPENDENCY.match(name)
         else ""
     )
     return InstallError("files", f"{needed_by} needs {name}, which none of the given files has{hint}")

@@ -10,6 +10,7 @@ import time
 import urllib.error
 from typing import Any, Callable, Optional
 
+from . import hashing
 from .errors import InstallError, from_os_error
 from .network import CONNECTION_ERRORS, Network
 from .plan import Artifact
@@ -37,7 +38,7 @@ def fetch(artifact: Artifact, folder: pathlib.Path, network: Network, report: Re
     target, part = folder / artifact.name, _part(folder, artifact)
     try:
         if target.exists():
-            if _digest(target, report).hexdigest() == artifact.sha256:
+            if hashing.sha256(target, report).hexdigest() == artifact.sha256:
                 return target
             target.unlink()
         begun = part.exists()
@@ -59,21 +60,9 @@ def _part(folder: pathlib.Path, artifact: Artifact) -> pathlib.Path:
     return folder / (artifact.name + ".part")
 
 
-def _digest(path: pathlib.Path, report: Report) -> Any:
-    digest, done = hashlib.sha256(), 0
-    with open(path, "rb") as file:
-        while True:
-            block = file.read(_BLOCK)
-            if not block:
-                return digest
-            digest.update(block)
-            done += len(block)
-            report(done)
-
-
 def _download(artifact: Artifact, part: pathlib.Path, network: Network, report: Report) -> str:
     """Completes a partial file; its SHA-256. Raises InstallError, OSError of the disk."""
-    digest = _digest(part, report) if part.exists() else hashlib.sha256()
+    digest = hashing.sha256(part, report) if part.exists() else hashlib.sha256()
     have = part.stat().st_size if part.exists() else 0
     if have > artifact.size:
         digest, have = hashlib.sha256(), 0

@@ -123,9 +123,10 @@ def _fetch_all(what: Plan, downloads: pathlib.Path, report: Report) -> list[path
 
 def _files(source: Any) -> list[pathlib.Path]:
     """The wheels and zip archives that a user has named."""
+    wheels = [f"{project.replace('-', '_')}*.whl" for project in index.CUDA_DEPENDENCIES]
     path = store.folder_or_default(source)
     if path.is_dir():
-        patterns = ("torch-*.whl", "libtorch-*.zip", "nvidia_cuda_runtime*.whl", "nvidia_cuda_cupti*.whl")
+        patterns = ("torch-*.whl", "libtorch-*.zip", *wheels)
         found = sorted(file for pattern in patterns for file in path.glob(pattern))
         if not found:
             raise InstallError(
@@ -137,9 +138,7 @@ def _files(source: Any) -> list[pathlib.Path]:
             "files", f"{path} does not exist: expected a wheel, a libtorch zip archive, or a folder of them"
         )
     # The CUDA dependencies of a wheel are expected in the same folder.
-    dependencies = sorted(path.parent.glob("nvidia_cuda_runtime*.whl")) + sorted(
-        path.parent.glob("nvidia_cuda_cupti*.whl")
-    )
+    dependencies = [file for pattern in wheels for file in sorted(path.parent.glob(pattern))]
     return [path, *(file for file in dependencies if file != path)]
 
 

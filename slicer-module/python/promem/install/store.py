@@ -8,7 +8,6 @@ ever taken for libtorch.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
@@ -18,6 +17,7 @@ from typing import Any, Callable, Optional
 
 from .. import _home
 from .._abi import LIBTORCH_VERSION
+from . import hashing
 from .errors import InstallError, disk_full_error, from_os_error
 
 # Lists what is in the folder. A folder that has it may be replaced and removed.
@@ -65,14 +65,10 @@ def problem(
             if found != size:
                 return f"{path} has {found} bytes, expected {size}"
             if hashes:
-                with open(path, "rb") as file:
-                    computed = hashlib.sha256()
-                    for block in iter(lambda: file.read(1 << 20), b""):
-                        computed.update(block)
-                        done += len(block)
-                        report(done)
+                computed = hashing.sha256(path, lambda count, before=done: report(before + count))
                 if computed.hexdigest() != digest:
                     return f"{path} has been changed since it was installed"
+                done += size
         except OSError as error:
             return str(from_os_error(error, path))
     return None
