@@ -1,4 +1,5 @@
-//! What a slice costs through the C interface beside the same slice through the Rust interface, taken in turns: `cargo bench --bench capi`.
+//! The overhead of the C interface: the time of a slice through it and through the Rust interface, alternating.
+//! `cargo bench --bench capi`.
 
 use ndarray::{Array2, Array3};
 use promem::capi::*;

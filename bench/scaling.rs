@@ -1,6 +1,9 @@
-//! How time and memory grow with the work: `cargo bench --bench growth`. One thing grows at a time; the network is that of the default model, and
-//! SAM 2 tiny for one object and eight, with pseudo-random weights, so that no run ends early. `-- --smoke` does a little of each; `-- --tiny` SAM 2
-//! tiny alone; `-- --long` 1,000 slices with 20 objects alone, whose memory must stay bounded.
+//! How time and memory scale with the number of slices, objects, beams and windows and with the image size:
+//! `cargo bench --bench scaling`. One parameter changes at a time. The network is that of the default model, and SAM 2
+//! tiny for one object and eight, with pseudo-random weights, so that no propagation ends early.
+//!
+//! `-- --smoke`: a short version of each; `-- --tiny`: only SAM 2 tiny; `-- --long`: only 1,000 slices with 20 objects,
+//! for which memory must stay bounded.
 
 mod common;
 
@@ -34,8 +37,8 @@ fn disk(object: u16) -> Array2<bool> {
     Array2::from_shape_fn((PIXELS, PIXELS), |(j, i)| (j as f32 - row).hypot(i as f32 - column) < 16.0)
 }
 
-/// Forgets the most memory that the process held so far (`man 5 proc`).
-fn forget_peak() {
+/// Resets the peak memory of the process (`man 5 proc`).
+fn reset_peak() {
     std::fs::write("/proc/self/clear_refs", "5").ok();
 }
 
@@ -60,7 +63,7 @@ fn measure(work: &Work) -> String {
         ..SearchOptions::promem()
     };
     let options = PropagateOptions { direction: Direction::Up, ..PropagateOptions::whole(search) };
-    forget_peak();
+    reset_peak();
     let begin = Instant::now();
     session.propagate(&options, &mut |_: SliceReport| Ok(Flow::Continue)).unwrap();
     let seconds = begin.elapsed().as_secs_f64();
@@ -109,7 +112,7 @@ fn main() {
         let wide = Work { slices: 1000, objects: 20, windows: vec![6], beams: 1, ..base };
         rows = vec![("1000 x 20, window 6".into(), wide)];
     }
-    eprintln!("{:22} {:>9} {:>12} {:>11} {:>10}", "", "in all", "a slice", "peak", "embeddings");
+    eprintln!("{:22} {:>9} {:>12} {:>11} {:>10}", "", "total", "per slice", "peak", "embeddings");
     for (name, work) in rows {
         eprintln!("{name:22} {}", measure(&work));
     }

@@ -1,7 +1,9 @@
-//! This project's side of `make bench`'s comparison with the public implementation: `cargo bench --bench peer -- FOLDER MODE PRECISION`.
+//! This project's side of the comparison with the public implementation, which bench/compare_sam2.py runs:
+//! `cargo bench --bench compare_sam2 -- FOLDER MODE PRECISION`.
 //!
-//! FOLDER holds `scan.nii` and `mask.nii`, as bench/peer.py writes them. MODE: plain, search or adaptive. The network is SAM 2.1 tiny at the
-//! scan's size with the pseudo-random weights of the specification. Prints one JSON object; nothing else uses the machine meanwhile.
+//! FOLDER holds `scan.nii` and `mask.nii`, as bench/compare_sam2.py writes them. MODE: plain, search or adaptive. The
+//! network is SAM 2.1 tiny at the scan's size with the pseudo-random weights of the specification. Prints one JSON
+//! object. Nothing else should use the machine meanwhile.
 
 mod common;
 
@@ -18,7 +20,7 @@ use promem::volume;
 use std::path::Path;
 use std::time::Instant;
 
-/// Past slices that fill the largest window; a slice costs most from here on.
+/// Slices that fill the largest window; from here on the time of a slice is constant.
 const WARM: usize = 7;
 /// Rounds of re-prompting.
 const ROUNDS: usize = 9;
@@ -28,7 +30,7 @@ fn options(mode: &str) -> SearchOptions {
     let search = match mode {
         "plain" => SearchOptions::sam2(),
         "search" => SearchOptions::promem(),
-        // Pseudo-random weights score all slices alike: what a slice costs where the first candidate is enough.
+        // Pseudo-random weights score all slices alike: the time of a slice whose first candidate is accepted.
         "adaptive" => SearchOptions { accept_iou: Some(0.0), ..SearchOptions::promem() },
         other => panic!("mode `{other}`: expected plain, search or adaptive"),
     };
@@ -72,7 +74,7 @@ fn main() {
     let steady = &outcome.trace.up[WARM..];
     let mean = |of: fn(&session::SliceTrace) -> f64| steady.iter().map(of).sum::<f64>() / steady.len() as f64 / 1e3;
 
-    // A box on a slice whose embedding is there: what a user waits for after a correction.
+    // A box on a slice whose embedding is cached: the latency of a correction.
     let middle = SliceIndex(count / 2);
     let mut reprompt: Vec<f64> = (0..ROUNDS)
         .map(|round| {

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Object by object: on how many objects of each set the default model beats what learns nothing. Usage: scripts/wins.py [objects.csv]"""
+"""Win rates: on how many objects of each data set the default model has a higher Dice than the non-learning baselines.
+
+Usage: scripts/win_rates.py [objects.csv]
+"""
 
 import csv
 import sys

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""This project and the public implementation (`sam2` 1.1.0) side by side, in turns, in one run (`make bench`).
+"""Compares the speed of this project with that of the public implementation (`sam2` 1.1.0), alternating (`make bench`).
 
-The same volume, prompt and weights (SAM 2.1 tiny, pseudo-random) go to both. Modes: `plain`, SAM 2's propagation; `search`, the memory window
-search (k = 2, windows 1 and 6) as tests/golden/reference.py does it; `adaptive`, ours alone. The floor is what one slice of the search counts in
-floating-point operations, each thing computed once, over the rate at which this machine multiplies large matrices. Writes OUT/peer.json and OUT/peer.png.
+Both get the same volume, prompt and weights (SAM 2.1 tiny, pseudo-random). Modes: `plain`, SAM 2's propagation;
+`search`, the memory window search (k = 2, windows 1 and 6) as in tests/golden/reference.py; `adaptive`, this project
+alone. Each time is the minimum over rounds. The floor is the number of floating-point operations of one slice, with
+everything that candidates share counted once, over the rate at which this machine multiplies large matrices. Writes
+OUT/compare_sam2.json and OUT/compare_sam2.png.
 """
 
 import argparse
@@ -42,7 +44,7 @@ def say(text):
 
 
 def write_case(folder, depth, size):
-    """The scan that both see: grey [depth, size, size] of 0..255, and the prompt on slice 0."""
+    """The scan for both: grey [depth, size, size] of 0..255, and the prompt on slice 0."""
     images, masks = phantom(depth, size)
     grey = images[:, 0].numpy()
     grey = np.rint((grey - grey.min()) / (grey.max() - grey.min()) * 255)
@@ -188,27 +190,27 @@ def table(rows, floors):
         )
 
 
-def ratios(rows, turns):
-    """Of the least times, and turn by turn: a machine's clock and neighbours change more slowly than turns do."""
+def ratios(rows, rounds):
+    """Ratios of the minima, and of each round: clock and load of a machine change more slowly than rounds."""
     of = {(row["who"], row["mode"], row["precision"]): row["seconds_per_slice"] for row in rows}
 
     def listed(values):
         return ", ".join(f"{value:.2f}" for value in values)
 
-    say("\nTimes as fast as the public implementation:")
+    say("\nSpeed-up over the public implementation:")
     for (who, mode, precision), seconds in of.items():
         if who == "ours":
             against = "search" if mode == "adaptive" else mode
-            told = [
+            speedups = [
                 f"{of['public', against, p] / seconds:.2f} ({p})"
                 for p in ("fp32", "bf16")
                 if ("public", against, p) in of
             ]
             ours, public = (who, mode, precision), ("public", against, precision)
-            by_turn = listed(turn[public]["seconds_per_slice"] / turn[ours]["seconds_per_slice"] for turn in turns)
-            say(f"  {mode:9} {precision}: {', '.join(told)}; turn by turn in {precision}: {by_turn}")
-            first = listed(turn[ours]["first_result_seconds"] / turn[ours]["seconds_per_slice"] for turn in turns)
-            say(f"  {'':9} {'':4}  its first result after so many slices' time, turn by turn: {first}")
+            by_round = listed(one[public]["seconds_per_slice"] / one[ours]["seconds_per_slice"] for one in rounds)
+            say(f"  {mode:9} {precision}: {', '.join(speedups)}; by round in {precision}: {by_round}")
+            first = listed(one[ours]["first_result_seconds"] / one[ours]["seconds_per_slice"] for one in rounds)
+            say(f"  {'':9} {'':4}  time to the first result, in slices, by round: {first}")
     for precision in ("fp32", "bf16"):
         if ("ours", "search", precision) in of:
             say(
@@ -217,8 +219,8 @@ def ratios(rows, turns):
 
 
 def built():
-    """The newest build of bench/peer.rs."""
-    found = [p for p in (ROOT / "target" / "release" / "deps").glob("peer-*") if not p.suffix]
+    """The newest build of bench/compare_sam2.rs."""
+    found = [p for p in (ROOT / "target" / "release" / "deps").glob("compare_sam2-*") if not p.suffix]
     return str(max(found, key=lambda p: p.stat().st_mtime)) if found else None
 
 
@@ -243,16 +245,16 @@ def chart(rows, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default=built(), help="this project's side: the benchmark `peer`, built")
+    parser.add_argument("--program", default=built(), help="this project's side: the built benchmark `compare_sam2`")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target" / "bench")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--depth", type=int, default=WARM + 9, help="slices of the volume")
     parser.add_argument(
-        "--rounds", type=int, default=2, help="turns; of each time the least counts, as the least disturbed"
+        "--rounds", type=int, default=2, help="rounds; each number is the minimum over rounds, the least disturbed one"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
-        "--precisions", nargs="+", choices=("fp32", "bf16"), help="fp32, and bf16 where the hardware multiplies it"
+        "--precisions", nargs="+", choices=("fp32", "bf16"), help="fp32, and bf16 where the hardware has it"
     )
     parser.add_argument("--case", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
@@ -264,13 +266,13 @@ def main():
         print(json.dumps(public(model, images, mask, *arguments.side, device)))
         return
     if not arguments.program:
-        parser.error("--program: bench/peer.rs is not built; run `cargo bench --no-run --bench peer`")
-    folder = arguments.out / "peer"
+        parser.error("--program: bench/compare_sam2.rs is not built; run `cargo bench --no-run --bench compare_sam2`")
+    folder = arguments.out / "compare_sam2"
     folder.mkdir(parents=True, exist_ok=True)
     write_case(folder, arguments.depth, arguments.size)
     precisions = arguments.precisions or ["fp32"] + (["bf16"] if multiplies_bf16(device) else [])
     if "bf16" not in precisions:
-        say("This CPU does not multiply bf16: fp32 alone is measured.")
+        say("This CPU has no bf16 arithmetic: only fp32 is measured.")
     flops = operations(arguments.size)
     floors = {(mode, p): flops[mode] / rate(p, device) for p in precisions for mode in flops}
     for precision in precisions:
@@ -278,15 +280,15 @@ def main():
             f"A slice of {arguments.size} px: {flops['plain'] / 1e9:.0f} GFLOP plain, {flops['search'] / 1e9:.0f} searched; floors in {precision} "
             f"{floors['plain', precision]:.3f} and {floors['search', precision]:.3f} s"
         )
-    best, turns = {}, []
-    for turn in range(arguments.rounds):
-        turns.append({})
+    best, rounds = {}, []
+    for number in range(arguments.rounds):
+        rounds.append({})
         for precision in precisions:
             for mode in ("plain", "search", "adaptive"):
                 sides = [("ours", lambda m, p: ours(arguments.program, folder, m, p))]
                 if mode != "adaptive":
                     sides.append(("public", lambda m, p: child(folder, m, p, arguments.size, device)))
-                for who, measure in sides[:: 1 if turn % 2 else -1]:
+                for who, measure in sides[:: 1 if number % 2 else -1]:
                     found = {
                         "who": who,
                         "mode": mode,
@@ -294,12 +296,12 @@ def main():
                         "device": device.type,
                         **measure(mode, precision),
                     }
-                    turns[-1][who, mode, precision] = found
+                    rounds[-1][who, mode, precision] = found
                     known = best.get((who, mode, precision), found)
-                    least = {time: min(found[time], known[time]) for time in TIMES}
-                    best[who, mode, precision] = {**found, **least}
+                    minima = {time: min(found[time], known[time]) for time in TIMES}
+                    best[who, mode, precision] = {**found, **minima}
                     say(
-                        f"  turn {turn + 1}: {SIDES[who]}, {mode}, {precision}: {found['seconds_per_slice']:.3f} s a slice"
+                        f"  round {number + 1}: {SIDES[who]}, {mode}, {precision}: {found['seconds_per_slice']:.3f} s a slice"
                     )
     rows = list(best.values())
     for precision in precisions:
@@ -307,10 +309,10 @@ def main():
             scores = [best[who, mode, precision]["last_score"] for who in SIDES]
             say(f"{mode}, {precision}: the last slice's score {scores[0]:.4f}, the public one's {scores[1]:.4f}")
     table(rows, floors)
-    ratios(rows, turns)
+    ratios(rows, rounds)
     kept = ("who", "mode", "precision", "device", "peak_mb", *TIMES)
-    chart(rows, arguments.out / "peer.png")
-    (arguments.out / "peer.json").write_text(
+    chart(rows, arguments.out / "compare_sam2.png")
+    (arguments.out / "compare_sam2.json").write_text(
         json.dumps([{key: row[key] for key in kept} for row in rows], indent=1) + "\n"
     )
 

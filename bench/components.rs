@@ -1,5 +1,6 @@
-//! The parts of a slice, each alone: `cargo bench --bench parts [-- NAME]`. The network is SAM 2.1 tiny at 512 px with pseudo-random weights;
-//! PRECISION=bf16 computes it in bf16.
+//! The components of a slice's computation, one by one: `cargo bench --bench components [-- NAME]`.
+//!
+//! The network is SAM 2.1 tiny at 512 px with pseudo-random weights; PRECISION=bf16 computes it in bf16.
 
 use criterion::{criterion_group, criterion_main, Criterion};
 use ndarray::{Array2, Array3};
@@ -40,7 +41,7 @@ fn disk() -> Tensor {
     (square.reshape([1, 1, SIDE, 1]) + square.reshape([1, 1, 1, SIDE])).lt(0.1).to_kind(Kind::Float)
 }
 
-/// A slice, the memory of its mask, and a beam that remembers as much as the search ever reads.
+/// A slice, the memory of its mask, and a beam whose memory bank is as full as the search ever reads it.
 fn tracked(tracker: &Tracker) -> (ImageEmbedding, SliceOutput, Memory, Beam) {
     let embedding = tracker.network().encode_image(&image());
     let output = tracker.accept_mask(&embedding, &disk());
@@ -104,7 +105,9 @@ fn slices(c: &mut Criterion) {
     c.bench_function("label map of 256 x 256 x 40 into .nii.gz", |b| {
         b.iter(|| volume::write_labels(&path, &labels, Overwrite::Replace, &[]).unwrap())
     });
-    c.bench_function("the same out of it", |b| b.iter(|| black_box(volume::read_labels(&path).unwrap())));
+    c.bench_function("label map of 256 x 256 x 40 out of .nii.gz", |b| {
+        b.iter(|| black_box(volume::read_labels(&path).unwrap()))
+    });
 }
 
 criterion_group! {
