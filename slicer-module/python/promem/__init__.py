@@ -1,7 +1,7 @@
 """Segment a whole 3D CT or MR scan from prompts on a few slices: libpromem for Python.
 
     model = promem.Model()
-    with promem.Session(model, voxels, spacing=(0.7, 0.7, 2.5)) as session:
+    with promem.Session(model, voxels, spacing_ijk=(0.7, 0.7, 2.5)) as session:
         session.add_point(1, (120, 88, 40))
         session.propagate()
         labels = session.labels()
@@ -26,11 +26,12 @@ from .errors import (
     PromemError,
     Unsupported,
 )
-from .job import Job, JobState, SliceResult
+from .job import Job, JobState
 from .library import devices, libtorch_version, set_thread_count, thread_count, version
 from .model import Model, ModelInfo
 from .options import propagate_options
-from .session import Progress, Prompt, Session
+from .progress import Progress, SliceResult
+from .session import Prompt, Session
 
 __version__ = "0.1.0"
 

@@ -3,26 +3,50 @@
 import ctypes
 import numbers
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import Any, Literal, Optional, TypedDict
 
 from . import _abi
 from ._arguments import choice, object_number, slice_number, whole
 from .errors import InvalidArgument
 
+Direction = Literal["both", "up", "down"]
+Memory = Literal["search", "sam2"]
+Prior = Literal["none", "mask", "flow"]
+FieldOfView = Literal["slice", "object"]
+
+
+class PropagateKeywords(TypedDict, total=False):
+    """The keywords of `propagate_options`, for type checkers."""
+
+    direction: Direction
+    object: Optional[int]
+    range: Optional[tuple[int, int]]
+    never_stop: bool
+    memory: Memory
+    windows: Iterable[int]
+    beams: Optional[int]
+    include_prompt: Optional[bool]
+    all_pointers: Optional[bool]
+    prior: Optional[Prior]
+    field_of_view: Optional[FieldOfView]
+    presence: Optional[float]
+    enough: Optional[float]
+    appearance: Optional[float]
+
 
 def propagate_options(
     *,
-    direction: str = "both",
+    direction: Direction = "both",
     object: Optional[int] = None,
     range: Optional[tuple[int, int]] = None,
     never_stop: bool = False,
-    memory: str = "search",
+    memory: Memory = "search",
     windows: Iterable[int] = (),
     beams: Optional[int] = None,
     include_prompt: Optional[bool] = None,
     all_pointers: Optional[bool] = None,
-    prior: Optional[str] = None,
-    field_of_view: Optional[str] = None,
+    prior: Optional[Prior] = None,
+    field_of_view: Optional[FieldOfView] = None,
     presence: Optional[float] = None,
     enough: Optional[float] = None,
     appearance: Optional[float] = None,
