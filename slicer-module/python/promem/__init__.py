@@ -1,7 +1,7 @@
 """Segment a whole 3D CT or MR scan from prompts on a few slices: libpromem for Python.
 
     model = promem.Model()
-    with promem.Session(model, voxels, spacing=(0.7, 0.7, 2.5)) as session:
+    with promem.Session(model, voxels, spacing_ijk=(0.7, 0.7, 2.5)) as session:
         session.add_point(1, (120, 88, 40))
         session.propagate()
         labels = session.labels()
@@ -31,11 +31,12 @@ from .errors import (
 if TYPE_CHECKING:
     from ._arguments import Extent
     from ._log import set_log
-    from .job import Job, JobState, SliceResult
+    from .job import Job, JobState
     from .library import devices, libtorch_version, set_thread_count, thread_count, version
     from .model import Model, ModelInfo
     from .options import propagate_options
-    from .session import Progress, Prompt, Session
+    from .progress import Progress, SliceResult
+    from .session import Prompt, Session
 
 __version__ = "0.1.0"
 
@@ -74,11 +75,12 @@ __all__ = [
 _LAZY = {
     "_arguments": ("Extent",),
     "_log": ("set_log",),
-    "job": ("Job", "JobState", "SliceResult"),
+    "job": ("Job", "JobState"),
     "library": ("devices", "libtorch_version", "set_thread_count", "thread_count", "version"),
     "model": ("Model", "ModelInfo"),
     "options": ("propagate_options",),
-    "session": ("Progress", "Prompt", "Session"),
+    "progress": ("Progress", "SliceResult"),
+    "session": ("Prompt", "Session"),
 }
 
 
