@@ -186,8 +186,8 @@ pub(super) fn array<T>(pointer: *const T, count: usize, expected: usize, what: &
     Ok(())
 }
 
-/// A caller's array to fill, which must have exactly `expected` values. What goes there must be known before: the array may overlap with
-/// what was read for it.
+/// A caller's array to fill, which must have exactly `expected` values. What goes there must be known before: the array
+/// may overlap with what was read for it.
 ///
 /// # Safety
 /// NULL, or `count` writable values.

@@ -62,7 +62,8 @@ impl Engine {
         }
     }
 
-    /// Ends what is running and lets go of the scan. Called in a callback it cannot wait for its own end: then the call lets go when it ends.
+    /// Ends what is running and lets go of the scan. Called in a callback it cannot wait for its own end: then the call
+    /// lets go when it ends.
     pub fn close(&self) {
         self.cancel();
         if *self.claimed.lock() == Some(Thread::current()) {

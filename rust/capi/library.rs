@@ -22,8 +22,8 @@ pub const PROMEM_LOG_INFO: i32 = 3;
 pub const PROMEM_LOG_DEBUG: i32 = 4;
 
 /// Receives the log, line by line, on whichever thread writes it, one line at a time: level (PROMEM_LOG_...), the part of the library,
-/// the line (both UTF-8, for the duration of the call), and what was given with the callback. It must not call this library, and must not
-/// throw, jump or end its thread.
+/// the line (both UTF-8, for the duration of the call), and what was given with the callback. It must not call this
+/// library, and must not throw, jump or end its thread.
 pub type promem_log_callback =
     Option<unsafe extern "C" fn(level: i32, target: *const c_char, line: *const c_char, user_data: *mut c_void)>;
 
@@ -147,8 +147,8 @@ impl Log for ToCallback {
 /// Where the log goes, for the whole process. NULL: nowhere, as by default; the library prints nothing itself. `user_data` must stay valid
 /// until another callback is set; the former one is not called any more when this returns.
 ///
-/// Errors: PROMEM_INVALID_ARGUMENT for an unknown level, or where the process has a Rust logger of its own already; PROMEM_BUSY in a log
-/// callback; PROMEM_FORKED.
+/// Errors: PROMEM_INVALID_ARGUMENT for an unknown level, or where the process has a Rust logger of its own already;
+/// PROMEM_BUSY in a log callback; PROMEM_FORKED.
 ///
 /// # Safety
 /// As above.

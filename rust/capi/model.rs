@@ -13,8 +13,8 @@ use std::ffi::{c_char, CString};
 pub struct promem_model_options {
     /// sizeof(promem_model_options)
     pub struct_size: u32,
-    /// Pixels of a side of the square that the network sees, a multiple of 32 up to 8192; 0: the file's own, or the paper's 512 for files that
-    /// do not say.
+    /// Pixels of a side of the square that the network sees, a multiple of 32 up to 8192; 0: the file's own, or the
+    /// paper's 512 for files that do not say.
     pub image_size: u32,
     /// "auto", "cpu", "cuda" or "cuda:1"; NULL: auto, the first CUDA device if there is one.
     pub device: *const c_char,
@@ -78,14 +78,16 @@ pub unsafe extern "C" fn promem_model_options_init(
     boundary(|| unsafe { super::arguments::init_struct(options, struct_size) })
 }
 
-/// Loads a model: a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors. `path` in UTF-8; NULL: the environment's PROMEM_MODEL if that is not
-/// empty, else the default model that was installed with the library. `options` may be NULL. Free the model with promem_model_free.
+/// Loads a model: a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors. `path` in UTF-8; NULL: the environment's
+/// PROMEM_MODEL if that is not empty, else the default model that was installed with the library. `options` may be
+/// NULL. Free the model with promem_model_free.
 ///
-/// Errors: PROMEM_NULL_ARGUMENT for `model`; PROMEM_INVALID_ARGUMENT for a text that is not UTF-8, an unknown device or precision, an image size
-/// that cannot be, or without a path where there is no default model (the message names the places where it was looked for);
-/// PROMEM_STRUCT_TOO_LARGE; PROMEM_IO_ERROR for a file that cannot be read, PROMEM_BAD_FORMAT for one that is damaged or no model file,
-/// PROMEM_UNSUPPORTED for one of a kind that is not read, PROMEM_BAD_MODEL for weights that fit no known network; PROMEM_COMPUTE_ERROR for
-/// a device that is not there or too little memory; PROMEM_CANCELLED where the process is about to end, PROMEM_FORKED.
+/// Errors: PROMEM_NULL_ARGUMENT for `model`; PROMEM_INVALID_ARGUMENT for a text that is not UTF-8, an unknown device or
+/// precision, an image size that cannot be, or without a path where there is no default model (the message names the
+/// places where it was looked for); PROMEM_STRUCT_TOO_LARGE; PROMEM_IO_ERROR for a file that cannot be read,
+/// PROMEM_BAD_FORMAT for one that is damaged or no model file, PROMEM_UNSUPPORTED for one of a kind that is not read,
+/// PROMEM_BAD_MODEL for weights that fit no known network; PROMEM_COMPUTE_ERROR for a device that is not there or too
+/// little memory; PROMEM_CANCELLED where the process is about to end, PROMEM_FORKED.
 ///
 /// # Safety
 /// Pointers are NULL or valid.
@@ -186,7 +188,8 @@ pub unsafe extern "C" fn promem_model_metadata(
     })
 }
 
-/// Frees a model; NULL is allowed. Nobody may use it any more; sessions made of it may go on. In a forked child nothing is freed.
+/// Frees a model; NULL is allowed. Nobody may use it any more; sessions made of it may go on. In a forked child nothing
+/// is freed.
 ///
 /// # Safety
 /// `model` is NULL or live.

@@ -1,8 +1,9 @@
 //! The process that computes: what happens when it ends meanwhile, and after a fork.
 //!
-//! In: who computes, from when to when. Out: the right to compute. At exit libtorch's destructors take away what computing threads still
-//! use, so a handler that runs before them asks those threads to end and waits. A forked child has none of the threads and perhaps locks
-//! that nobody will open, so nothing that would compute or lock is done there.
+//! In: who computes, from when to when. Out: the right to compute. At exit libtorch's destructors take away what
+//! computing threads still use, so a handler that runs before them asks those threads to end and waits. A forked child
+//! has none of the threads and perhaps locks that nobody will open, so nothing that would compute or lock is done
+//! there.
 
 use super::status::{BoundaryError, Outcome};
 use parking_lot::{Condvar, Mutex};
@@ -94,8 +95,8 @@ thread_local! {
     static ALIVE: Cell<Option<Computing>> = const { Cell::new(None) };
 }
 
-/// The end of the process waits for the calling thread's own end, too: libtorch has destructors in threads. Only for threads of ours, before
-/// they use libtorch: what was registered first is destroyed last.
+/// The end of the process waits for the calling thread's own end, too: libtorch has destructors in threads. Only for
+/// threads of ours, before they use libtorch: what was registered first is destroyed last.
 pub(super) fn is_alive_until_it_ends() {
     // Refused where the process ends: then the thread does not use libtorch.
     if let Ok(computing) = Computing::begin() {
@@ -111,9 +112,9 @@ pub(super) fn release<T>(value: T) {
     }
 }
 
-/// Registers the handler of the end. Handlers run in the reverse order of their registration, and libtorch registers destructors when it is
-/// loaded and whenever something of it is used for the first time. So this is called again and again, and registers anew the first time,
-/// the second, the fourth, the eighth, and so on, sixteen times in all.
+/// Registers the handler of the end. Handlers run in the reverse order of their registration, and libtorch registers
+/// destructors when it is loaded and whenever something of it is used for the first time. So this is called again and
+/// again, and registers anew the first time, the second, the fourth, the eighth, and so on, sixteen times in all.
 pub(super) fn watch_exit() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     let call = CALLS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
@@ -153,7 +154,8 @@ fn register() {
     unsafe { libc::atexit(handler) };
 }
 
-/// Asks every other thread that computes to end and waits for them; false where some still compute after [`LONGEST_WAIT`].
+/// Asks every other thread that computes to end and waits for them; false where some still compute after
+/// [`LONGEST_WAIT`].
 fn everyone_has_left() -> bool {
     if not_forked().is_err() {
         return true; // the threads are the parent's

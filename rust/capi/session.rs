@@ -139,8 +139,9 @@ pub unsafe extern "C" fn promem_session_new(
 
 /// Frees a session; NULL is allowed. What runs is cancelled and waited for, so that the voxels may be freed afterwards.
 ///
-/// In a callback of the session itself this is a mistake, which the log names: the propagation is cancelled, nobody may use the session any
-/// more, and the voxels must stay until the call that called back has returned. In a forked child nothing is freed.
+/// In a callback of the session itself this is a mistake, which the log names: the propagation is cancelled, nobody may
+/// use the session any more, and the voxels must stay until the call that called back has returned. In a forked child
+/// nothing is freed.
 ///
 /// # Safety
 /// `session` is NULL or live.

@@ -30,7 +30,8 @@ pub const PROMEM_COMPUTE_ERROR: promem_status = 31;
 pub const PROMEM_CANCELLED: promem_status = 40;
 /// Another call or a job is using the session.
 pub const PROMEM_BUSY: promem_status = 41;
-/// The process was forked after it had loaded a model; models, sessions and jobs are the parent's and cannot be used in the child.
+/// The process was forked after it had loaded a model; models, sessions and jobs are the parent's and cannot be used in
+/// the child.
 pub const PROMEM_FORKED: promem_status = 42;
 /// A fault of this library; the session stays usable after promem_session_reset.
 pub const PROMEM_INTERNAL_ERROR: promem_status = 90;
@@ -164,8 +165,8 @@ pub extern "C" fn promem_status_name(status: promem_status) -> *const c_char {
 }
 
 /// Why the last function that this thread called and that returns a status did not return PROMEM_OK: one line of UTF-8 that names the
-/// thing, what was found and what was expected. "" after PROMEM_OK, and while the thread's own destructors run. It is the library's and
-/// holds until the thread's next such call.
+/// thing, what was found and what was expected. "" after PROMEM_OK, and while the thread's own destructors run. It is
+/// the library's and holds until the thread's next such call.
 #[no_mangle]
 pub extern "C" fn promem_last_error_message() -> *const c_char {
     MESSAGE.try_with(|message| message.borrow().as_ptr()).unwrap_or(c"".as_ptr())

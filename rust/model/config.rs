@@ -16,7 +16,8 @@ pub const MASK_STRIDE: i64 = 4;
 const DECODER_UPSCALING: i64 = 4;
 /// Every image size must be a multiple of the trunk's coarsest stride.
 pub const SIZE_MULTIPLE: i64 = 32;
-/// No number of a network of this family comes near it, no image size and no width; keeps forged files and mistaken callers from asking for memory.
+/// No number of a network of this family comes near it, no image size and no width; keeps forged files and mistaken
+/// callers from asking for memory.
 pub const LARGEST_NUMBER: i64 = 8192;
 /// The paper works at 512 (section 3.2); the official files carry no size of their own.
 pub const DEFAULT_IMAGE_SIZE: i64 = 512;

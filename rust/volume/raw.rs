@@ -8,7 +8,8 @@ use crate::geometry::{Axis, Dims, Geometry, SliceIndex, VoxelIndex};
 use ndarray::{Array2, Array3};
 use std::collections::TryReserveError;
 
-/// Pixels of a slice, 4 GiB as numbers. With strides a few bytes can be shown as any number of voxels, so memory alone sets no bound.
+/// Pixels of a slice, 4 GiB as numbers. With strides a few bytes can be shown as any number of voxels, so memory alone
+/// sets no bound.
 const LARGEST_SLICE: usize = 1 << 30;
 
 /// Voxels in memory that belongs to somebody else.
@@ -147,8 +148,8 @@ impl RawVolume {
     }
 }
 
-/// The number of bytes from the lowest voxel to behind the highest; `None` where the machine cannot count them, or where they do not lie in memory
-/// on both sides of `first`.
+/// The number of bytes from the lowest voxel to behind the highest; `None` where the machine cannot count them, or
+/// where they do not lie in memory on both sides of `first`.
 fn reach(dims: Dims, strides: [isize; 3], first: usize, bytes: usize) -> Option<isize> {
     let (mut before, mut behind) = (0isize, isize::try_from(bytes).ok()?);
     for axis in 0..3 {
