@@ -3,13 +3,14 @@ PROMEM := target/release/promem
 DEMO := target/demo
 REFERENCE := .deps/reference
 PARITY := target/parity
+PACKAGE := target/package
 VIEWER := .deps/slicer-5.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test packages slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
+.PHONY: help setup build demo test packages package package-check wheel slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
 setup: libtorch build ## Fetch libtorch (once, 550 MB) and build everything
 
@@ -31,6 +32,15 @@ test: libtorch ## Every test (lint apart)
 packages: setup ## C++, CMake, ITK (where they are installed) and Python from outside
 	tests/packages.sh
 	tests/python/run.sh
+
+package: libtorch ## The library to pass on: target/package/release/libpromem.so knows no path of this machine
+	scripts/package_library.sh $(PACKAGE)
+
+package-check: build package ## C++, CMake and ITK from outside, with the library to pass on
+	PROMEM_PREBUILT=$(PACKAGE)/release/libpromem.so tests/packages.sh
+
+wheel: package ## The Python package with the library to pass on, in target/wheel
+	PROMEM_LIBRARY=$(CURDIR)/$(PACKAGE)/release/libpromem.so python3 -m pip wheel --no-deps -w target/wheel slicer-module/python
 
 slicer: setup ## The 3D Slicer effect on slicer-core and a PythonQt stand-in
 	tests/slicer/run.sh
