@@ -13,6 +13,7 @@ mod job;
 mod library;
 mod model;
 mod options;
+mod process;
 mod progress;
 mod prompts;
 mod propagate;

@@ -16,6 +16,9 @@ pub const MASK_STRIDE: i64 = 4;
 const DECODER_UPSCALING: i64 = 4;
 /// Every image size must be a multiple of the trunk's coarsest stride.
 pub const SIZE_MULTIPLE: i64 = 32;
+/// No number of a network of this family comes near it, no image size and no width; keeps forged files and mistaken
+/// callers from asking for memory.
+pub const LARGEST_NUMBER: i64 = 8192;
 /// The paper works at 512 (section 3.2); the official files carry no size of their own.
 pub const DEFAULT_IMAGE_SIZE: i64 = 512;
 /// `sigmoid_scale_for_mem_enc`, `sigmoid_bias_for_mem_enc`.
@@ -251,9 +254,9 @@ impl Config {
 
     /// The same network at another image size.
     pub fn with_image_size(mut self, image_size: i64) -> Result<Self> {
-        if image_size < SIZE_MULTIPLE || image_size % SIZE_MULTIPLE != 0 {
+        if !(SIZE_MULTIPLE..=LARGEST_NUMBER).contains(&image_size) || image_size % SIZE_MULTIPLE != 0 {
             return Err(Error::invalid(format!(
-                "image size {image_size}: expected a positive multiple of {SIZE_MULTIPLE}"
+                "image size {image_size}: expected a positive multiple of {SIZE_MULTIPLE}, at most {LARGEST_NUMBER}"
             )));
         }
         self.image_size = image_size;
