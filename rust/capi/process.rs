@@ -5,10 +5,12 @@
 //! has none of the threads and perhaps locks that nobody will open, so nothing that would compute or lock is done
 //! there.
 
+use super::late;
 use super::status::{BoundaryError, Outcome};
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// How long the end of the process waits for what is computed.
@@ -61,7 +63,8 @@ impl Computing {
     /// Where the process ends, or is a forked child.
     pub fn begin() -> Outcome<Self> {
         not_forked()?;
-        watch_exit();
+        static WATCHED: Once = Once::new();
+        WATCHED.call_once(watch_exit);
         let mut computing = COMPUTING.lock();
         if is_ending() {
             return Err(BoundaryError::Ending);
@@ -82,7 +85,6 @@ impl Computing {
 
 impl Drop for Computing {
     fn drop(&mut self) {
-        watch_exit();
         let mut computing = COMPUTING.lock();
         if let Some(at) = computing.iter().position(|thread| *thread == self.0) {
             computing.swap_remove(at);
@@ -112,14 +114,27 @@ pub(super) fn release<T>(value: T) {
     }
 }
 
-/// Registers the handler of the end. Handlers run in the reverse order of their registration, and libtorch registers
-/// destructors when it is loaded and whenever something of it is used for the first time. So this is called again and
-/// again, and registers anew the first time, the second, the fourth, the eighth, and so on, sixteen times in all.
-pub(super) fn watch_exit() {
-    static CALLS: AtomicUsize = AtomicUsize::new(0);
-    let call = CALLS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-    if call.is_power_of_two() && call < 1 << 16 {
-        register();
+/// Watches also what has been loaded since, such as libtorch's CUDA half, which is loaded once.
+pub(super) fn watch_exit_anew() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(watch_exit);
+}
+
+/// Makes the end of the process wait. Handlers run in the reverse order of their registration: this one before the destructors that
+/// libtorch registered when it was loaded, and those that it registers later wait themselves.
+fn watch_exit() {
+    late::destructors_wait_for(wait_at_exit);
+    register();
+}
+
+/// Waits until nobody else computes. If that takes too long the process ends here: going on would end it with a signal.
+fn wait_at_exit(status: i32) {
+    if !everyone_has_left() {
+        // SAFETY: NULL means every stream; nothing of ours is used afterwards.
+        unsafe {
+            libc::fflush(std::ptr::null_mut());
+            libc::_exit(status)
+        }
     }
 }
 
@@ -132,14 +147,7 @@ fn register() {
         ) -> libc::c_int;
     }
     extern "C" fn handler(status: libc::c_int, _: *mut libc::c_void) {
-        if !everyone_has_left() {
-            // Going on would end with a signal instead of the status.
-            // SAFETY: NULL means every stream; nothing of ours is used afterwards.
-            unsafe {
-                libc::fflush(std::ptr::null_mut());
-                libc::_exit(status)
-            }
-        }
+        wait_at_exit(status);
     }
     // SAFETY: the handler stays where it is: the library is linked so that it is never unloaded.
     unsafe { on_exit(handler, std::ptr::null_mut()) };
@@ -148,7 +156,8 @@ fn register() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn register() {
     extern "C" fn handler() {
-        everyone_has_left();
+        // The status is not known here; an end that took too long is a failure.
+        wait_at_exit(1);
     }
     // SAFETY: where the library can be unloaded, this C library runs the handler before.
     unsafe { libc::atexit(handler) };
