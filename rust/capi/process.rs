@@ -9,17 +9,22 @@ use super::late;
 use super::status::{BoundaryError, Outcome};
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// How long the end of the process waits for what is computed.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long it then waits for the ends of threads that have been asked to end computing: libtorch has destructors in
+/// threads. Threads of a host may go on for ever, so it is short.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// The process that loaded a model first; 0: none has.
 static OWNER: AtomicU32 = AtomicU32::new(0);
 static ENDING: AtomicBool = AtomicBool::new(false);
 static COMPUTING: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
+/// Threads that ended computing because the process ends, and have not ended themselves.
+static LEAVING: AtomicUsize = AtomicUsize::new(0);
 static LEFT: Condvar = Condvar::new();
 
 /// A thread. Unlike the standard library's it is known in a thread's own destructors, too.
@@ -85,6 +90,10 @@ impl Computing {
 
 impl Drop for Computing {
     fn drop(&mut self) {
+        if is_ending() {
+            // Refused in a thread whose own destructors are over: it needs no waiting for.
+            let _ = OF_THREAD.try_with(|of_thread| of_thread.set(Some(Leaving::begin())));
+        }
         let mut computing = COMPUTING.lock();
         if let Some(at) = computing.iter().position(|thread| *thread == self.0) {
             computing.swap_remove(at);
@@ -93,7 +102,26 @@ impl Drop for Computing {
     }
 }
 
+/// A thread that ended computing because the process ends, until it ends itself.
+struct Leaving;
+
+impl Leaving {
+    fn begin() -> Self {
+        LEAVING.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let _computing = COMPUTING.lock();
+        LEAVING.fetch_sub(1, Ordering::SeqCst);
+        LEFT.notify_all();
+    }
+}
+
 thread_local! {
+    static OF_THREAD: Cell<Option<Leaving>> = const { Cell::new(None) };
     static ALIVE: Cell<Option<Computing>> = const { Cell::new(None) };
 }
 
@@ -163,8 +191,8 @@ fn register() {
     unsafe { libc::atexit(handler) };
 }
 
-/// Asks every other thread that computes to end and waits for them; false where some still compute after
-/// [`LONGEST_WAIT`].
+/// Asks every other thread that computes to end and waits for them, and a moment for those threads' own ends; false where
+/// some still compute after [`LONGEST_WAIT`].
 fn everyone_has_left() -> bool {
     if not_forked().is_err() {
         return true; // the threads are the parent's
@@ -176,6 +204,13 @@ fn everyone_has_left() -> bool {
     while computing.iter().any(|thread| *thread != here) {
         if LEFT.wait_until(&mut computing, limit).timed_out() {
             return computing.iter().all(|thread| *thread == here);
+        }
+    }
+    static WAITED: AtomicBool = AtomicBool::new(false);
+    let limit = Instant::now() + GRACE;
+    while LEAVING.load(Ordering::SeqCst) > 0 && !WAITED.load(Ordering::SeqCst) {
+        if LEFT.wait_until(&mut computing, limit).timed_out() {
+            WAITED.store(true, Ordering::SeqCst);
         }
     }
     true
