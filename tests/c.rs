@@ -196,3 +196,31 @@ fn a_thousand_lives_take_no_more_memory() {
     let program = world.compile("tests/c/api.c", &[]);
     eprintln!("{}", world.run(&program, &["rounds", "1000"]));
 }
+
+/// What the build script says to cargo, in an environment of its own.
+fn build_script(variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("build");
+    let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    done(Command::new(compiler).args(["--edition", "2021", "-o"]).arg(&program).arg(root().join("build.rs")));
+    let mut command = Command::new(program);
+    command.env_clear().env("CARGO_CFG_TARGET_OS", "linux").env("DEP_TORCH_SYS_LIBTORCH_LIB", "/home/me/torch/lib");
+    command.envs(variables.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn a_library_to_pass_on_has_no_run_path_of_the_machine_and_needs_remaps() {
+    let flags = ("CARGO_ENCODED_RUSTFLAGS", "--remap-path-prefix=/home/me=home\x1f-g");
+    let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let plain = build_script(&[]);
+    assert!(plain.status.success() && said(&plain).contains("-rpath,/home/me/torch/lib"), "{}", said(&plain));
+    let package = build_script(&[("PROMEM_PACKAGE", "1"), flags]);
+    assert!(package.status.success(), "{}", said(&package));
+    assert!(
+        !said(&package).contains("/home/me") && said(&package).contains("-rpath,$ORIGIN/../lib"),
+        "{}",
+        said(&package)
+    );
+    let refused = build_script(&[("PROMEM_PACKAGE", "1"), ("CARGO_ENCODED_RUSTFLAGS", "-g")]);
+    assert!(!refused.status.success() && said(&refused).contains("expected --remap-path-prefix"), "{}", said(&refused));
+}

@@ -10,6 +10,7 @@ mod arguments;
 mod board;
 mod engine;
 mod job;
+mod late;
 mod library;
 mod model;
 mod options;

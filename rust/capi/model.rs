@@ -118,6 +118,7 @@ pub unsafe extern "C" fn promem_model_load(
             None => session::default_model(&own_file().unwrap_or_default())?,
         };
         let loaded = session::load(&path, size, device.parse()?, precision.parse()?)?;
+        process::watch_exit_anew();
         process::own();
         let made = promem_model {
             image_size: loaded.image_size as u32,

@@ -5,19 +5,26 @@
 //! has none of the threads and perhaps locks that nobody will open, so nothing that would compute or lock is done
 //! there.
 
+use super::late;
 use super::status::{BoundaryError, Outcome};
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// How long the end of the process waits for what is computed.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long it then waits for the ends of threads that have been asked to end computing: libtorch has destructors in
+/// threads. Threads of a host may go on for ever, so it is short.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// The process that loaded a model first; 0: none has.
 static OWNER: AtomicU32 = AtomicU32::new(0);
 static ENDING: AtomicBool = AtomicBool::new(false);
 static COMPUTING: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
+/// Threads that ended computing because the process ends, and have not ended themselves.
+static LEAVING: AtomicUsize = AtomicUsize::new(0);
 static LEFT: Condvar = Condvar::new();
 
 /// A thread. Unlike the standard library's it is known in a thread's own destructors, too.
@@ -61,7 +68,8 @@ impl Computing {
     /// Where the process ends, or is a forked child.
     pub fn begin() -> Outcome<Self> {
         not_forked()?;
-        watch_exit();
+        static WATCHED: Once = Once::new();
+        WATCHED.call_once(watch_exit);
         let mut computing = COMPUTING.lock();
         if is_ending() {
             return Err(BoundaryError::Ending);
@@ -82,7 +90,10 @@ impl Computing {
 
 impl Drop for Computing {
     fn drop(&mut self) {
-        watch_exit();
+        if is_ending() {
+            // Refused in a thread whose own destructors are over: it needs no waiting for.
+            let _ = OF_THREAD.try_with(|of_thread| of_thread.set(Some(Leaving::begin())));
+        }
         let mut computing = COMPUTING.lock();
         if let Some(at) = computing.iter().position(|thread| *thread == self.0) {
             computing.swap_remove(at);
@@ -91,7 +102,26 @@ impl Drop for Computing {
     }
 }
 
+/// A thread that ended computing because the process ends, until it ends itself.
+struct Leaving;
+
+impl Leaving {
+    fn begin() -> Self {
+        LEAVING.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let _computing = COMPUTING.lock();
+        LEAVING.fetch_sub(1, Ordering::SeqCst);
+        LEFT.notify_all();
+    }
+}
+
 thread_local! {
+    static OF_THREAD: Cell<Option<Leaving>> = const { Cell::new(None) };
     static ALIVE: Cell<Option<Computing>> = const { Cell::new(None) };
 }
 
@@ -112,14 +142,27 @@ pub(super) fn release<T>(value: T) {
     }
 }
 
-/// Registers the handler of the end. Handlers run in the reverse order of their registration, and libtorch registers
-/// destructors when it is loaded and whenever something of it is used for the first time. So this is called again and
-/// again, and registers anew the first time, the second, the fourth, the eighth, and so on, sixteen times in all.
-pub(super) fn watch_exit() {
-    static CALLS: AtomicUsize = AtomicUsize::new(0);
-    let call = CALLS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-    if call.is_power_of_two() && call < 1 << 16 {
-        register();
+/// Watches also what has been loaded since, such as libtorch's CUDA half, which is loaded once.
+pub(super) fn watch_exit_anew() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(watch_exit);
+}
+
+/// Makes the end of the process wait. Handlers run in the reverse order of their registration: this one before the destructors that
+/// libtorch registered when it was loaded, and those that it registers later wait themselves.
+fn watch_exit() {
+    late::destructors_wait_for(wait_at_exit);
+    register();
+}
+
+/// Waits until nobody else computes. If that takes too long the process ends here: going on would end it with a signal.
+fn wait_at_exit(status: i32) {
+    if !everyone_has_left() {
+        // SAFETY: NULL means every stream; nothing of ours is used afterwards.
+        unsafe {
+            libc::fflush(std::ptr::null_mut());
+            libc::_exit(status)
+        }
     }
 }
 
@@ -132,14 +175,7 @@ fn register() {
         ) -> libc::c_int;
     }
     extern "C" fn handler(status: libc::c_int, _: *mut libc::c_void) {
-        if !everyone_has_left() {
-            // Going on would end with a signal instead of the status.
-            // SAFETY: NULL means every stream; nothing of ours is used afterwards.
-            unsafe {
-                libc::fflush(std::ptr::null_mut());
-                libc::_exit(status)
-            }
-        }
+        wait_at_exit(status);
     }
     // SAFETY: the handler stays where it is: the library is linked so that it is never unloaded.
     unsafe { on_exit(handler, std::ptr::null_mut()) };
@@ -148,14 +184,15 @@ fn register() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn register() {
     extern "C" fn handler() {
-        everyone_has_left();
+        // The status is not known here; an end that took too long is a failure.
+        wait_at_exit(1);
     }
     // SAFETY: where the library can be unloaded, this C library runs the handler before.
     unsafe { libc::atexit(handler) };
 }
 
-/// Asks every other thread that computes to end and waits for them; false where some still compute after
-/// [`LONGEST_WAIT`].
+/// Asks every other thread that computes to end and waits for them, and a moment for those threads' own ends; false where
+/// some still compute after [`LONGEST_WAIT`].
 fn everyone_has_left() -> bool {
     if not_forked().is_err() {
         return true; // the threads are the parent's
@@ -167,6 +204,13 @@ fn everyone_has_left() -> bool {
     while computing.iter().any(|thread| *thread != here) {
         if LEFT.wait_until(&mut computing, limit).timed_out() {
             return computing.iter().all(|thread| *thread == here);
+        }
+    }
+    static WAITED: AtomicBool = AtomicBool::new(false);
+    let limit = Instant::now() + GRACE;
+    while LEAVING.load(Ordering::SeqCst) > 0 && !WAITED.load(Ordering::SeqCst) {
+        if LEFT.wait_until(&mut computing, limit).timed_out() {
+            WAITED.store(true, Ordering::SeqCst);
         }
     }
     true

@@ -3,7 +3,6 @@
 use super::arguments::{array, buffer, handle, object, put, slice, usable_or_null};
 use super::engine::Claim;
 use super::options::{self, promem_propagate_options};
-use super::process;
 use super::progress::{goes_on, promem_progress, promem_progress_callback};
 use super::session::promem_session;
 use super::status::{boundary, promem_status, BoundaryError, Outcome};
@@ -119,7 +118,6 @@ pub(super) fn propagate(
         let board = &claim.engine().board;
         board.lock().begin();
         let outcome = session.propagate(options, &mut |report: SliceReport| {
-            process::watch_exit();
             board.lock().report(&report);
             let on = told(&promem_progress::of(&report)) && !claim.cancelled();
             Ok(if on { Flow::Continue } else { Flow::Stop })

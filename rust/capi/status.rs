@@ -128,6 +128,8 @@ fn set_message(text: &str) {
 
 /// Runs what a function does; its error or panic becomes status and message.
 pub(super) fn boundary(work: impl FnOnce() -> Outcome) -> promem_status {
+    // The thread's message is there before anything of libtorch's in the thread is, so that what Rust does at a thread's end comes last.
+    set_message("");
     let (status, text) = caught(work);
     set_message(&text);
     status

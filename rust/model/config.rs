@@ -288,3 +288,22 @@ impl Config {
         self.refinement.unwrap_or([self.hidden_dim / 4, self.hidden_dim / 8])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_sizes_of_callers_have_the_bound_of_model_files() {
+        for size in [i64::MIN, 0, 31, 33, LARGEST_NUMBER + SIZE_MULTIPLE, 100_000, i64::MAX] {
+            let error = Config::compact().with_image_size(size).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("image size {size}: expected a positive multiple of 32, at most 8192")),
+                "{error}"
+            );
+        }
+        for size in [SIZE_MULTIPLE, 512, LARGEST_NUMBER] {
+            assert_eq!(Config::compact().with_image_size(size).unwrap().image_size, size);
+        }
+    }
+}

@@ -153,9 +153,8 @@ impl RawVolume {
 /// where they do not lie in memory on both sides of `first`.
 fn reach(dims: Dims, strides: [isize; 3], first: usize, bytes: usize) -> Option<isize> {
     let (mut before, mut behind) = (0isize, isize::try_from(bytes).ok()?);
-    for (count, stride) in dims.0.into_iter().zip(strides) {
-        let steps = isize::try_from(count - 1).ok()?;
-        let far = stride.checked_mul(steps)?;
+    for (size, stride) in dims.0.into_iter().zip(strides) {
+        let far = stride.checked_mul(isize::try_from(size - 1).ok()?)?;
         match far < 0 {
             true => before = before.checked_add(far.checked_neg()?)?,
             false => behind = behind.checked_add(far)?,
