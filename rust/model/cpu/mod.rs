@@ -30,7 +30,7 @@ const MOST_ROWS_OF_MLP: usize = 8 * ROWS;
 /// Of a head; fewer are not worth the laying out.
 const LEAST_SCORES: i64 = 64;
 
-/// Switches all of this off where it is set to 0: for comparisons.
+/// For comparisons and tests: 0 switches the kernels off, 1 switches them on wherever the processor can run them.
 const SWITCH: &str = "PROMEM_KERNELS";
 
 /// Whether the processor has what the code here is written in.
@@ -42,8 +42,12 @@ pub fn supported() -> bool {
 fn wanted() -> bool {
     static WANTED: OnceCell<bool> = OnceCell::new();
     *WANTED.get_or_init(|| {
-        let switched_off = std::env::var_os(SWITCH).is_some_and(|value| value == "0");
-        let wanted = supported() && !is_x86_feature_detected!("avx512f") && threads::at_hand() && !switched_off;
+        let faster = match std::env::var(SWITCH).as_deref() {
+            Ok("0") => false,
+            Ok("1") => true,
+            _ => !is_x86_feature_detected!("avx512f"),
+        };
+        let wanted = faster && supported() && threads::at_hand();
         log::debug!("fp32 products on the CPU: {}", if wanted { "kernels for AVX2" } else { "libtorch's" });
         wanted
     })
