@@ -53,7 +53,7 @@ pub fn select(network: &Sam2, image: &ImageEmbedding, frame: &Frame, prompt: &Sl
             let features = network.without_memory(image);
             // A box alone leaves our own small networks as unsure as a point does: the best of three is better on scans, and as good on
             // generated ones.
-            let unsure = prompt.points.is_empty() && network.config().refinement.is_some();
+            let unsure = prompt.points.is_empty() && network.config().multimask_for_boxes;
             let choice = if unsure { MaskChoice::BestOfThree } else { MaskChoice::for_points(points.len()) };
             network.decode(image, &features, &points, dense.as_ref(), choice)
         }
@@ -268,7 +268,7 @@ impl Run {
         let priors = priors.map(|priors| Tensor::cat(&priors, 0));
         // Who does not want a run to stop says that the object is there.
         let presence = if options.stop_when_absent { Presence::Judged } else { Presence::Certain };
-        let hints = DenseInputs { mask: priors.as_ref(), evidence: guide.evidence };
+        let hints = DenseInputs { dense_prompt: priors.as_ref(), log_likelihood_ratio: guide.evidence };
         network.propagate(image, &features, hints, presence)
     }
 }

@@ -137,13 +137,13 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
             let mask = batch.mask(0);
             let none = network.prompt_encoder().sparse(&[]);
             let prompt = network.given_mask_prompt(&mask);
-            let hints = DenseInputs { mask: Some(&prompt), evidence: None };
+            let hints = DenseInputs { dense_prompt: Some(&prompt), log_likelihood_ratio: None };
             let output = network.decode_all(&images[0], &images[0].features, &none, hints);
             let present = Tensor::ones([b, 1], (Kind::Float, device));
             let pointer = network.pointers(&output.tokens.select(1, 0), &present);
             let features = network.memory_features(&images[0], &given(&mask), &present);
             (
-                Memory { features, pointer },
+                Memory::new(features, pointer),
                 given(&average_pool(&mask, stride)),
                 batch.evidence.as_ref().map(Tensor::shallow_clone),
             )
@@ -179,7 +179,7 @@ pub fn unroll(network: &Sam2, batch: &Batch, plan: &Plan, rng: &mut Rng) -> Vec<
             }
         };
         let evidence = evidence.as_ref().map(|evidence| evidence.narrow(1, t as i64, 1));
-        let hints = DenseInputs { mask: prior.as_ref(), evidence: evidence.as_ref() };
+        let hints = DenseInputs { dense_prompt: prior.as_ref(), log_likelihood_ratio: evidence.as_ref() };
         let output = network.decode_propagated(image, &features, hints);
         let told = plan.told[t].iter().any(|&told| told).then(|| {
             let told: Vec<f32> = plan.told[t].iter().map(|&told| f32::from(told)).collect();
@@ -245,7 +245,7 @@ fn remember(
     }
     let pointer = network.pointers(&token, &present);
     let features = network.memory_features(image, &full, &present);
-    (Memory { features, pointer }, logits)
+    (Memory::new(features, pointer), logits)
 }
 
 /// A box or a point and points that correct it: predictions of all steps, the memory and the logits of the last.
@@ -271,7 +271,7 @@ fn interact(
     loop {
         let prompts: Vec<&[Point]> = points.iter().map(Vec::as_slice).collect();
         let sparse = network.prompt_encoder().sparse_batch(&prompts);
-        let hints = DenseInputs { mask: mask.as_ref(), evidence: None };
+        let hints = DenseInputs { dense_prompt: mask.as_ref(), log_likelihood_ratio: None };
         let output = network.decode_all(image, &features, &sparse, hints);
         let single = points[0].len() > 1;
         let (logits, _, token) = if single { output.first() } else { output.best_of_three() };
@@ -282,7 +282,7 @@ fn interact(
         if steps.len() > plan.corrections {
             let pointer = network.pointers(&token, &present);
             let features = network.memory_features(image, &full, &present);
-            return (steps, Memory { features, pointer }, logits.detach());
+            return (steps, Memory::new(features, pointer), logits.detach());
         }
         for (found, (points, truth)) in masks_in(&full).outer_iter().zip(points.iter_mut().zip(&truths)) {
             points.push(correction(&found, truth, rng));
