@@ -33,7 +33,8 @@ impl MemoryEncoder {
 
     /// See [`Linear::prepare_for_inference`].
     pub fn prepare_for_inference(&mut self, kind: Kind) {
-        for block in &mut self.fuser {
+        for (i, block) in self.fuser.iter_mut().enumerate() {
+            let kind = if i == 0 { kind } else { Kind::Float }; // `gamma` is in fp32, and so is what it multiplies
             block.pwconv1.prepare_for_inference(kind);
             block.pwconv2.prepare_for_inference(kind);
         }
