@@ -7,8 +7,6 @@ use tch::Tensor;
 /// A remembered slice. Banks share entries' tensors, which never change.
 #[derive(Debug)]
 pub struct Entry {
-    /// Tells the entries of a beam apart; banks that share an entry share its number.
-    pub number: usize,
     pub slice: SliceIndex,
     pub memory: Memory,
     /// The mask that it was made of, as the next slice's mask prior: logits [1, 1, m, m].
