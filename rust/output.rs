@@ -1,7 +1,7 @@
 //! Atomic file writing: a file appears whole or not at all.
 //!
-//! In: a path and its content. Out: a file. The bytes go to a temporary file beside the target, reach the disk, and take the
-//! target's name in one step. Knows nothing of what is written.
+//! In: a path and its content. Out: a file. The bytes go to a temporary file beside the target, reach the disk, and
+//! take the target's name in one step. Knows nothing of what is written.
 
 use crate::error::{Error, ErrorKind, Result};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! CHAOS as published: DICOM slices with PNG masks, `CT/ID/{DICOM_anon,Ground}` and `MR/ID/{T1DUAL,T2SPIR}/...`.
 //!
-//! Masks belong to slices by the numbers in their names. After pairing, both are sorted by position: CT files run from head
-//! to foot, and sorting the images alone would reverse the masks.
+//! Masks belong to slices by the numbers in their names. After pairing, both are sorted by position: CT files run from
+//! head to foot, and sorting the images alone would reverse the masks.
 
 use super::case::{Case, CaseEntry, Dataset, Target};
 use super::classes::Classes;

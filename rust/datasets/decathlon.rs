@@ -1,6 +1,7 @@
 //! A task of the Medical Segmentation Decathlon: `dataset.json`, `imagesTr/`, `labelsTr/`.
 //!
-//! The training cases are read: the test cases' labels are not public. Of 4-D scans (tasks 01 and 05) one channel is read.
+//! The training cases are read: the test cases' labels are not public. Of 4-D scans (tasks 01 and 05) one channel is
+//! read.
 
 use super::case::{Case, CaseEntry, Dataset, Target};
 use super::classes::Classes;

@@ -1,7 +1,7 @@
 //! M3D-Seg: `NNNN/NNNN.json`, `NNNN/CASE/image.npy` and `NNNN/CASE/mask_(C, X, Y, Z).npz`.
 //!
-//! Scans are float arrays (1, X, Y, Z) without spacing or orientation; masks are sparse matrices (scipy's CSR) of C rows and
-//! X*Y*Z columns, one row a class, which may overlap. The sizes are in the mask's file name alone.
+//! Scans are float arrays (1, X, Y, Z) without spacing or orientation; masks are sparse matrices (scipy's CSR) of C
+//! rows and X*Y*Z columns, one row a class, which may overlap. The sizes are in the mask's file name alone.
 
 use super::case::{Case, CaseEntry, Dataset, Target};
 use super::classes::Classes;

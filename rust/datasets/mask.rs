@@ -108,7 +108,8 @@ impl BinaryMask {
         self.window([0; 3], self.dims)
     }
 
-    /// The part `origin..origin + size` of the volume, [k, j, i]; it may reach beyond the stored box, not beyond the volume.
+    /// The part `origin..origin + size` of the volume, [k, j, i]; it may reach beyond the stored box, not beyond the
+    /// volume.
     pub fn window(&self, origin: [usize; 3], size: [usize; 3]) -> Array3<bool> {
         let mut out = Array3::from_elem(size, false);
         let shape = self.inside.raw_dim();

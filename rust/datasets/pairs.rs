@@ -4,8 +4,8 @@
 //! {"names": {"1": "liver"}, "cases": [{"name": "7", "patient": "7", "image": "scan.nii.gz", "label": "mask.nii.gz"}]}
 //! ```
 //!
-//! `patient` is optional (default: the case's name), and so is `names`. `"axis": "j"` is the slice axis, where that is not
-//! the axis of the largest spacing.
+//! `patient` is optional (default: the case's name), and so is `names`. `"axis": "j"` is the slice axis, where that is
+//! not the axis of the largest spacing.
 
 use super::case::{CaseEntry, Dataset};
 use super::classes::Classes;

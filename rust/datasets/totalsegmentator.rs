@@ -1,7 +1,7 @@
 //! TotalSegmentator v1 and v2: `sNNNN/ct.nii.gz` and a binary `sNNNN/segmentations/CLASS.nii.gz` for each class.
 //!
-//! Classes go by file name, never by number: v1 and v2 number them differently. `meta.csv` (semicolons, byte order mark) says
-//! which subject is in which split.
+//! Classes go by file name, never by number: v1 and v2 number them differently. `meta.csv` (semicolons, byte order
+//! mark) says which subject is in which split.
 
 use super::case::{Case, CaseEntry, Dataset, Target};
 use super::classes::Classes;
@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Classes of v1 that none of the other 24 subsets of M3D-Seg names: our zero-shot classes. The paper's list may differ.
+/// Classes of v1 that none of the other 24 subsets of M3D-Seg names: our zero-shot classes. The paper's list may
+/// differ.
 const UNSEEN: &str = include_str!("unseen_classes.txt");
 
 /// The zero-shot classes.

@@ -1,7 +1,7 @@
 //! ULS23: crops of 256 x 256 x 128 voxels around one lesion each, `images/` and `labels/` with the same stem.
 //!
-//! The labels' repository packs each file: `labels/NAME.nii.gz.zip`. Images and labels may lie side by side or in folders of
-//! their own below the given one.
+//! The labels' repository packs each file: `labels/NAME.nii.gz.zip`. Images and labels may lie side by side or in
+//! folders of their own below the given one.
 
 use super::case::{Case, CaseEntry, Dataset};
 use super::classes::Classes;

@@ -29,8 +29,8 @@ pub struct Comparison {
     pub p_holm: Option<f64>,
 }
 
-/// Compares methods of the same name, or the two named. Objects that are missing, or whose metric is undefined, on one side
-/// are left out.
+/// Compares methods of the same name, or the two named. Objects that are missing, or whose metric is undefined, on one
+/// side are left out.
 ///
 /// # Errors
 /// `InvalidInput` where no object can be paired.

@@ -94,8 +94,8 @@ impl Predictions {
         Ok(Self { folder, labels })
     }
 
-    /// The masks of a case's targets, in their order. A target without a file is an error: where a tool found nothing, it
-    /// writes an empty mask.
+    /// The masks of a case's targets, in their order. A target without a file is an error: where a tool found nothing,
+    /// it writes an empty mask.
     pub fn case(&self, case: &str, targets: &[String], grid: &Geometry) -> Result<Vec<BinaryMask>> {
         let case = file_name(case);
         let same_grid = |labels: LabelMap, path: &Path| {

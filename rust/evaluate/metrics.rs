@@ -58,8 +58,8 @@ pub struct Scores {
     pub over_slices: usize,
     /// Slices of the ground truth outside the predicted range.
     pub under_slices: usize,
-    /// Dice at each distance in slices from the prompt slice, both sides together; slices that are empty in both masks are
-    /// left out.
+    /// Dice at each distance in slices from the prompt slice, both sides together; slices that are empty in both masks
+    /// are left out.
     pub by_distance: Vec<(usize, f64)>,
 }
 

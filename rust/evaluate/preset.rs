@@ -101,7 +101,8 @@ pub struct PaperFigure {
     pub figure: &'static str,
 }
 
-/// Figures of the paper: SAM 2 weights, trained on 24 subsets of M3D-Seg on eight GPUs; Dice including the prompt slice.
+/// Figures of the paper: SAM 2 weights, trained on 24 subsets of M3D-Seg on eight GPUs; Dice including the prompt
+/// slice.
 pub const PAPER: [PaperFigure; 6] = [
     PaperFigure {
         preset: Some(Preset::Table3),

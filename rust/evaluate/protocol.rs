@@ -1,7 +1,7 @@
 //! The evaluation protocol: prompt slice, prompt kind, stop rule.
 //!
-//! In: the ground-truth mask of an object. Out: its prompt slice, its first and last slice, a prompt. Source: SAM2-ProMem,
-//! section 3; choices that the paper leaves open are marked as ours.
+//! In: the ground-truth mask of an object. Out: its prompt slice, its first and last slice, a prompt. Source:
+//! SAM2-ProMem, section 3; choices that the paper leaves open are marked as ours.
 
 use crate::datasets::BinaryMask;
 use crate::error::{Error, Result};
@@ -82,8 +82,8 @@ pub struct Task {
 }
 
 impl Task {
-    /// `None` for an empty mask. A position between two slices takes the lower one (ours). Where the object is absent from
-    /// that slice, the nearest slice that contains it is taken, the lower one at a tie (ours).
+    /// `None` for an empty mask. A position between two slices takes the lower one (ours). Where the object is absent
+    /// from that slice, the nearest slice that contains it is taken, the lower one at a tie (ours).
     pub fn new(truth: &BinaryMask, axis: Axis, position: f64) -> Option<Self> {
         let areas = truth.areas(axis);
         let first = areas.iter().position(|&area| area > 0)?;
@@ -146,8 +146,8 @@ fn empty(object: ObjectId, slice: SliceIndex) -> Error {
     Error::invalid(format!("object {object}: its mask on the prompt slice {slice} is empty"))
 }
 
-/// The pixel with the largest distance to the background; pixels beyond the image border count as background. The first one
-/// at a tie.
+/// The pixel with the largest distance to the background; pixels beyond the image border count as background. The first
+/// one at a tie.
 fn innermost(mask: &Array2<bool>) -> Option<(usize, usize)> {
     let (rows, columns) = mask.dim();
     let outside = ndarray::Array3::from_shape_fn((1, rows + 2, columns + 2), |(_, r, c)| {

@@ -1,7 +1,7 @@
 //! The evaluation run: case by case, every method that has no result yet.
 //!
-//! In: data sets, methods, models. Out: results in the store. A case is read once for all methods; methods of one model share
-//! its session and so its slice embeddings.
+//! In: data sets, methods, models. Out: results in the store. A case is read once for all methods; methods of one model
+//! share its session and so its slice embeddings.
 
 use crate::datasets::{BinaryMask, Case, CaseEntry, Dataset};
 use crate::error::{Error, ErrorKind, Result};

@@ -72,8 +72,8 @@ pub fn quantile_of_sorted(sorted: &[f64], p: f64) -> f64 {
     sorted[low] + (sorted[(low + 1).min(last)] - sorted[low]) * part
 }
 
-/// 95% percentile interval of the mean over all values by a cluster bootstrap: whole groups are drawn with replacement. The
-/// same groups give the same interval.
+/// 95% percentile interval of the mean over all values by a cluster bootstrap: whole groups are drawn with replacement.
+/// The same groups give the same interval.
 pub fn bootstrap_mean(groups: &[&[f64]]) -> Option<(f64, f64)> {
     if groups.len() < 2 {
         return None;
@@ -151,8 +151,8 @@ pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
     Some(libm::erfc(z.abs() / std::f64::consts::SQRT_2))
 }
 
-/// The probability that the ranks with a positive sign sum to at most `sum`, each sign having probability 1/2. Ranks and
-/// sum are doubled, so that shared ranks are whole numbers.
+/// The probability that the ranks with a positive sign sum to at most `sum`, each sign having probability 1/2. Ranks
+/// and sum are doubled, so that shared ranks are whole numbers.
 fn exact_tail(ranks: &[usize], sum: usize) -> f64 {
     let mut ways = vec![0.0; ranks.iter().sum::<usize>() + 1];
     ways[0] = 1.0;

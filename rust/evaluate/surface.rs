@@ -1,8 +1,8 @@
 //! Surface distances between two masks, in mm.
 //!
-//! A border voxel is one inside whose 6-neighbourhood is not all inside; beyond the volume is outside. Distances go from
-//! voxel centre to voxel centre. The definitions are those of MONAI's `compute_surface_dice` (without subvoxels) and
-//! `compute_hausdorff_distance`, with which `tests/metrics.rs` compares.
+//! A border voxel is one inside whose 6-neighbourhood is not all inside; beyond the volume is outside. Distances go
+//! from voxel centre to voxel centre. The definitions are those of MONAI's `compute_surface_dice` (without subvoxels)
+//! and `compute_hausdorff_distance`, with which `tests/metrics.rs` compares.
 
 use crate::datasets::BinaryMask;
 use crate::evaluate::statistics::quantile_of_sorted;

@@ -21,8 +21,8 @@ const PALETTE: [Colour; 8] = [
     [255, 150, 90],
 ];
 
-/// A montage of slices with the labels' contours, in radiological convention: the patient's right on the left, anterior or
-/// superior up. Prompted slices are framed.
+/// A montage of slices with the labels' contours, in radiological convention: the patient's right on the left, anterior
+/// or superior up. Prompted slices are framed.
 pub fn montage(
     image: &Volume<f32>,
     labels: &LabelMap,

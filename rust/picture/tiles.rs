@@ -43,7 +43,8 @@ pub(super) fn lay_out(
     picture
 }
 
-/// The prompted slices, the slices around both ends of `found`, and evenly spread ones between, rising; at most `tiles`.
+/// The prompted slices, the slices around both ends of `found`, and evenly spread ones between, rising; at most
+/// `tiles`.
 pub(super) fn choose_slices(found: &[usize], count: usize, prompted: &[SliceIndex], tiles: usize) -> Vec<SliceIndex> {
     let first = found.first().copied().into_iter().chain(prompted.iter().map(|s| s.0)).min().unwrap_or(0);
     let last = found.last().copied().into_iter().chain(prompted.iter().map(|s| s.0)).max().unwrap_or(count - 1);
@@ -78,8 +79,8 @@ impl TileView {
         let size = [0, 1].map(|n| crop[n].len() as f64 * spacing[[rows, columns][n].index()]);
         let scale = TILE as f64 / size[0].max(size[1]);
         let tile = size.map(|e| ((e * scale).round() as usize).max(24));
-        // Left to right: towards the patient's left, in a sagittal view towards posterior or anterior. Top to bottom: towards
-        // posterior or inferior.
+        // Left to right: towards the patient's left, in a sagittal view towards posterior or anterior. Top to bottom:
+        // towards posterior or inferior.
         let rising = |a: Axis, wanted: [f64; 3]| {
             let column = [0, 1, 2].map(|row| geometry.ijk_to_ras.0[row][a.index()]);
             let main = (0..3).fold(0, |m, r| if column[r].abs() > column[m].abs() { r } else { m });

@@ -59,7 +59,8 @@ fn network(name: &str) -> Result<Config> {
     })
 }
 
-/// An ellipsoid by centre and radii, in mm along R, A and S from the middle of the scan; positive x is the patient's right.
+/// An ellipsoid by centre and radii, in mm along R, A and S from the middle of the scan; positive x is the patient's
+/// right.
 struct Ellipsoid {
     centre: [f64; 3],
     radii: [f64; 3],

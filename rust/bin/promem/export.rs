@@ -9,7 +9,8 @@ use promem::output::make_folder;
 use promem::Result;
 use std::path::Path;
 
-/// Writes the first `cases` cases of each data set below `folder`. Cases that cannot be read are left out with a warning.
+/// Writes the first `cases` cases of each data set below `folder`. Cases that cannot be read are left out with a
+/// warning.
 pub fn export(
     datasets: &[NamedDataset],
     protocol: &Protocol,

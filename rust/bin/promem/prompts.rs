@@ -89,8 +89,8 @@ fn list(labels: &[u16]) -> String {
     labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The slices that are prompts. The middle slice is that between the label's first and last; where the label is absent from
-/// it, the nearest slice that contains it.
+/// The slices that are prompts. The middle slice is that between the label's first and last; where the label is absent
+/// from it, the nearest slice that contains it.
 fn chosen(wanted: &PromptSlices, present: &[SliceIndex], label: u16) -> Result<Vec<SliceIndex>> {
     let (first, last) = (present[0], present[present.len() - 1]);
     match wanted {

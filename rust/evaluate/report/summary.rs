@@ -67,7 +67,8 @@ impl MethodSummary {
             let values = objects.iter().filter_map(|&(patient, o)| (metric.value)(&o.scores).map(|v| (patient, v)));
             Summary::new(&values.collect::<Vec<_>>())
         };
-        let (mut by_distance, mut by_class): (BTreeMap<usize, Vec<f64>>, BTreeMap<&str, Vec<f64>>) = Default::default();
+        let mut by_distance: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        let mut by_class: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for (_, object) in &objects {
             for &(distance, dice) in &object.scores.by_distance {
                 by_distance.entry(distance).or_default().push(dice);

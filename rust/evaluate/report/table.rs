@@ -82,8 +82,8 @@ fn words(statistic: Statistic) -> &'static str {
     }
 }
 
-/// Mean Dice without the prompt slice of each class. `None` for a single class, for too many, and where each class has one
-/// object only.
+/// Mean Dice without the prompt slice of each class. `None` for a single class, for too many, and where each class has
+/// one object only.
 pub fn classes(summary: &DatasetSummary) -> Option<Table> {
     let methods = &summary.methods;
     let mut names: Vec<&String> = methods.iter().flat_map(|m| m.by_class.keys()).collect();

@@ -193,7 +193,7 @@ impl Evaluate {
             return Ok(preset.variants(&base));
         }
         let variant = |position: f64, stop_rule: StopRule| {
-            let place = (positions.len() > 1).then(|| format!(", position {position}")).unwrap_or_default();
+            let place = if positions.len() > 1 { format!(", position {position}") } else { String::new() };
             Variant { name: format!("{stop_rule}{place}"), protocol: Protocol { position, stop_rule, ..base.clone() } }
         };
         let of_position = |&position: &f64| stop_rules.iter().map(move |&rule| (position, rule));

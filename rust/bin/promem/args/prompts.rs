@@ -57,7 +57,8 @@ struct PromptOptions {
     #[arg(long, value_name = "I,J,K[,0]", value_parser = point, allow_hyphen_values = true)]
     point: Vec<PromptArgument>,
     /// Two opposite corners on slice K; on other axes the two in-plane axes in rising order
-    #[arg(long = "box", id = "box", value_name = "I0,J0,I1,J1,K", value_parser = bounding_box, allow_hyphen_values = true)]
+    #[arg(long = "box", id = "box", value_name = "I0,J0,I1,J1,K")]
+    #[arg(value_parser = bounding_box, allow_hyphen_values = true)]
     boxes: Vec<PromptArgument>,
     /// The object (label, 1 to 65535) of the prompts after it
     #[arg(long, value_name = "N", value_parser = object, allow_hyphen_values = true)]
