@@ -40,8 +40,9 @@
  *
  * End. A process may end at any time, also while something is computed: exit, and the return of main, cancel it and
  * wait for its end, at most 10 seconds; if it takes longer, the process ends with its status, without the handlers that
- * were registered with atexit before. What is begun meanwhile answers PROMEM_CANCELLED. The library stays loaded after
- * dlclose.
+ * were registered with atexit before. What is begun meanwhile answers PROMEM_CANCELLED. After
+ * pthread_exit of main, threads of libtorch keep the process: another thread must call exit. The library stays loaded
+ * after dlclose.
  *
  * Forks. After a fork, a child has models, sessions and jobs only in name: every function that takes one, or would load
  * one, answers PROMEM_FORKED, and freeing them does nothing. A child of a process that had not loaded a model yet may

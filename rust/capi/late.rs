@@ -45,14 +45,14 @@ mod elf {
     unsafe extern "C" fn register_late(destructor: Destructor, object: *mut c_void, library: *mut c_void) -> c_int {
         let Some(hook) = HOOK.get() else { return -1 };
         let late = Box::into_raw(Box::new(Late { destructor, object }));
-        // SAFETY: the C library's own function; `late` is never freed.
+        // SAFETY: the C library's own function; `destroy_late` frees `late`.
         unsafe { (hook.register)(destroy_late, late.cast(), library) }
     }
 
     /// The C library passes the process's status to every destructor.
     unsafe extern "C" fn destroy_late(late: *mut c_void, status: c_int) {
-        // SAFETY: `register_late` made it and nobody frees it.
-        let late = unsafe { &*late.cast::<Late>() };
+        // SAFETY: `register_late` made it, and the C library calls this once.
+        let late = unsafe { Box::from_raw(late.cast::<Late>()) };
         if let Some(hook) = HOOK.get() {
             (hook.everyone_has_left)(status);
         }

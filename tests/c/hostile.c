@@ -136,7 +136,7 @@ static void what_is_not_a_number_is_refused(promem_session *session)
         }
         float *weights[3];
         promem_propagate_options walk;
-        weights[0] = &walk.presence, weights[1] = &walk.enough, weights[2] = &walk.appearance;
+        weights[0] = &walk.presence_threshold, weights[1] = &walk.accept_iou, weights[2] = &walk.intensity_weight;
         for (int at = 0; at < 3; at++) {
             walk = never_stopping();
             *weights[at] = (float)value;
