@@ -151,7 +151,7 @@ class SegmentEditorProMemTest(ScriptedLoadableModuleTest):
         controller = self.effect().controller
         controller.click(self.segment, (-50.0, -44.0, 3.0 * self.middle), "k")
         self.wait_for(controller)
-        self.assertIn(f"Slice {self.middle + 1}: expected overlap", controller.message)
+        self.assertIn(f"Slice {self.middle + 1}: predicted IoU", controller.message)
         self.assertFalse(self.mask().any())
 
     def test_masking_is_kept_to(self):

@@ -29,7 +29,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         install = f"{sys.executable} -m pip install {' '.join(missing)}"
-        print(f"the viewer needs packages that are not installed: {install}", file=sys.stderr)
+        print(f"The viewer needs packages that are not installed. Install them with: {install}", file=sys.stderr)
         return 1
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         # Without a screen VTK looks for one first, and complains.
@@ -66,9 +66,9 @@ def _parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         prog="promem_viewer.py", description="Segments a scan from a few clicks, in a browser."
     )
     parser.add_argument("scan", nargs="?", metavar="SCAN", help="a file such as ct.nii.gz or ct.nrrd")
-    parser.add_argument("--port", type=int, default=8080, metavar="N", help="default: 8080; 0: any that is free")
-    parser.add_argument("--segmentation", metavar="FILE", help="a .seg.nrrd or .nii.gz to go on with")
-    parser.add_argument("--model", metavar="FILE", help="weights; default: the model that promem comes with")
+    parser.add_argument("--port", type=int, default=8080, metavar="N", help="default: 8080; 0: any free port")
+    parser.add_argument("--segmentation", metavar="FILE", help="a .seg.nrrd or .nii.gz to continue from")
+    parser.add_argument("--model", metavar="FILE", help="a model file; default: the model that comes with promem")
     parser.add_argument("--open", action="store_true", help="open the page in the system's browser")
     chosen = parser.parse_args(arguments)
     if chosen.segmentation and not chosen.scan:

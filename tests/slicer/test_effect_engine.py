@@ -58,7 +58,7 @@ def test_a_click_gets_a_preview_and_a_killed_engine_starts_again(hospital):
     desk.click((50, 44, 4))
     gaps.gaps_of(desk)
     desk.python._show()
-    assert desk.status.startswith("Slice 5: expected overlap"), desk.status
+    assert desk.status.startswith("Slice 5: predicted IoU"), desk.status
     os.kill(desk.engine.pid, signal.SIGKILL)
     phantom.paint(desk, truth, 4)
     desk.press("ProMemPropagate")

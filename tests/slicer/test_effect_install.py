@@ -118,7 +118,7 @@ def test_it_is_there_only_where_libtorch_is_not(clinic, make_desk):
 
 def test_it_finds_out_at_once_what_there_is_to_do(clinic):
     assert clinic.installation.calls == ["look"] and clinic.installation.source is None
-    assert "Finding out" in clinic.panel.plan.text and clinic.buttons() == set()
+    assert "Checking what has to be downloaded" in clinic.panel.plan.text and clinic.buttons() == set()
 
 
 def test_it_says_what_where_and_how_large(planned):
@@ -154,7 +154,7 @@ def test_when_it_is_done_the_effect_begins(planned):
     assert planned.desk.kind == "ready" and not planned.desk.python.panel._tools.isHidden()
     planned.desk.click((15, 20, 10))
     planned.desk.run()
-    assert "expected overlap" in planned.desk.status
+    assert "predicted IoU" in planned.desk.status
 
 
 def test_cancel_stops_it_and_install_goes_on(planned):
@@ -163,7 +163,7 @@ def test_cancel_stops_it_and_install_goes_on(planned):
     planned.desk.press("ProMemInstallCancel")
     assert planned.installation.calls[-1] == "cancel" and planned.buttons() == set()
     planned.happens(state="cancelled")
-    assert "goes on from there" in planned.panel.trouble.text and planned.buttons() == {"Button", "FromFile"}
+    assert "continues from there" in planned.panel.trouble.text and planned.buttons() == {"Button", "FromFile"}
     planned.desk.press("ProMemInstallButton")
     assert planned.installation.calls[-1] == "start" and len(planned.made) == 1
 
@@ -213,7 +213,7 @@ def test_clicks_and_keys_do_nothing_before(planned):
     assert planned.desk.views["Red"].click((100, 100)) is False
     assert planned.desk.key("P")
     planned.desk.run()
-    assert planned.desk.controller is None and planned.desk.status == "One thing has to be installed first."
+    assert planned.desk.controller is None and planned.desk.status == "libtorch has to be installed first."
 
 
 def test_the_end_of_the_editor_ends_it(planned):

@@ -31,7 +31,7 @@ made.effect.activate()
 made.run()
 made.click((15, 20, 10))
 made.run()
-assert "expected overlap" in made.status, made.status
+assert "predicted IoU" in made.status, made.status
 copy = made.python.clone()
 assert copy.self() is not made.python and copy.self().scriptedEffect is copy and copy.name == "ProMem"
 from SegmentEditorProMemLib import scripting

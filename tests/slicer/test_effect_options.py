@@ -35,8 +35,8 @@ def test_the_node_has_every_choice_from_the_beginning(make_desk):
 @pytest.mark.parametrize(
     "name, text, value, field, option",
     [
-        ("Device", "Processor (CPU)", "cpu", "device", "cpu"),
-        ("Device", "Graphics card (cuda:0)", "cuda:0", "device", "cuda:0"),
+        ("Device", "CPU", "cpu", "device", "cpu"),
+        ("Device", "GPU (cuda:0)", "cuda:0", "device", "cuda:0"),
         ("Search", "Off (plain SAM 2)", "off", "search", "off"),
         ("Search", "Custom", "custom", "search", "custom"),
         ("Intensity", "Automatic", "automatic", "intensity", "automatic"),

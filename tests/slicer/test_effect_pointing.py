@@ -23,7 +23,7 @@ def test_a_click_is_a_point_of_the_object_and_shows_a_preview(desk):
     assert desk.click((15, 20, 10)) is True
     desk.run()
     assert points(desk) == [((15, 20, 10), True)]
-    assert desk.status.startswith("Slice 11: expected overlap 0.90")
+    assert desk.status.startswith("Slice 11: predicted IoU 0.90")
     assert not desk.mask().any()
 
 
@@ -150,7 +150,7 @@ def test_a_turned_view_is_refused_with_a_sentence(desk):
     node.UpdateMatrices()
     assert desk.views["Red"].click((150, 150)) is False
     desk.run()
-    assert desk.status.startswith("This slice view is turned by 17°") and desk.kind == "error"
+    assert desk.status.startswith("This slice view is oblique: it is rotated by 17°") and desk.kind == "error"
     assert points(desk) == []
     # It is usable all the same.
     desk.click((15, 20, 10), "Green")

@@ -17,7 +17,7 @@ def is_usable(desk, voxel=(15, 20, 10)):
     """Whether a click still leads to a preview, and to the object."""
     desk.click(voxel)
     desk.run()
-    assert "expected overlap" in desk.status, desk.status
+    assert "predicted IoU" in desk.status, desk.status
     desk.press("ProMemPropagate")
     desk.run()
     return desk.mask().sum() == 12 * 20 * 22
@@ -149,7 +149,7 @@ def test_the_selected_segment_can_be_deleted(desk):
     assert desk.kind == "ready"
     desk.click((38, 10, 6))
     desk.run()
-    assert "expected overlap" in desk.status
+    assert "predicted IoU" in desk.status
 
 
 def test_the_last_segment_can_be_deleted(make_desk):
@@ -170,7 +170,7 @@ def test_the_last_segment_can_be_deleted(make_desk):
     assert desk.scene.points(desk.segments[0]) == [] and desk.controller.report(desk.segments[0]) is None
     desk.click((15, 20, 10))
     desk.run()
-    assert "expected overlap" in desk.status and len(desk.scene.points(desk.segments[0])) == 1
+    assert "predicted IoU" in desk.status and len(desk.scene.points(desk.segments[0])) == 1
 
 
 def test_a_segment_can_be_deleted_in_the_middle_of_its_propagation(desk):

@@ -56,7 +56,7 @@ def test_slicers_python_is_looked_for_on_the_path_too(inside, monkeypatch, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path / "other"))
     assert engine.command() == [str(other)]
     other.unlink()
-    with pytest.raises(engine.NoPython, match=f"{tmp_path}/bin/PythonSlicer is not there"):
+    with pytest.raises(engine.NoPython, match=f"{tmp_path}/bin/PythonSlicer does not exist"):
         engine.command()
 
 

@@ -44,7 +44,7 @@ def test_a_views_axis_is_found_in_turned_and_flipped_scans(axis, flip):
     view[:3, 0] = directions[:3, (column + 1) % 3]
     view[:3, 1] = directions[:3, (column + 2) % 3]
     assert axis_of_view(view, grid) == axis
-    with pytest.raises(ObliqueView, match="turned by 8°.*rotate the view to the volume plane"):
+    with pytest.raises(ObliqueView, match="rotated by 8°.*Rotate to Volume Plane"):
         axis_of_view(view @ turned(8, 0), grid)
 
 
@@ -123,7 +123,7 @@ def test_a_report_names_the_doubtful_slices_worst_first():
     assert report.summary == "4 slices (2 to 5) in 2.0 s. Look at slices 4 and 5."
     assert Report("s", "k", (None, 0.9), (), 1.0).summary == "1 slice (2) in 1.0 s."
     assert Report("s", "k", (0.1, 0.2, 0.3, 0.4), (), 1.0).summary.endswith("Look at slices 1, 2, 3 and 1 more.")
-    assert Report("s", "k", (None, None), (), 1.0).summary == "Nothing was found beside the prompt."
+    assert Report("s", "k", (None, None), (), 1.0).summary == "No slice was segmented."
 
 
 def test_a_bar_shows_the_worst_of_its_slices():

@@ -36,7 +36,7 @@ def told(scene):
 
 def test_without_an_editors_parameters_it_says_so(world):
     world.logic.SetSegmentEditorNode(None)
-    with pytest.raises(SceneError, match="no parameters"):
+    with pytest.raises(SceneError, match="no parameter node"):
         world.open().grid()
 
 

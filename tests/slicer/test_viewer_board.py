@@ -27,7 +27,7 @@ def test_a_bar_says_how_good_a_slice_is_and_which_one_it_is():
     strip = board.strip_shown(report([None, 0.4, 0.8, 1.0, 0.95], [3]), frozenset({1, 2, 3, 4}), 4)
     assert [bar["kind"] for bar in strip["bars"]] == ["none", "doubtful", "fair", "prompt", "good"]
     assert [bar["slice"] for bar in strip["bars"]] == [0, 1, 2, 3, 4]
-    assert strip["bars"][1]["title"] == "Slice 2: expected overlap 0.40"
+    assert strip["bars"][1]["title"] == "Slice 2: predicted IoU 0.40"
     assert (strip["at"], strip["count"], strip["doubtful"]) == (90.0, 5, 1)
 
 
@@ -78,7 +78,7 @@ def test_an_upload_cannot_choose_its_folder(tmp_path):
     path = files.uploaded(sent, tmp_path)
     assert path.parent == tmp_path.resolve() and path.read_bytes() == b"ab"
     for sent in ({"name": "", "content": b"a"}, {"name": "ct.nii", "content": None, "error": "it was too large"}):
-        with pytest.raises(files.FileProblem, match="has not arrived"):
+        with pytest.raises(files.FileProblem, match="was not uploaded"):
             files.uploaded(sent, tmp_path)
 
 

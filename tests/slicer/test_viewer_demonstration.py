@@ -67,7 +67,7 @@ def test_one_object_is_marked_segmented_undone_and_saved(page, truth):
     middle = np.argwhere(truth[MARKED]).mean(axis=0)[::-1]
     began = page.click(at(*middle))
     print(f"\nfirst click to preview: {page.until_previewed(1) - began:.2f} s")
-    assert page.status.startswith(f"Slice {MARKED + 1}: expected overlap")
+    assert page.status.startswith(f"Slice {MARKED + 1}: predicted IoU")
     began = page.click(at(middle[0] + 12, middle[1] + 9), control=True)
     print(f"second click to preview: {page.until_previewed(2) - began:.2f} s")
     assert page.segments == {SEGMENT: 0}

@@ -18,15 +18,15 @@ K, J, I = MIDDLE  # noqa: E741
 def test_points_are_previewed_and_taken_back(page):
     at = page.at()
     page.click(at(I, J), control=True)
-    page.until_says("only what it is not has been marked")
+    page.until_says("This slice has only background points.")
     page.press("exclude")
     page.click(at(I + 12, J))
     page.press("include")
     page.click(at(I - 5, J + 3))
     page.until_previewed(3)
-    assert page.status.startswith(f"Slice {K + 1}: expected overlap") and page.voxels == 0
+    assert page.status.startswith(f"Slice {K + 1}: predicted IoU") and page.voxels == 0
     page.press("take-back")
-    page.until_says("only what it is not has been marked")
+    page.until_says("This slice has only background points.")
     page.page.keyboard.press("x")
     page.until(lambda: page.value("#marks", "points") == "0", "all points are taken back")
 

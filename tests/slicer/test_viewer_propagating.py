@@ -88,7 +88,7 @@ def test_a_box_in_another_view_is_propagated_across_its_slices(page):
     at = page.at("Green")
     page.drag([at(I - 14, K - 5), at(I, K), at(I + 14, K + 5)])
     page.until(lambda: page.value("#marks", "box") == "true" and page.rests, "the box is previewed")
-    assert page.status.startswith(f"Slice {J + 1}: expected overlap")
+    assert page.status.startswith(f"Slice {J + 1}: predicted IoU")
     page.limit(J - 2, J + 3)
     # There is no slice 50 across, and the range says so.
     page.page.fill("#last", "50")

@@ -52,7 +52,7 @@ WRONG = {
     "letter.nii": (lambda path: path.write_text("Dear colleague, " * 50), "letter.nii cannot be read"),
     "letter.nrrd": (lambda path: path.write_text("Dear colleague,"), "letter.nrrd cannot be read"),
     "letter.mha": (lambda path: path.write_text("Dear colleague,"), "letter.mha cannot be read"),
-    "cut.nii.gz": (cut, "cut.nii.gz cannot be read: it is damaged or not complete."),
+    "cut.nii.gz": (cut, "cut.nii.gz cannot be read: it is damaged or incomplete."),
     "cut.nii": (cut, "cut.nii cannot be read"),
     "headless.nrrd": (
         lambda path: path.write_text("NRRD0004\ntype: int16\ndimension: 3\nsizes: 9 9 9\nencoding: raw\n\n"),
@@ -119,7 +119,7 @@ def test_who_has_not_the_whole_address_gets_nothing(page):
         context = page.page.context.browser.new_context(viewport=SIZE)
         stranger = context.new_page()
         stranger.goto(address)
-        stranger.wait_for_selector("text=Open the whole address that the viewer has printed")
+        stranger.wait_for_selector("text=Open the full address that the viewer printed")
         assert not stranger.is_visible("#status")
         context.close()
     # The page of the one who has it goes on.

@@ -133,7 +133,7 @@ def test_a_worker_that_talks_nonsense_is_ended():
     with fake('say(b\'{"event":"started"}\\nnonsense\\n\'); sys.stdout.flush(); time.sleep(100)') as made:
         process, answers = made.engine.pid, made.send("hello")
         made.until(lambda: made.deaths)
-        assert "no message: 'nonsense' is not JSON" in made.deaths[0]
+        assert "invalid message: 'nonsense' is not JSON" in made.deaths[0]
         assert answers[0].kind == "Died" and not is_running(process)
 
 

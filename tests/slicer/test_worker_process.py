@@ -316,7 +316,7 @@ def test_the_last_line_of_stderr_is_part_of_the_sentence():
     with host(command=[sys.executable, "-c", program]) as made:
         answers = made.send("hello")
         made.until(lambda: made.deaths)
-        assert made.deaths == ['The engine ended with exit code 3; it wrote last: "no disk left".']
+        assert made.deaths == ['The engine ended with exit code 3; its last output was: "no disk left".']
         assert answers[0].message == made.deaths[0]
         assert made.engine.last_lines == [str(n) for n in range(151, 200)] + ["no disk left "]
 

@@ -89,7 +89,7 @@ def test_a_slice_of_which_nothing_is_said_is_not_there():
         ([said(slice=-1)], "slice: -1"),
         ([said(slice=1.0)], "slice: 1.0"),
         ([said(slice=True)], "slice: True"),
-        ([said([FIRST]), said([FIRST])], "slice 2: it is there twice"),
+        ([said([FIRST]), said([FIRST])], "slice 2: it is given twice"),
         ([said([[1, 2, 3]])], "point: .*expected a list of 4"),
         ([said([[1, 2, 3, "yes"]])], "expected true or false"),
         ([said([[5, 2, 3, True]])], "point, i: 5, expected 0 to 4"),

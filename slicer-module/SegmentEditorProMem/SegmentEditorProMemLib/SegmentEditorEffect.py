@@ -27,10 +27,10 @@ QUICK, BUSY, IDLE = 5, 15, 100
 TICKS_PER_LOOK = 6
 
 ABOUT = (
-    "Segments an object on all slices from one of them.<br>"
-    "<b>1.</b> Paint it on one slice with any tool, or click into it here (Ctrl+click: what is not it; drag: a box).<br>"
-    "<b>2.</b> <b>Propagate</b>. What you painted stays; undo, masking and overwriting work as always.<br>"
-    "<b>3.</b> Look at the doubtful slices in the strip, correct them, propagate again.<br>"
+    "Segments an object on all slices from a prompt on one slice.<br>"
+    "<b>1.</b> Paint it on one slice with any tool, or click into it (Ctrl+click to exclude; drag to draw a box).<br>"
+    "<b>2.</b> Press <b>Propagate</b>. Painted slices are not changed; undo, masking and overwrite mode apply.<br>"
+    "<b>3.</b> Check the doubtful slices in the strip, correct them, propagate again.<br>"
     f"Keys: {', '.join(f'<b>{key}</b> {what}' for key, what in shortcuts.MEANINGS.items())}. "
     f'<a href="{words.DOCUMENTATION}">More …</a><br>'
     "Not a medical device."
@@ -225,7 +225,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._is_stale = False
         now = self.commands.snapshot()
         if self.panel.install.is_open and not now.sentence:
-            now.sentence = "One thing has to be installed first."
+            now.sentence = "libtorch has to be installed first."
         self.panel.show(now)
 
 

@@ -22,7 +22,7 @@ class Chosen:
     def node(self) -> slicer.vtkMRMLSegmentEditorNode:
         node = self._editing.node
         if node is None:
-            raise SceneError("The Segment Editor has no parameters: open the Segment Editor first.")
+            raise SceneError("The Segment Editor has no parameter node: open the Segment Editor first.")
         return node
 
     def segmentation(self) -> slicer.vtkMRMLSegmentationNode:

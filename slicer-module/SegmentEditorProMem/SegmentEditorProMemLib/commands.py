@@ -18,7 +18,7 @@ from .snapshot import ERROR, KINDS, WORKING, Snapshot
 # What says by its sentence all there is to know.
 PLAIN = (BadOption, ObliqueView, OutsideScan)
 
-STOPPED = "The volume or the segmentation has changed: the propagation was stopped. What it had written is kept."
+STOPPED = "The volume or the segmentation has changed: the propagation was stopped. The slices segmented so far are kept."
 
 
 def guarded(method: Callable) -> Callable:
@@ -335,7 +335,7 @@ class Commands:
             self.trouble = (str(trouble), "")
         else:
             text = "".join(traceback.format_exception(type(trouble), trouble, trouble.__traceback__))
-            sentence = f"Something went wrong in ProMem: {str(trouble) or type(trouble).__name__}"
+            sentence = f"Internal error in ProMem: {str(trouble) or type(trouble).__name__}"
             self.trouble = (sentence, self._details(text))
 
     def _details(self, what: str) -> str:

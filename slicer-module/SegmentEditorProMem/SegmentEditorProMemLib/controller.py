@@ -155,7 +155,7 @@ class Controller:
             self._cancelled = keep
             if self.run is None:
                 self._end_job()
-                self._settle("Cancelled before it began.")
+                self._settle("Cancelled before the propagation started.")
             else:
                 self.link.send("cancel")
         self._changed()
@@ -178,7 +178,7 @@ class Controller:
         while not self.is_idle:
             self.tick()
             if self._clock() > end:
-                raise TimeoutError(f"not done after {seconds:g} s: {self.message}")
+                raise TimeoutError(f"not finished after {seconds:g} s: {self.message}")
             time.sleep(0.002)
         if self.error is not None:
             raise RuntimeError(self.error)

@@ -24,7 +24,7 @@ def command() -> list[str]:
     path = os.path.join(home, "bin", name)
     found = path if os.path.isfile(path) else shutil.which(name)
     if found is None:
-        raise NoPython(f"{path} is not there, nor is {name} in a folder of PATH: this Slicer is not complete")
+        raise NoPython(f"{path} does not exist, and no folder of PATH contains {name}: this Slicer installation is incomplete")
     return [found]
 
 

@@ -169,7 +169,7 @@ def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
     axis = min(off, key=lambda name: off[name])
     if off[axis] > MOST_OBLIQUE:
         raise ObliqueView(
-            f"This slice view is turned by {off[axis]:.0f}° against the scan's slices. "
-            "Propagation needs whole slices: rotate the view to the volume plane."
+            f"This slice view is oblique: it is rotated by {off[axis]:.0f}° from the scan's slices. "
+            "Choose Rotate to Volume Plane in the slice view, and click again."
         )
     return axis

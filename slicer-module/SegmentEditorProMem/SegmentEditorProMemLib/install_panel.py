@@ -15,8 +15,8 @@ from .status_line import error_style
 STEPS = 1000
 PHASES = {"downloading": "Downloading", "unpacking": "Unpacking"}
 ABOUT = (
-    "ProMem computes with <b>libtorch</b>, which has to be installed once, into a folder of its own. "
-    "Slicer and its Python stay as they are."
+    "ProMem computes with <b>libtorch</b>, which has to be installed once, into a separate folder. "
+    "Slicer and its Python are not changed."
 )
 
 
@@ -43,15 +43,15 @@ class InstallPanel:
         row.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         self.install = _button(
-            "ProMemInstallButton", "Install", "Downloads libtorch and unpacks it; Slicer can be used meanwhile."
+            "ProMemInstallButton", "Install", "Downloads and unpacks libtorch. Slicer can be used meanwhile."
         )
         self.cancel = _button(
-            "ProMemInstallCancel", "Cancel", "Stops. What was downloaded is kept, and Install goes on from there."
+            "ProMemInstallCancel", "Cancel", "Stops the installation. The downloaded part is kept, and Install continues from there."
         )
         self.from_file = _button(
             "ProMemInstallFromFile",
             "From file…",
-            "Without a network: a wheel of torch, or a libtorch zip file, that was downloaded elsewhere.",
+            "Installs without a network, from a wheel of torch or a libtorch zip file that was downloaded elsewhere.",
         )
         row.addWidget(self.install, 1)
         row.addWidget(self.cancel, 1)
@@ -131,7 +131,7 @@ class InstallPanel:
         self.plan.text = _plan_text(now)
         failed = state == "failed"
         self.trouble.text = (
-            now.error if failed else ("Cancelled. Install goes on from there." if state == "cancelled" else "")
+            now.error if failed else ("Cancelled. Install continues from there." if state == "cancelled" else "")
         )
         self.trouble.visible = bool(self.trouble.text)
         self.trouble.setStyleSheet(error_style(self.trouble) if failed else "")
@@ -156,7 +156,7 @@ def _plan_text(installation: Any) -> str:
     if installation is None or installation.state == "idle":
         return ""
     if installation.state == "looking":
-        return "Finding out what is to be downloaded …"
+        return "Checking what has to be downloaded …"
     plan = installation.plan
     if plan is None:
         return ""

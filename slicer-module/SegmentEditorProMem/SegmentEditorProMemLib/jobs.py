@@ -31,14 +31,14 @@ def preview(controller: Any, segment: str, slice_: int) -> Steps:
     prompts = prompts_of(scene, controller.guides, segment, axis, None)
     if slice_ not in prompts or not is_positive(prompts[slice_]):
         scene.show_preview(segment, axis, slice_, None)
-        controller.show("ready", "Click into the object: only what it is not has been marked on this slice.")
+        controller.show("ready", "This slice has only background points. Add a foreground point.")
         return
     controller.show("predicting", controller.message)
     yield from link.tell(segment, prompts)
     found = yield link.call("predict", object=link.object(segment), slice=slice_)
     scene.show_preview(segment, axis, slice_, masks.unpack(found["mask"]))
     controller.show(
-        "ready", f"Slice {slice_ + 1}: expected overlap {found['score']:.2f}. Click to correct it, or propagate."
+        "ready", f"Slice {slice_ + 1}: predicted IoU {found['score']:.2f}. Click to correct it, or propagate."
     )
 
 
@@ -70,7 +70,7 @@ def _group(
 ) -> Steps:
     """Segments along one axis: their prompts, their walks, their writes, and what is left behind. Returns reports."""
     link, scene = controller.link, controller.scene
-    controller.show("propagating", "Looking at what is painted …")
+    controller.show("propagating", "Reading the painted slices …")
     targets = []
     for segment in segments:
         reading = yield from read(controller, segment, axis)
@@ -84,7 +84,7 @@ def _group(
         yield from link.tell(segment, prompts)
         targets.append(Target(segment, link.object(segment), reading, tuple(sorted(prompts))))
     if not targets:
-        raise BadOption("All segments are empty: paint at least one of them on a slice, or click into it.")
+        raise BadOption("No segment has a prompt: paint at least one of them on a slice, or click into it.")
     yield from link.silence([target.segment for target in targets])
     scene.clear_previews()
     run = Run(scene, link.scan.grid, axis, link.scan.labels, targets, direction)
@@ -109,7 +109,7 @@ def _group(
             run.write(controller.now)
         yield from _leave(controller, run)
         controller.run = None
-        raise Failed(failed.kind, f"{failed} What was found so far is kept; propagate again to go on.") from failed
+        raise Failed(failed.kind, f"{failed} The slices segmented so far are kept; propagate again to continue.") from failed
     if controller.cancelled is False:
         controller.run = None
         if run.saved_undo:

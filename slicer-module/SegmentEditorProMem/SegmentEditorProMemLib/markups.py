@@ -25,7 +25,7 @@ SEGMENTATION = "ProMem.Segmentation"
 POSITIVE, NEGATIVE, BOX = "positive", "negative", "box"
 
 COLORS = {POSITIVE: (0.2, 0.9, 0.3), NEGATIVE: (0.95, 0.2, 0.2), BOX: (1.0, 0.85, 0.2)}
-NAMES = {POSITIVE: "belongs to it", NEGATIVE: "does not", BOX: "box"}
+NAMES = {POSITIVE: "foreground points", NEGATIVE: "background points", BOX: "box"}
 # Of the view's size, in percent: seen, but no larger than a small object.
 GLYPH_SCALE = 1.5
 # The number of points that have none: after all others.

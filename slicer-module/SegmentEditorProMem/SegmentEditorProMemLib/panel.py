@@ -53,18 +53,18 @@ class Panel:
         self.hint.setWordWrap(True)
         layout.addWidget(self.hint)
         row = _row(layout)
-        self.include = self._mode("ProMemInclude", "+ Object", True, "Clicks mark what belongs to the object.")
+        self.include = self._mode("ProMemInclude", "+ Include", True, "Clicks add foreground points, which belong to the object.")
         self.exclude = self._mode(
             "ProMemExclude",
-            "− Not it",
+            "− Exclude",
             False,
-            "Clicks mark what does not belong to it, as Ctrl+click does at any time.",
+            "Clicks add background points, which do not belong to the object. Ctrl+click does so at any time.",
         )
         self.undo_point = self._button("ProMemUndoPoint", "Undo point", self._commands.undo_point)
-        self.undo_point.setToolTip(shortcuts.with_key("Takes the last click back.", shortcuts.UNDO_POINT))
+        self.undo_point.setToolTip(shortcuts.with_key("Removes the last point.", shortcuts.UNDO_POINT))
         self.clear = self._button("ProMemClearPrompts", "Clear prompts", self._commands.clear_prompts)
         self.clear.setToolTip(
-            shortcuts.with_key("Takes all clicks and the box back. What is painted stays.", shortcuts.CLEAR)
+            shortcuts.with_key("Removes all points and the box. Painted slices stay.", shortcuts.CLEAR)
         )
         for button in (self.include, self.exclude, self.undo_point, self.clear):
             row.addWidget(button, 1)
@@ -88,27 +88,27 @@ class Panel:
         self.propagate.setMinimumHeight(30)
         self.propagate.setToolTip(
             shortcuts.with_key(
-                "Segments the selected segment on all slices, up and down from what is painted or clicked.\n"
-                "What you painted stays as it is; masking and undo of the Segment Editor work as always.",
+                "Propagates the selected segment to all slices, in both directions from its prompt slices.\n"
+                "Painted slices are not changed. Masking and undo of the Segment Editor apply.",
                 shortcuts.PROPAGATE,
             )
         )
         layout.addWidget(self.propagate)
         row = _row(layout)
         self.up = self._button("ProMemUp", "Up ↑", self._commands.propagate_up)
-        self.up.setToolTip("Only towards higher slice numbers.")
+        self.up.setToolTip("Propagates towards higher slice numbers only.")
         self.down = self._button("ProMemDown", "Down ↓", self._commands.propagate_down)
-        self.down.setToolTip("Only towards lower slice numbers.")
+        self.down.setToolTip("Propagates towards lower slice numbers only.")
         self.all = self._button("ProMemAll", "All segments", self._commands.propagate_all)
         self.all.setToolTip(
-            "Propagates every segment that has something painted or clicked. Together they are faster than one after another,\n"
-            "and where two overlap the better one wins."
+            "Propagates every segment that has a prompt. This is faster than one segment after another.\n"
+            "Where two segments overlap, the one with the higher predicted IoU wins."
         )
         for button in (self.up, self.down, self.all):
             row.addWidget(button, 1)
         row = _row(layout)
         self.in_range = self._button("ProMemInRange", "In range", self._commands.propagate_range)
-        self.in_range.setToolTip("Up and down, but within these slices only. Slices are counted from 1.")
+        self.in_range.setToolTip("Propagates in both directions, but within these slices only. Slices are counted from 1.")
         self.first, self.last = qt.QSpinBox(), qt.QSpinBox()
         for spin, name, tip in (
             (self.first, "ProMemRangeFirst", "First slice"),
@@ -136,9 +136,9 @@ class Panel:
         column.addWidget(self.progress)
         row = _row(column)
         self.stop = self._button("ProMemCancel", "Cancel (keep)", self._commands.cancel)
-        self.stop.setToolTip(shortcuts.with_key("Stops. What was found so far is kept.", shortcuts.CANCEL))
+        self.stop.setToolTip(shortcuts.with_key("Stops the propagation. The slices segmented so far are kept.", shortcuts.CANCEL))
         self.discard = self._button("ProMemDiscard", "Discard", self._commands.discard)
-        self.discard.setToolTip("Stops, and makes the segment what it was before.")
+        self.discard.setToolTip("Stops the propagation and restores the segment.")
         row.addWidget(self.stop, 1)
         row.addWidget(self.discard, 1)
 

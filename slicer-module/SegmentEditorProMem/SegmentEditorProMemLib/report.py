@@ -53,7 +53,7 @@ class Report:
         """One line."""
         found = self.found
         if not found:
-            return "Nothing was found beside the prompt."
+            return "No slice was segmented."
         where = f"{found[0] + 1}" if len(found) == 1 else f"{found[0] + 1} to {found[-1] + 1}"
         slices = f"{len(found)} slice{'s' * (len(found) > 1)} ({where}) in {self.seconds:.1f} s"
         doubtful = [str(n + 1) for n in self.doubtful]

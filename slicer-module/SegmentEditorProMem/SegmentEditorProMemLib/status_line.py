@@ -38,7 +38,7 @@ class StatusLine:
         self.text.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
         self.copy.objectName = "ProMemCopyDetails"
         self.copy.text = "Copy"
-        self.copy.setToolTip("Copies the details, to be sent to whoever helps.")
+        self.copy.setToolTip("Copies the error details for a bug report.")
         self.copy.visible = False
         layout.addWidget(self.dot)
         layout.addWidget(self.text, 1)

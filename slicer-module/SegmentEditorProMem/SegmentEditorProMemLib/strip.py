@@ -21,8 +21,8 @@ GAP_FROM = 4
 LOWEST = 0.12
 
 MEANING = (
-    "A bar for each slice: the higher and the greener, the more the network trusts its result there.\n"
-    "Blue: slices that you painted or clicked on. No bar: nothing was found. Click a bar to go to its slice."
+    "One bar for each slice: the higher and greener, the higher the predicted IoU.\n"
+    "Blue: a prompt slice, painted or clicked. No bar: not segmented. Click a bar to go to its slice."
 )
 
 GOOD, AMBER, BAD = (46, 158, 79), (226, 160, 0), (208, 52, 44)
@@ -85,8 +85,8 @@ class Strip:
         self.next.objectName = "ProMemNextDoubtful"
         self.next.setToolTip(
             shortcuts.with_key(
-                "Goes through the slices that the network trusts least, the worst first.\n"
-                "Correct one with any tool, or with clicks, and propagate again.",
+                "Goes to the slices with a predicted IoU below 0.7, the lowest first.\n"
+                "Correct a slice with any tool or with clicks, and propagate again.",
                 shortcuts.NEXT_DOUBTFUL,
             )
         )
@@ -105,9 +105,9 @@ class Strip:
         count = len(self._report.doubtful)
         self.first.text, self.last.text = "1", str(len(self._report.scores))
         inside = current is not None and 0 <= current < len(self._report.scores)
-        self.text.text = words.slice_line(self._report, current) if inside else "Click a bar to go there"
+        self.text.text = words.slice_line(self._report, current) if inside else "Click a bar to go to its slice"
         self.next.enabled = count > 0
-        self.next.text = f"Next doubtful ({count})" if count else "Nothing doubtful"
+        self.next.text = f"Next doubtful ({count})" if count else "No doubtful slices"
         self.refresh()
 
     def refresh(self) -> None:

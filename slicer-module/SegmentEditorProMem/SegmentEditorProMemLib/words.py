@@ -13,7 +13,7 @@ from .report import Progress, Report
 # A page that is there without a network.
 DOCUMENTATION = pathlib.Path(__file__).resolve().with_name("help.html").as_uri()
 
-HINT = "Click into the object; Ctrl+click what is not it; drag a box."
+HINT = "Click into the object to include it; Ctrl+click to exclude; drag to draw a box."
 
 # Where it is more turned than this, a plane has no name of its own, in degrees.
 MOST_TILTED = 30.0
@@ -62,15 +62,15 @@ def slice_line(report: Report, slice_: int) -> str:
     """What a report says of one slice."""
     name = f"Slice {slice_ + 1}"
     if slice_ in report.prompted:
-        return f"{name}: yours"
+        return f"{name}: prompt slice"
     score = report.scores[slice_]
-    return f"{name}: nothing" if score is None else f"{name}: expected overlap {score:.2f}"
+    return f"{name}: not segmented" if score is None else f"{name}: predicted IoU {score:.2f}"
 
 
 def engine_line(model: Optional[dict]) -> str:
     """What computes, once that is known."""
     if not model:
-        return "Not loaded yet."
+        return "The model is not loaded yet."
     words = [str(model[key]) for key in ("network", "device", "precision") if model.get(key)]
     licence = model.get("licence")
     return ", ".join(words) + (f". Licence of the weights: {licence}" if licence else "")

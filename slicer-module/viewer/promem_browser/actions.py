@@ -53,7 +53,7 @@ class Actions:
 
     def _unless_running(self) -> None:
         if self._desk.controller is not None and self._desk.controller.is_propagating:
-            raise BadOption("A propagation is running: wait for it or stop it.")
+            raise BadOption("A propagation is running: wait for it or cancel it.")
 
     def names(self) -> list[str]:
         """The triggers."""

@@ -121,12 +121,12 @@ def strip_shown(report: Optional[Report], held: frozenset[int], at: Optional[int
 
 def _bar(score: Optional[float], prompted: bool, slice_: int) -> dict[str, Any]:
     if score is None:
-        return {"kind": "prompt" if prompted else "none", "height": 0, "title": f"Slice {slice_ + 1}: nothing"}
+        return {"kind": "prompt" if prompted else "none", "height": 0, "title": f"Slice {slice_ + 1}: not segmented"}
     if prompted:
-        return {"kind": "prompt", "height": 100, "title": f"Slice {slice_ + 1}: marked by you"}
+        return {"kind": "prompt", "height": 100, "title": f"Slice {slice_ + 1}: prompt slice"}
     kind = "doubtful" if score < DOUBTFUL else "fair" if score < GOOD else "good"
     height = max(LOWEST_BAR, round(100 * score))
-    return {"kind": kind, "height": height, "title": f"Slice {slice_ + 1}: expected overlap {score:.2f}"}
+    return {"kind": kind, "height": height, "title": f"Slice {slice_ + 1}: predicted IoU {score:.2f}"}
 
 
 def marks_shown(points: int, box: bool) -> dict[str, Any]:

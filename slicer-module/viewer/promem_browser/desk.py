@@ -135,7 +135,7 @@ class Desk:
         with quiet():
             volumes = self._app.io_manager.load_volumes(str(scan))
         if not volumes:
-            raise FileProblem(f"{scan.name} cannot be read: it is damaged, or not what its ending says.")
+            raise FileProblem(f"{scan.name} cannot be read: it is damaged, or its content is not what its extension says.")
         volume = volumes[0]
         image = volume.GetImageData()
         if image is None or volume.IsA("vtkMRMLLabelMapVolumeNode") or image.GetNumberOfScalarComponents() != 1:
@@ -151,7 +151,7 @@ class Desk:
         if segments is None or segments.GetSegmentation().GetNumberOfSegments() == 0:
             if segments is not None:
                 self._app.scene.RemoveNode(segments)
-            raise FileProblem(f"{file.name} holds no segments that can be read.")
+            raise FileProblem(f"{file.name} contains no readable segments.")
         if segments.GetDisplayNode() is None:
             segments.CreateDefaultDisplayNodes()
         return segments

@@ -34,7 +34,7 @@ REFUSED = f"""<!DOCTYPE html><html><head><title>ProMem</title>{STYLE}
         window.location.replace(address);
       }}
     </script></head>
-    <body style="padding: 40px">Open the whole address that the viewer has printed: it ends with a word that lets you in.</body></html>"""
+    <body style="padding: 40px">Open the full address that the viewer printed: it ends with an access token.</body></html>"""
 LOADING = '<div style="display: grid; place-items: center; height: 90vh">Loading …</div>'
 
 

@@ -28,7 +28,7 @@ def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
     """The file that a user has named. Raises FileProblem."""
     named = str(path or "").strip()
     if not named:
-        raise FileProblem("No file is named.")
+        raise FileProblem("No file name was given.")
     file = pathlib.Path(named).expanduser()
     if file.is_dir():
         raise FileProblem(f"{file} is a folder, expected a file that ends with {', '.join(kinds)}.")
@@ -42,7 +42,7 @@ def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
 def complete(file: pathlib.Path) -> pathlib.Path:
     """The same file. Raises FileProblem where a part of it is missing."""
     if ending(file, NIFTI) and not is_whole(file):
-        raise FileProblem(f"{file.name} cannot be read: it is damaged or not complete.")
+        raise FileProblem(f"{file.name} cannot be read: it is damaged or incomplete.")
     return file
 
 
@@ -65,7 +65,7 @@ def uploaded(file: Mapping[str, Any], folder: pathlib.Path) -> pathlib.Path:
     if isinstance(content, list):
         content = b"".join(content)
     if not name or not content:
-        raise FileProblem(f"{name or 'The file'} has not arrived: {file.get('error') or 'it is empty'}.")
+        raise FileProblem(f"{name or 'The file'} was not uploaded: {file.get('error') or 'it is empty'}.")
     path = folder / name
     path.write_bytes(content)
     return existing(path, SCANS)
@@ -81,7 +81,7 @@ async def demonstration(folder: pathlib.Path) -> pathlib.Path:
     """Makes the demonstration's scan in a folder. Raises FileProblem."""
     program = demonstration_program()
     if program is None:
-        raise FileProblem(f"The demonstration needs {PROGRAM}: make build builds it.")
+        raise FileProblem(f"The demonstration needs {PROGRAM}: build it with `make build`.")
     process = await asyncio.create_subprocess_exec(
         str(program),
         "demo",
@@ -97,7 +97,7 @@ async def demonstration(folder: pathlib.Path) -> pathlib.Path:
     except asyncio.TimeoutError as late:
         process.kill()
         await process.wait()
-        raise FileProblem(f"The demonstration was not made within {DEMONSTRATION_SECONDS:.0f} s.") from late
+        raise FileProblem(f"The demonstration took longer than {DEMONSTRATION_SECONDS:.0f} s.") from late
     if process.returncode != 0:
         raise FileProblem(f"The demonstration cannot be made: {said.decode(errors='replace').strip()}")
     return existing(folder / "scan.nii.gz", SCANS)

@@ -32,8 +32,8 @@ class Told:
             return True
         if isinstance(error, Exception):
             # A defect. The page goes on, and who started the viewer sees where it was.
-            logging.getLogger("promem.viewer").error("unexpected", exc_info=error)
-            self._say(f"Unexpected: {kind.__name__}: {error}")
+            logging.getLogger("promem.viewer").error("internal error", exc_info=error)
+            self._say(f"Internal error: {kind.__name__}: {error}")
             return True
         return False
 

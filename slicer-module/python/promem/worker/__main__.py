@@ -15,9 +15,9 @@ from .server import Server
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m promem.worker", description="The engine in a process of its own.")
-    parser.add_argument("--check", action="store_true", help="tell as JSON what would be used, and end")
-    parser.add_argument("--client", type=int, default=0, metavar="PID", help="the process that asks")
-    parser.add_argument("--bound", action="store_true", help="end with the thread that started this")
+    parser.add_argument("--check", action="store_true", help="print as JSON what would be used, and exit")
+    parser.add_argument("--client", type=int, default=0, metavar="PID", help="the process id of the client")
+    parser.add_argument("--bound", action="store_true", help="exit when the thread that started this process ends")
     asked = parser.parse_args()
     if asked.check:
         return _check()

@@ -162,7 +162,7 @@ class Engine(Resource):
         except BadMessage as trouble:
             worker.end(0)
             self._last_lines = worker.last_lines
-            self._bury(f"The engine wrote what is no message: {trouble}.")
+            self._bury(f"The engine sent an invalid message: {trouble}.")
         self._tell()
 
     def _look(self, worker: WorkerProcess) -> None:

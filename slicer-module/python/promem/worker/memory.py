@@ -115,7 +115,7 @@ def attach(name: Any, shape: Any, dtype: Any, writable: bool = False) -> np.ndar
 def _check(name: str, found: os.stat_result, inode: int, length: int, what: str) -> None:
     """Refuses whatever is not the file that was meant."""
     if not stat.S_ISREG(found.st_mode) or found.st_nlink or found.st_ino != inode or found.st_uid != os.geteuid():
-        raise InvalidArgument(f"shared memory {name}: it is another file by now, expected a SharedArray that is open")
+        raise InvalidArgument(f"shared memory {name}: the file is not the one that was shared, expected a SharedArray that is open")
     if found.st_size != length:
         raise InvalidArgument(f"shared memory {name}: {found.st_size} bytes, expected {length} for {what}")
 

@@ -120,7 +120,7 @@ class WorkerProcess:
         self.listen()
         said = [line.strip() for line in self.last_lines if line.strip()]
         self._close()
-        return _reason(code) + (f'; it wrote last: "{said[-1]}".' if said else ".")
+        return _reason(code) + (f'; its last output was: "{said[-1]}".' if said else ".")
 
     def end(self, seconds: float) -> None:
         """Ends it, at the latest after `seconds` by force, and reaps it."""

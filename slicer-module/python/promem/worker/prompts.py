@@ -49,7 +49,7 @@ def read(slices: Any, grid: Grid) -> dict[int, Said]:
             raise InvalidArgument(f"slices: {given!r:.80}, expected objects with slice, points, box and mask")
         number = _whole(given.get("slice"), "slice", grid.sizes[grid.axis])
         if number in found:
-            raise InvalidArgument(f"slice {number}: it is there twice")
+            raise InvalidArgument(f"slice {number}: it is given twice")
         found[number] = _said(given, number, grid)
     return {number: said for number, said in found.items() if said != _NOTHING}
 
