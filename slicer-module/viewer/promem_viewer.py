@@ -42,13 +42,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     from promem_browser.application import Viewer
 
     # A page that only who has read the address may drive, as other users of this computer and other pages could reach the port.
-    word = secrets.token_urlsafe(16)
+    token = secrets.token_urlsafe(16)
     # trame reads the command line, too; what is here is not meant for it.
     sys.argv = sys.argv[:1]
-    viewer = Viewer(word, scan=chosen.scan, segmentation=chosen.segmentation, model=chosen.model)
+    viewer = Viewer(token, scan=chosen.scan, segmentation=chosen.segmentation, model=chosen.model)
 
     def announce() -> None:
-        address = f"http://{ADDRESS}:{viewer.server.port}/?secret={word}"
+        address = f"http://{ADDRESS}:{viewer.server.port}/?secret={token}"
         print(f"ProMem: {address}", flush=True)
         if chosen.open:
             webbrowser.open(address)

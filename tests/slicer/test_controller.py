@@ -100,7 +100,10 @@ def test_negative_points_alone_ask_for_a_positive_one(liver):
     controller, scene, engine = liver
     controller.click("liver", scene.grid().ras((10, 8, 9)), "k", positive=False)
     controller.wait(5)
-    assert controller.message == "This slice has only background points. Add a foreground point." and engine.count("predict") == 0
+    assert (
+        controller.message == "This slice has only background points. Add a foreground point."
+        and engine.count("predict") == 0
+    )
 
 
 def test_a_box_is_a_prompt_of_its_slice(liver):

@@ -14,17 +14,17 @@ pytest_plugins = ["pythonqt.fixtures"]
 LIVER = np.s_[4:16, 10:30, 8:30]
 
 
-def slices(desk, number=0):
+def slices(app, number=0):
     """Slices across k that a segment has something on."""
-    return np.flatnonzero(desk.mask(number).any(axis=(1, 2))).tolist()
+    return np.flatnonzero(app.mask(number).any(axis=(1, 2))).tolist()
 
 
 @pytest.fixture
-def clicked(desk):
-    """A desk with a click in the liver, on slice 10."""
-    desk.click((15, 20, 10))
-    desk.run()
-    return desk
+def clicked(app):
+    """A app with a click in the liver, on slice 10."""
+    app.click((15, 20, 10))
+    app.run()
+    return app
 
 
 def test_propagate_segments_the_object_on_all_slices(clicked):
@@ -122,13 +122,13 @@ def test_not_it_makes_clicks_say_what_is_not_the_object_and_ctrl_turns_them_roun
     assert signs == [True, False, True, True]
 
 
-def start(desk):
+def start(app):
     """Begins a propagation and lets it make a few slices."""
-    desk.press("ProMemPropagate")
-    while len(desk.engine.computed) < 5:
-        desk.events()
-        desk.python.timer.timeout.emit()
-    desk.python._show()
+    app.press("ProMemPropagate")
+    while len(app.engine.computed) < 5:
+        app.events()
+        app.python.timer.timeout.emit()
+    app.python._show()
 
 
 def test_while_it_runs_the_panel_shows_how_far_it_is_and_offers_to_stop(clicked):
@@ -177,13 +177,13 @@ def test_the_keys_do_what_the_buttons_do(clicked):
     assert clicked.scene.points(clicked.segments[0]) == []
 
 
-def test_no_key_is_one_of_the_segment_editor(desk):
+def test_no_key_is_one_of_the_segment_editor(app):
     taken = set("0123456789ZYIQW/*,.<>") | {"Esc", "Space", "Ctrl+Z", "Ctrl+Y"} | {f"Shift+{n}" for n in range(10)}
-    ours = {shortcut.key.toString() for shortcut, _ in desk.python.shortcuts._installed}
-    assert ours == set(shortcuts.MEANINGS) and not ours & taken
+    ours = {shortcut.key.toString() for shortcut, _ in app.python.shortcuts._installed}
+    assert ours == set(shortcuts.DESCRIPTIONS) and not ours & taken
 
 
-def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(desk):
+def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(app):
     for key, name in (
         ("P", "ProMemPropagate"),
         ("C", "ProMemCancel"),
@@ -191,10 +191,10 @@ def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(desk):
         ("X", "ProMemClearPrompts"),
         ("N", "ProMemNextDoubtful"),
     ):
-        assert desk.widget(name).toolTip.endswith(f"Key: {key}") and f"<b>{key}</b>" in desk.python.helpText()
+        assert app.widget(name).toolTip.endswith(f"Key: {key}") and f"<b>{key}</b>" in app.python.helpText()
 
 
-def test_every_control_explains_itself(desk):
+def test_every_control_explains_itself(app):
     from pythonqt import stand_in
 
     controls = (
@@ -205,31 +205,31 @@ def test_every_control_explains_itself(desk):
     silent = [
         widget.objectName()
         for kind in controls
-        for widget in stand_in.QtWidgets.QWidget.findChildren(desk.python.panel.widget, kind)
+        for widget in stand_in.QtWidgets.QWidget.findChildren(app.python.panel.widget, kind)
         if not stand_in.QtWidgets.QWidget.toolTip(widget)
     ]
     assert silent == []
 
 
-def test_what_is_painted_with_another_tool_is_enough_to_start_from(desk):
-    desk.paint(0, 7)
-    desk.press("ProMemPropagate")
-    desk.run()
-    assert slices(desk) == list(range(4, 16)) and desk.controller.report(desk.segments[0]).prompted == (7,)
+def test_what_is_painted_with_another_tool_is_enough_to_start_from(app):
+    app.paint(0, 7)
+    app.press("ProMemPropagate")
+    app.run()
+    assert slices(app) == list(range(4, 16)) and app.controller.report(app.segments[0]).prompted == (7,)
 
 
-def test_without_anything_to_start_from_it_says_so(desk):
-    desk.press("ProMemPropagate")
-    desk.run()
-    assert "nothing to start from" in desk.status and desk.kind == "error"
+def test_without_anything_to_start_from_it_says_so(app):
+    app.press("ProMemPropagate")
+    app.run()
+    assert "nothing to start from" in app.status and app.kind == "error"
 
 
-def test_without_a_segment_there_is_nothing_to_press(make_desk):
-    desk = make_desk(names=())
-    desk.effect.activate()
-    desk.run()
+def test_without_a_segment_there_is_nothing_to_press(make_app):
+    app = make_app(names=())
+    app.effect.activate()
+    app.run()
     for name in ("ProMemPropagate", "ProMemUp", "ProMemAll", "ProMemInRange", "ProMemUndoPoint"):
-        assert not desk.widget(name).isEnabled()
-    desk.key("P")
-    desk.run()
-    assert desk.status.startswith("No segment is selected")
+        assert not app.widget(name).isEnabled()
+    app.key("P")
+    app.run()
+    assert app.status.startswith("No segment is selected")

@@ -7,7 +7,7 @@ from conftest import needs
 needs("slicer", "PySide6")
 
 from pythonqt import stand_in  # noqa: E402
-from SegmentEditorProMemLib import strip, views, words  # noqa: E402
+from SegmentEditorProMemLib import slice_views, strip, ui_text  # noqa: E402
 from SegmentEditorProMemLib.report import DOUBTFUL, Report  # noqa: E402
 
 pytest_plugins = ["pythonqt.fixtures"]
@@ -16,18 +16,18 @@ SCORES = (None, None, 0.95, 0.9, 0.4, 0.6, 1.0, 0.92, 0.3, None) + (None,) * 10
 
 
 @pytest.fixture
-def reported(desk):
-    """A desk whose first segment has a report: doubtful are slices 9, 5 and 6, in this order; slice 7 was clicked."""
-    desk.show_window()
-    desk.paint(0, 8)
-    desk.controller.keep_report(desk.segments[0], Report(desk.segments[0], "k", SCORES, (6,), 3.0))
-    desk.python._show()
-    desk.events()
-    return desk
+def reported(app):
+    """A app whose first segment has a report: doubtful are slices 9, 5 and 6, in this order; slice 7 was clicked."""
+    app.show_window()
+    app.paint(0, 8)
+    app.controller.keep_report(app.segments[0], Report(app.segments[0], "k", SCORES, (6,), 3.0))
+    app.python._show()
+    app.events()
+    return app
 
 
-def picture(desk):
-    button = desk.widget("ProMemStripPicture")
+def picture(app):
+    button = app.widget("ProMemStripPicture")
     return button.icon.pixmap(button.iconSize).toImage(), button
 
 
@@ -40,15 +40,15 @@ def middle(width, slice_):
     return (2 * slice_ + 1) * width / (2 * len(SCORES))
 
 
-def test_without_a_report_there_is_no_strip(desk):
-    assert desk.widget("ProMemStrip").isHidden()
+def test_without_a_report_there_is_no_strip(app):
+    assert app.widget("ProMemStrip").isHidden()
 
 
-def test_a_propagation_leaves_a_strip(desk):
-    desk.click((15, 20, 10))
-    desk.press("ProMemPropagate")
-    desk.run()
-    assert not desk.widget("ProMemStrip").isHidden() and not desk.widget("ProMemNextDoubtful").isEnabled()
+def test_a_propagation_leaves_a_strip(app):
+    app.click((15, 20, 10))
+    app.press("ProMemPropagate")
+    app.run()
+    assert not app.widget("ProMemStrip").isHidden() and not app.widget("ProMemNextDoubtful").isEnabled()
 
 
 def test_bars_are_coloured_by_score_and_prompts_are_blue(reported):
@@ -84,12 +84,12 @@ def test_colours_go_from_green_over_amber_to_red():
     assert strip.color_of(0.8) not in (strip.GOOD, strip.AMBER)
 
 
-def press_at(desk, slice_):
+def press_at(app, slice_):
     """Moves the mouse over a bar and presses."""
-    button = desk.widget("ProMemStripPicture")
+    button = app.widget("ProMemStripPicture")
     at = stand_in.QtCore.QPoint(int(middle(button.width, slice_)), 10)
     stand_in.QtGui.QCursor.setPos(button.mapToGlobal(at))
-    desk.events()
+    app.events()
     button.pressed.emit()
 
 
@@ -97,13 +97,13 @@ def press_at(desk, slice_):
 def test_a_click_on_a_bar_brings_the_views_to_its_slice(reported, slice_):
     reported.look_at("Red", (15, 20, 12))
     press_at(reported, slice_)
-    assert views.shown_slice(reported.nodes["Red"], reported.grid, "k") == slice_
+    assert slice_views.displayed_slice(reported.nodes["Red"], reported.grid, "k") == slice_
 
 
 def test_a_click_on_a_bar_brings_the_other_views_to_the_middle_of_the_object(reported):
     press_at(reported, 8)
-    assert views.shown_slice(reported.nodes["Green"], reported.grid, "j") == 20
-    assert views.shown_slice(reported.nodes["Yellow"], reported.grid, "i") == 19
+    assert slice_views.displayed_slice(reported.nodes["Green"], reported.grid, "j") == 20
+    assert slice_views.displayed_slice(reported.nodes["Yellow"], reported.grid, "i") == 19
 
 
 def test_the_slice_that_is_looked_at_is_marked_and_named(reported):
@@ -119,7 +119,11 @@ def test_the_slice_that_is_looked_at_is_marked_and_named(reported):
 
 def test_the_tooltip_is_that_of_the_bar_under_the_mouse(reported):
     button = reported.widget("ProMemStripPicture")
-    for slice_, text in ((4, "Slice 5: predicted IoU 0.40"), (6, "Slice 7: prompt slice"), (0, "Slice 1: not segmented")):
+    for slice_, text in (
+        (4, "Slice 5: predicted IoU 0.40"),
+        (6, "Slice 7: prompt slice"),
+        (0, "Slice 1: not segmented"),
+    ):
         at = stand_in.QtCore.QPoint(int(middle(button.width, slice_)), 10)
         stand_in.QtGui.QCursor.setPos(button.mapToGlobal(at))
         reported.events()
@@ -133,10 +137,10 @@ def test_next_doubtful_goes_from_the_worst_to_the_least_bad_and_around(reported)
     seen = []
     for _ in range(4):
         reported.press("ProMemNextDoubtful")
-        seen.append(views.shown_slice(reported.nodes["Red"], reported.grid, "k"))
+        seen.append(slice_views.displayed_slice(reported.nodes["Red"], reported.grid, "k"))
     assert seen == [8, 4, 5, 8]
     reported.key("N")
-    assert views.shown_slice(reported.nodes["Red"], reported.grid, "k") == 4
+    assert slice_views.displayed_slice(reported.nodes["Red"], reported.grid, "k") == 4
 
 
 def test_a_new_report_begins_with_its_worst_slice(reported):
@@ -144,7 +148,7 @@ def test_a_new_report_begins_with_its_worst_slice(reported):
     scores = (None, 0.5, 0.2) + SCORES[3:]
     reported.controller.keep_report(reported.segments[0], Report(reported.segments[0], "k", scores, (6,), 3.0))
     reported.press("ProMemNextDoubtful")
-    assert views.shown_slice(reported.nodes["Red"], reported.grid, "k") == 2
+    assert slice_views.displayed_slice(reported.nodes["Red"], reported.grid, "k") == 2
 
 
 def test_the_strip_is_that_of_the_selected_segment(reported):
@@ -185,15 +189,15 @@ def test_planes_are_called_as_radiologists_call_them(directions, names):
     from SegmentEditorProMemLib.grid import Grid
 
     grid = Grid((10, 20, 30), placed(directions))
-    assert tuple(words.plane_of(grid, axis) for axis in "ijk") == names
+    assert tuple(ui_text.plane_of(grid, axis) for axis in "ijk") == names
 
 
 def test_a_plane_between_two_has_no_name_of_its_own():
     from mrml_world import placed, rotation
     from SegmentEditorProMemLib.grid import Grid
 
-    assert words.plane_of(Grid((10, 20, 30), placed(rotation(40, 0, 0))), "k") == "oblique"
-    assert words.plane_of(Grid((10, 20, 30), placed(rotation(20, 0, 0))), "k") == "axial"
+    assert ui_text.plane_of(Grid((10, 20, 30), placed(rotation(40, 0, 0))), "k") == "oblique"
+    assert ui_text.plane_of(Grid((10, 20, 30), placed(rotation(20, 0, 0))), "k") == "axial"
 
 
 @pytest.mark.parametrize(
@@ -208,4 +212,4 @@ def test_a_plane_between_two_has_no_name_of_its_own():
     ],
 )
 def test_the_time_left_is_as_exact_as_it_is_good_for(seconds, text):
-    assert words.time_left(seconds) == text
+    assert ui_text.time_left(seconds) == text

@@ -33,17 +33,17 @@ def inside(monkeypatch, tmp_path):
 
 def test_outside_slicer_it_is_this_python_with_this_environment(outside, monkeypatch):
     monkeypatch.setenv("SOMETHING", "here")
-    assert engine.command() == [sys.executable]
+    assert engine.python_command() == [sys.executable]
     assert engine.environment()["SOMETHING"] == "here"
 
 
 def test_slicers_libraries_without_the_application_are_not_slicer(monkeypatch):
     monkeypatch.setitem(sys.modules, "slicer", types.ModuleType("slicer"))
-    assert engine.command() == [sys.executable]
+    assert engine.python_command() == [sys.executable]
 
 
 def test_inside_slicer_it_is_slicers_python_with_the_environment_of_the_start(inside):
-    assert engine.command() == [str(inside.python)]
+    assert engine.python_command() == [str(inside.python)]
     environment = engine.environment()
     assert environment["LANG"] == "C" and "LD_LIBRARY_PATH" not in environment
     assert inside.start == {"PATH": "/usr/bin:/bin", "LANG": "C"}, "Slicer's own stays as it is"
@@ -54,10 +54,10 @@ def test_slicers_python_is_looked_for_on_the_path_too(inside, monkeypatch, tmp_p
     (tmp_path / "other").mkdir()
     other = inside.python.rename(tmp_path / "other" / "PythonSlicer")
     monkeypatch.setenv("PATH", str(tmp_path / "other"))
-    assert engine.command() == [str(other)]
+    assert engine.python_command() == [str(other)]
     other.unlink()
-    with pytest.raises(engine.NoPython, match=f"{tmp_path}/bin/PythonSlicer does not exist"):
-        engine.command()
+    with pytest.raises(engine.PythonNotFound, match=f"{tmp_path}/bin/PythonSlicer does not exist"):
+        engine.python_command()
 
 
 @pytest.fixture

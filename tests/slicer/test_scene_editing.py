@@ -270,11 +270,11 @@ def test_what_the_masks_let_through_is_what_slicer_lets_through(oblique, scene, 
     oblique.node.SetSourceVolumeIntensityMask(by_intensity)
     # Not whole: how a bound is cut to the voxels' type is a part of it.
     oblique.node.SetSourceVolumeIntensityMaskRange(1200.7, 3600.7)
-    lattice = scene._chosen.lattice()
-    extent = lattice.vtk_extent(BOX)
+    geometry = scene._editor_selection.geometry()
+    extent = geometry.vtk_extent(BOX)
     for mode_, voxels in ((Mode.REMOVE, before & ~wanted), (Mode.ADD, wanted & ~before)):
         display.SetSegmentVisibility(ours, False)
-        scene._editing.modify(slicers, lattice.labelmap(BOX, voxels), mode_, extent)
+        scene._editing.modify(slicers, geometry.labelmap(BOX, voxels), mode_, extent)
         display.SetSegmentVisibility(ours, True)
     # Each of the two is in the other's way in the same measure.
     display.SetSegmentVisibility(slicers, False)
@@ -300,8 +300,8 @@ def test_an_intensity_range_is_cut_as_slicer_cuts_it(world, scalar, bounds):
     world.node.SetOverwriteMode(EditorNode.OverwriteNone)
     world.node.SetSourceVolumeIntensityMask(True)
     world.node.SetSourceVolumeIntensityMaskRange(*bounds)
-    lattice = scene._chosen.lattice()
-    scene._editing.modify(slicers, lattice.labelmap(BOX, np.ones(BOX.shape)), Mode.ADD, lattice.vtk_extent(BOX))
+    geometry = scene._editor_selection.geometry()
+    scene._editing.modify(slicers, geometry.labelmap(BOX, np.ones(BOX.shape)), Mode.ADD, geometry.vtk_extent(BOX))
     scene.write(ours, BOX, np.ones(BOX.shape))
     assert np.array_equal(scene.mask(ours), scene.mask(slicers))
 

@@ -83,7 +83,7 @@ def assert_lands(world, scene, seed=3):
 
 def assert_shows(scene, margin=1e-9):
     """The voxels on the grid are what the volume shows there, wherever it shows something."""
-    volume = scene._chosen.volume()
+    volume = scene._editor_selection.volume()
     grid, voxels = scene.grid(), scene.voxels()
     assert voxels.shape == grid.shape
     indices = np.argwhere(np.ones(grid.shape))[:, ::-1]

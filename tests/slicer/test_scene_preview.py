@@ -21,8 +21,8 @@ def shown(world, scene, segment):
     found = node.GetSegmentation().GetSegment(segment) if node is not None else None
     if found is None:
         return np.zeros(scene.grid().shape, bool)
-    lattice = scene._chosen.lattice()
-    return labelmaps.mask_of(found, lattice, lattice.whole)
+    geometry = scene._editor_selection.geometry()
+    return labelmaps.mask_of(found, geometry, geometry.whole)
 
 
 def plane(seed, shape, share=0.4):

@@ -128,10 +128,10 @@ def test_closing_makes_what_is_behind(oblique, scene, segments):
 def test_an_edit_with_another_tool_afterwards_makes_the_surface_itself(oblique, scene, segments):
     left, _ = segments
     scene.write(left, BETWEEN, np.ones(BETWEEN.shape))
-    lattice = scene._chosen.lattice()
+    geometry = scene._editor_selection.geometry()
     at = Extent((4, 6), (5, 7), (20, 22))
     logic = oblique.logic
     logic.ModifySegmentByLabelmap(
-        oblique.segmentation, left, lattice.labelmap(at, 1), logic.ModificationModeAdd, True, False
+        oblique.segmentation, left, geometry.labelmap(at, 1), logic.ModificationModeAdd, True, False
     )
     assert reach(oblique, scene, left)[1] == pytest.approx(21, abs=1)

@@ -25,7 +25,7 @@ def test_points_are_previewed_and_taken_back(page):
     page.click(at(I - 5, J + 3))
     page.until_previewed(3)
     assert page.status.startswith(f"Slice {K + 1}: predicted IoU") and page.voxels == 0
-    page.press("take-back")
+    page.press("undo-point")
     page.until_says("This slice has only background points.")
     page.page.keyboard.press("x")
     page.until(lambda: page.value("#marks", "points") == "0", "all points are taken back")

@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from worker_help import worker
+from worker_harness import worker
 
 
 def test_the_check_tells_what_would_be_used():

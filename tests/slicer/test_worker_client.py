@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from worker_help import host, is_running
+from worker_harness import host, is_running
 
 
 def test_an_exception_in_a_callback_loses_no_other_callback():
@@ -84,7 +84,7 @@ def fake(program):
 def test_polling_never_takes_longer_than_a_fifth_of_a_second_however_much_comes():
     with fake('while True: say(b\'{"event":"flood","text":"\' + b"x" * 1000 + b\'"}\\n\')') as made:
         assert longest_poll(made.engine) < POLL_AT_MOST
-        assert len(made.told("flood")) > 100
+        assert len(made.received("flood")) > 100
 
 
 def test_polling_never_takes_longer_than_a_fifth_of_a_second_where_nobody_reads():
@@ -110,7 +110,7 @@ say(b'}\\n'); sys.stdout.flush()
 time.sleep(100)
 """
     with fake(program) as made:
-        made.until(lambda: made.told("half"))
+        made.until(lambda: made.received("half"))
         assert [told["event"] for told in made.events] == ["slow", "large", "half"]
         assert len(made.events[1]["text"]) == 3_000_000
 
@@ -147,6 +147,6 @@ say(b'{"id":1,"result":{"fine":true}}\\n'); sys.stdout.flush()
     with fake(program) as made:
         answers, lost = made.send("first"), made.send("second")
         made.until(lambda: made.deaths)
-        assert len(made.told("last")) == 5000
+        assert len(made.received("last")) == 5000
         assert answers == [{"fine": True}] and lost[0].kind == "Died"
         assert made.deaths == ["The engine ended with exit code 0."]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from promem import Closed, InvalidArgument, IoError
 from promem.worker import SharedArray, memory
-from worker_help import PACKAGE, descriptors
+from worker_harness import PACKAGE, descriptors
 
 
 def used():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from promem.worker import Engine, EngineError
-from worker_help import MODEL, PACKAGE, VOXELS, Host, descriptors, gone, host, is_running, worker, zombies
+from worker_harness import MODEL, PACKAGE, VOXELS, Host, descriptors, gone, host, is_running, worker, zombies
 
 POINT = {"slice": 7, "points": [[36, 30, 7, True]]}
 
@@ -21,7 +21,7 @@ def computing():
         memories = made.open_scan(VOXELS)
         made.ask("set_prompts", object=1, slices=[POINT])
         walk = made.send("propagate", never_stop=True)
-        made.until(lambda: made.told("progress"))
+        made.until(lambda: made.received("progress"))
         yield made, walk
     for memory in memories:
         memory.close()
@@ -199,7 +199,7 @@ def test_a_worker_that_does_not_end_is_killed():
 CLIENT = """
 import os, sys, threading, time
 sys.path.insert(0, {tests!r})
-from worker_help import *
+from worker_harness import *
 made = Host(Engine({command}))
 if {thread}:
     # It ends, and the worker stays.
@@ -214,7 +214,7 @@ if {walk}:
     made.open_scan(VOXELS)
     made.ask("set_prompts", object=1, slices=[POINTS])
     made.send("propagate", never_stop=True)
-    made.until(lambda: made.told("progress"))
+    made.until(lambda: made.received("progress"))
 else:
     made.send("sleep", seconds=1000)
     for _ in range(100):

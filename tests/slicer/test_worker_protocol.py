@@ -1,4 +1,4 @@
-"""Lines, messages and masks, without a process."""
+"""LineReader, messages and masks, without a process."""
 
 import base64
 import pathlib
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from promem import InvalidArgument
 from promem.worker import pack, protocol, unpack
-from promem.worker.protocol import BadMessage, Lines, decode, encode
+from promem.worker.protocol import BadMessage, LineReader, decode, encode
 
 
 def drained(lines):
     found = []
-    while (line := lines.take()) is not None:
+    while (line := lines.next_line()) is not None:
         found.append(line)
     return found
 
@@ -21,7 +21,7 @@ def drained(lines):
 def test_lines_are_found_however_they_are_cut():
     data = b"first\n\nthird line\nhalf"
     for size in range(1, len(data) + 1):
-        lines, found = Lines(), []
+        lines, found = LineReader(), []
         for begin in range(0, len(data), size):
             lines.add(data[begin : begin + size])
             found += drained(lines)
@@ -32,19 +32,19 @@ def test_lines_are_found_however_they_are_cut():
 
 def test_a_line_too_long_is_dropped_and_the_next_one_read():
     for data in (b"x" * 11 + b"\nnext\n", b"x" * 11, b"x" * 50):
-        lines = Lines(most=10)
+        lines = LineReader(max_bytes=10)
         lines.add(data)
         if not data.endswith(b"\n"):
-            assert lines.take() is None
-            assert len(lines._held) == 0
+            assert lines.next_line() is None
+            assert len(lines._buffer) == 0
             lines.add(b"xxx\nnext\n")
         with pytest.raises(BadMessage, match="more than 10 bytes"):
-            lines.take()
+            lines.next_line()
         assert drained(lines) == [b"next"]
 
 
 def test_a_line_as_long_as_allowed_is_a_line():
-    lines = Lines(most=10)
+    lines = LineReader(max_bytes=10)
     lines.add(b"0123456789\n")
     assert drained(lines) == [b"0123456789"]
 
@@ -57,11 +57,11 @@ def test_a_line_in_many_pieces_is_searched_once(monkeypatch):
             searched.append(len(self) - begin)
             return super().find(what, begin)
 
-    lines = Lines()
-    lines._held = Held()
+    lines = LineReader()
+    lines._buffer = Held()
     for _ in range(100):
         lines.add(b"x" * 10)
-        assert lines.take() is None
+        assert lines.next_line() is None
     assert sum(searched) == 1000
 
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from worker_help import PATIENCE, worker
+from worker_harness import PATIENCE, worker
 
 
 @pytest.mark.parametrize(

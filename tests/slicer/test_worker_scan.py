@@ -1,4 +1,4 @@
-"""Models and scans in the worker: opened, prompted, changed, closed, and refused where they do not fit."""
+"""ModelHolder and scans in the worker: opened, prompted, changed, closed, and refused where they do not fit."""
 
 import os
 import pathlib
@@ -7,7 +7,7 @@ import numpy as np
 import promem
 import pytest
 from promem.worker import pack, unpack
-from worker_help import AROUND, BOX, IJK_TO_RAS, INSIDE, MODEL, POINTS, VOXELS, host
+from worker_harness import AROUND, BOX, IJK_TO_RAS, INSIDE, MODEL, POINTS, VOXELS, host
 
 pytest_plugins = ["worker_fixtures"]
 
@@ -35,7 +35,7 @@ def test_an_opened_scan_tells_its_slices(opened):
 
 def test_a_prompt_that_cannot_be_changes_nothing(opened):
     made, _ = opened
-    made.tell_both()
+    made.set_both_prompts()
     for slices in (
         [POINTS, {"slice": 14, "points": []}],
         [{"slice": 7, "points": [[36, 30, 6, True]]}],
@@ -66,7 +66,7 @@ def test_a_reset_takes_everything_back_and_tells_of_it(opened):
     assert results.array.any()
     made.events.clear()
     made.ask("reset")
-    (changed,) = made.told("changed")
+    (changed,) = made.received("changed")
     assert not results.array.any() and changed["extent"][:2] == [7, 9]
     assert made.ask("set_prompts", object=1, slices=[{**POINTS, **BOX}]) == {"steps": 4 - 1}
 
@@ -91,7 +91,7 @@ def test_the_scan_stays_when_its_memory_was_closed(worker_with_model, found_dire
     shared.close()
     labels = results.array
     results.close()
-    worker_with_model.tell_both()
+    worker_with_model.set_both_prompts()
     worker_with_model.ask("propagate", **AROUND)
     np.testing.assert_array_equal(labels, found_directly["labels"])
     worker_with_model.ask("close_scan")

@@ -14,11 +14,11 @@ import qt
 import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 
-from SegmentEditorProMemLib import parameters, shortcuts, words
+from SegmentEditorProMemLib import parameters, shortcuts, ui_text
 from SegmentEditorProMemLib.commands import Commands
 from SegmentEditorProMemLib.editing import EffectEditing
+from SegmentEditorProMemLib.mouse import SliceViewMouse
 from SegmentEditorProMemLib.panel import Panel
-from SegmentEditorProMemLib.pointing import Pointing
 from SegmentEditorProMemLib.scene import Scene
 
 # Milliseconds between two ticks: while a preview is waited for, while something else goes on, and while nothing does.
@@ -31,8 +31,8 @@ ABOUT = (
     "<b>1.</b> Paint it on one slice with any tool, or click into it (Ctrl+click to exclude; drag to draw a box).<br>"
     "<b>2.</b> Press <b>Propagate</b>. Painted slices are not changed; undo, masking and overwrite mode apply.<br>"
     "<b>3.</b> Check the doubtful slices in the strip, correct them, propagate again.<br>"
-    f"Keys: {', '.join(f'<b>{key}</b> {what}' for key, what in shortcuts.MEANINGS.items())}. "
-    f'<a href="{words.DOCUMENTATION}">More …</a><br>'
+    f"Keys: {', '.join(f'<b>{key}</b> {what}' for key, what in shortcuts.DESCRIPTIONS.items())}. "
+    f'<a href="{ui_text.DOCUMENTATION}">More …</a><br>'
     "Not a medical device."
 )
 
@@ -46,7 +46,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         scriptedEffect.title = "ProMem"
         AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
         # Slicer makes one that is only copied: whatever costs something waits for setupOptionsFrame.
-        self.commands = self.pointing = self.panel = self.shortcuts = self.timer = None
+        self.commands = self.mouse = self.panel = self.shortcuts = self.timer = None
         self.make_engine, self.make_installation = make_engine, make_installation
         self.needs_installation = needs_installation
         self._is_stale = False
@@ -84,7 +84,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def setupOptionsFrame(self):
         self.commands = Commands(self.scriptedEffect, slicer.mrmlScene)
         self.commands.on_change = self._look_again
-        self.pointing = Pointing(self.scriptedEffect, self.commands)
+        self.mouse = SliceViewMouse(self.scriptedEffect, self.commands)
         self.panel = Panel(self.commands, lambda source: self.make_installation(source))
         self.panel.install.on_done = self._open
         self.scriptedEffect.addOptionsWidget(self.panel.widget)
@@ -113,8 +113,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def deactivate(self):
         self.shortcuts.remove()
-        self.pointing.forget()
-        self.commands.leave()
+        self.mouse.cancel()
+        self.commands.deactivate()
         # What was begun goes on; the timer stops at its end.
 
     def cleanup(self):
@@ -124,7 +124,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.timer.stop()
         self.timer.disconnect("timeout()", self._tick)
         self.shortcuts.remove()
-        self.pointing.forget()
+        self.mouse.cancel()
         self.panel.install.close()
         self.panel.disconnect()
         self.commands.on_change = do_nothing
@@ -134,10 +134,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def processInteractionEvents(self, callerInteractor, eventId, viewWidget):
         try:
-            return self.pointing.process(callerInteractor, eventId, viewWidget)
-        except Exception as trouble:
-            self.pointing.forget()
-            self.commands.show_trouble(trouble)
+            return self.mouse.process(callerInteractor, eventId, viewWidget)
+        except Exception as error:
+            self.mouse.cancel()
+            self.commands.show_error(error)
             self._look_again()
             return False
 
@@ -155,8 +155,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._look_again()
 
     def layoutChanged(self):
-        if self.pointing is not None:
-            self.pointing.forget()
+        if self.mouse is not None:
+            self.mouse.cancel()
 
     def updateGUIFromMRML(self):
         if self.commands is not None:
@@ -181,8 +181,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             if self._ticks % TICKS_PER_LOOK == 0 or not is_busy:
                 self.panel.strip.refresh()
             self._set_pace(is_busy)
-        except Exception as trouble:
-            self.commands.show_trouble(trouble)
+        except Exception as error:
+            self.commands.show_error(error)
             self._is_stale = True
 
     def _set_pace(self, is_busy):
@@ -203,8 +203,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _must_install(self):
         try:
             return self.controller is None and self.needs_installation()
-        except Exception as trouble:
-            self.commands.show_trouble(trouble)
+        except Exception as error:
+            self.commands.show_error(error)
             return False
 
     def _open(self):

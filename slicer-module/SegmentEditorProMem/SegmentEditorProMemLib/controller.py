@@ -4,7 +4,7 @@ In: clicks, choices, and a tick every few milliseconds. Out: a state that a pane
 nor MRML: `scene` and `engine` are what `scene.Scene` and `promem.worker.Engine` are.
 
 Work is cut into pieces: a job is a generator that yields after each piece and wherever it waits for the engine. One job runs at a time, and
-none keeps a tick for longer than PIECE, so that the application stays quick.
+none keeps a tick for longer than TICK_SECONDS, so that the application stays quick.
 """
 
 import time
@@ -13,19 +13,19 @@ from collections.abc import Generator, Sequence
 from typing import Any, Callable, Optional
 
 from . import jobs
+from .connection import EngineConnection, RequestFailed
 from .grid import AXES, Extent, ObliqueView, OutsideScan, axis_of_view
-from .link import Failed, Link
 from .options import DIRECTIONS, BadOption, Options
-from .plan import History, axis_of_painting
+from .propagation import Propagation
 from .report import Progress, Report
-from .run import Run
+from .slice_history import History, axis_of_single_slice
 
 # Seconds of work in one tick.
-PIECE = 0.012
+TICK_SECONDS = 0.012
 # Seconds between two looks at what the engine has found: each write redraws the views.
-WRITE_EVERY = 0.15
+WRITE_INTERVAL = 0.15
 # A segment's axis is looked for in its voxels only where they are so few.
-MOST_VOXELS_FOR_AXIS = 16_000_000
+MAX_VOXELS_FOR_AXIS = 16_000_000
 
 
 class Controller:
@@ -41,9 +41,9 @@ class Controller:
         self.on_change: Callable[[], None] = lambda: None
         # The axis for what has none of its own: the host sets it to that of the view last used.
         self.view_axis: Optional[str] = None
-        self.link = Link(engine, scene)
-        self.run: Optional[Run] = None
-        self.guides: dict[tuple[str, int], Any] = {}
+        self.connection = EngineConnection(engine, scene)
+        self.propagation: Optional[Propagation] = None
+        self.initial_masks: dict[tuple[str, int], Any] = {}
         self._clock = clock
         self._histories: dict[str, History] = {}
         self._axes: dict[str, str] = {}
@@ -66,16 +66,16 @@ class Controller:
     def deactivate(self) -> None:
         """The user goes to another effect: previews go away, prompts stay, a propagation goes on."""
         self.scene.clear_previews()
-        self._drop("preview")
+        self._remove_queued("preview")
         if self._job is not None and self._job[0] == "preview":
             self._end_job()
-            self._settle(self.message)
+            self._finish(self.message)
 
     def close(self) -> None:
         """Ends everything; nothing of it is left."""
         self._end_job()
         self._queue.clear()
-        self.link.close()
+        self.connection.close()
         self.scene.close()
         self.state = "off"
 
@@ -84,7 +84,7 @@ class Controller:
         grid = self.scene.grid()
         slice_ = grid.slice_of(ras, axis)
         self._axes[segment] = axis
-        self._guide(segment, slice_, axis)
+        self._keep_initial_mask(segment, slice_, axis)
         self.scene.add_point(segment, ras, positive)
         self.preview(segment, slice_)
 
@@ -92,11 +92,11 @@ class Controller:
         """Sets the box of a slice, and previews it. Raises OutsideScan, SceneError."""
         slice_ = self.scene.grid().slice_of(ras, axis)
         self._axes[segment] = axis
-        self._guide(segment, slice_, axis)
+        self._keep_initial_mask(segment, slice_, axis)
         self.scene.set_box(segment, ras, opposite, axis)
         self.preview(segment, slice_)
 
-    def look_along(self, slice_to_ras: Any) -> str:
+    def set_view_axis(self, slice_to_ras: Any) -> str:
         """The axis of a slice view, kept for what has none of its own. Raises ObliqueView."""
         self.view_axis = axis_of_view(slice_to_ras, self.scene.grid())
         return self.view_axis
@@ -110,15 +110,15 @@ class Controller:
         """Takes back every point and the box; what is painted stays."""
         self.scene.clear_prompts(segment)
         self.scene.clear_previews()
-        self._drop("preview")
+        self._remove_queued("preview")
         self._axes.pop(segment, None)
-        for key in [key for key in self.guides if key[0] == segment]:
-            del self.guides[key]
+        for key in [key for key in self.initial_masks if key[0] == segment]:
+            del self.initial_masks[key]
         self._changed()
 
     def preview(self, segment: str, slice_: int) -> None:
         """Shows what the prompts of a slice select there, as soon as the engine has it; the newest wish wins."""
-        self._drop("preview")
+        self._remove_queued("preview")
         self._enqueue("preview", jobs.preview(self, segment, slice_))
 
     def propagate(
@@ -142,7 +142,7 @@ class Controller:
         chosen = [self.scene.selected()] if segments is None else list(segments)
         if not chosen or chosen[0] is None:
             raise BadOption("No segment is selected: add one or select one.")
-        self._drop("preview")
+        self._remove_queued("preview")
         self._cancelled = None
         self._enqueue("propagate", jobs.propagate(self, chosen, direction, range, axis))
 
@@ -150,14 +150,14 @@ class Controller:
         """Ends the propagation after the slice that it is at. keep: what is there stays; else the segments become what they were."""
         if not self.is_propagating:
             return
-        self._drop("propagate")
+        self._remove_queued("propagate")
         if self._job is not None and self._job[0] == "propagate":
             self._cancelled = keep
-            if self.run is None:
+            if self.propagation is None:
                 self._end_job()
-                self._settle("Cancelled before the propagation started.")
+                self._finish("Cancelled before the propagation started.")
             else:
-                self.link.send("cancel")
+                self.connection.send("cancel")
         self._changed()
 
     @property
@@ -187,32 +187,32 @@ class Controller:
 
     def tick(self) -> None:
         """A piece of work; to be called every 15 ms or so."""
-        self.link.poll()
-        until = self._clock() + PIECE
-        if self.run is not None and self._clock() >= self._next_write and self.run.waiting:
-            self.run.write(until, self._clock)
-            self._next_write = self._clock() + WRITE_EVERY
+        self.connection.poll()
+        until = self._clock() + TICK_SECONDS
+        if self.propagation is not None and self._clock() >= self._next_write and self.propagation.pending:
+            self.propagation.write(until, self._clock)
+            self._next_write = self._clock() + WRITE_INTERVAL
         while self._clock() < until:
             if self._job is None:
                 if not self._queue:
                     return
                 self._job = self._queue.popleft()
                 self.error = None
-            if self.link.is_waiting:
+            if self.connection.is_waiting:
                 return
-            self._advance()
+            self._resume_job()
 
-    def _advance(self) -> None:
+    def _resume_job(self) -> None:
         try:
-            self.link.resume(self._job[1])
+            self.connection.resume(self._job[1])
         except StopIteration:
             self._job = None
             if not self._queue:
-                self._settle(self.message)
-        except (Failed, BadOption, OutsideScan, ObliqueView, self.scene.Error) as error:
+                self._finish(self.message)
+        except (RequestFailed, BadOption, OutsideScan, ObliqueView, self.scene.Error) as error:
             self._job = None
-            self.run = None
-            self._settle(str(error))
+            self.propagation = None
+            self._finish(str(error))
             self.error = str(error)
             self._changed()
 
@@ -220,18 +220,18 @@ class Controller:
         if self._job is not None:
             self._job[1].close()
             self._job = None
-        self.run = None
-        self.link.forget()
+        self.propagation = None
+        self.connection.forget()
 
-    def _settle(self, message: str) -> None:
+    def _finish(self, message: str) -> None:
         self.progress = None
-        self.show(self.link.state, message)
+        self.show(self.connection.state, message)
 
     def _enqueue(self, name: str, job: Generator) -> None:
         self._queue.append((name, job))
         self._changed()
 
-    def _drop(self, name: str) -> None:
+    def _remove_queued(self, name: str) -> None:
         """Takes jobs back that have not begun."""
         self._queue = deque(job for job in self._queue if job[0] != name)
 
@@ -241,24 +241,24 @@ class Controller:
     # What the engine and the scene tell.
 
     def _event(self, event: dict[str, Any]) -> None:
-        if self.run is None:
+        if self.propagation is None:
             return
         if event["event"] == "progress":
-            self.run.heard(event["object"], event["slice"])
-            self.progress = jobs.progress_of(self.run, event, self._clock())
+            self.propagation.slice_finished(event["object"], event["slice"])
+            self.progress = jobs.progress_of(self.propagation, event, self._clock())
             self.show("propagating", self.message)
         elif event["event"] == "changed":
-            self.run.labels_are_there()
+            self.propagation.labels_updated()
 
     def _died(self, sentence: str) -> None:
-        self.link.died()
+        self.connection.died()
         if self._job is None:
             self.error = sentence
-            self._settle(sentence)
+            self._finish(sentence)
 
     def _prompts_changed(self, segment: str) -> None:
         """A point was dragged or taken away."""
-        slices = self.link.slices_with_other_prompts(segment, self.axis_of(segment))
+        slices = self.connection.slices_with_changed_prompts(segment, self.axis_of(segment))
         self.scene.clear_previews()
         if slices:
             self.preview(segment, slices[-1])
@@ -290,15 +290,15 @@ class Controller:
         if segment in self._axes:
             return self._axes[segment]
         box = self.scene.occupied(segment)
-        if box is not None and box.shape[0] * box.shape[1] * box.shape[2] <= MOST_VOXELS_FOR_AXIS:
-            painted = axis_of_painting(Extent.of(self.scene.mask(segment, box), box.first))
+        if box is not None and box.shape[0] * box.shape[1] * box.shape[2] <= MAX_VOXELS_FOR_AXIS:
+            painted = axis_of_single_slice(Extent.of(self.scene.mask(segment, box), box.first))
             if painted is not None:
                 return painted
         return self.view_axis or self.scene.grid().coarsest_axis
 
-    def _guide(self, segment: str, slice_: int, axis: str) -> None:
+    def _keep_initial_mask(self, segment: str, slice_: int, axis: str) -> None:
         """What is on a slice when the first point is set there: the points say what is wrong with it."""
-        if (segment, slice_) not in self.guides:
+        if (segment, slice_) not in self.initial_masks:
             grid = self.scene.grid()
             box = Extent.of_slices(grid.shape, axis, slice_, slice_ + 1)
-            self.guides[segment, slice_] = self.scene.mask(segment, box).squeeze(AXES[axis])
+            self.initial_masks[segment, slice_] = self.scene.mask(segment, box).squeeze(AXES[axis])

@@ -72,14 +72,14 @@ def selecting(node: slicer.vtkMRMLSegmentEditorNode, segment_id: str) -> Iterato
     if selected == segment_id:
         yield
         return
-    told = node.GetDisableModifiedEvent()
+    was_disabled = node.GetDisableModifiedEvent()
     node.SetDisableModifiedEvent(1)
     node.SetSelectedSegmentID(segment_id)
     try:
         yield
     finally:
         node.SetSelectedSegmentID(selected)
-        node.SetDisableModifiedEvent(told)
+        node.SetDisableModifiedEvent(was_disabled)
 
 
 class LogicEditing(Editing):

@@ -10,12 +10,12 @@ import sys
 from typing import Any, Optional
 
 
-class NoPython(RuntimeError):
+class PythonNotFound(RuntimeError):
     """Slicer's Python is not where it should be; the text says where it was looked for."""
 
 
-def command() -> list[str]:
-    """How to start Python. Raises NoPython."""
+def python_command() -> list[str]:
+    """How to start Python. Raises PythonNotFound."""
     home = _slicer_home()
     if home is None:
         return [sys.executable]
@@ -24,7 +24,9 @@ def command() -> list[str]:
     path = os.path.join(home, "bin", name)
     found = path if os.path.isfile(path) else shutil.which(name)
     if found is None:
-        raise NoPython(f"{path} does not exist, and no folder of PATH contains {name}: this Slicer installation is incomplete")
+        raise PythonNotFound(
+            f"{path} does not exist, and no folder of PATH contains {name}: this Slicer installation is incomplete"
+        )
     return [found]
 
 
@@ -63,19 +65,19 @@ def needs_installation() -> bool:
 
 
 def make_engine(threads: Optional[int] = None) -> Any:
-    """A `promem.worker.Engine` that is not started yet. Raises NoPython."""
+    """A `promem.worker.Engine` that is not started yet. Raises PythonNotFound."""
     from promem.worker import Engine
 
-    return Engine(command(), environment(threads))
+    return Engine(python_command(), environment(threads))
 
 
 def make_installation(source: Optional[str] = None) -> Any:
     """A `promem.install.Installation` that is not started yet. source: a wheel, a libtorch zip file, or a folder of them; None: the package
-    index. Raises NoPython.
+    index. Raises PythonNotFound.
     """
     from promem.install import Installation
 
-    return Installation(source=source, command=command(), environment=environment())
+    return Installation(source=source, command=python_command(), environment=environment())
 
 
 def _slicer_home() -> Optional[str]:

@@ -15,7 +15,7 @@ import numpy as np
 AXES = {"k": 0, "j": 1, "i": 2}
 
 # How far a view's normal may lie off an axis, in degrees: what rounding leaves, not what a user turns.
-MOST_OBLIQUE = 1.0
+MAX_OBLIQUE_DEGREES = 1.0
 
 
 class ObliqueView(ValueError):
@@ -167,7 +167,7 @@ def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
         cosine = abs(across @ normal) / (np.linalg.norm(across) * np.linalg.norm(normal))
         off[axis] = math.degrees(math.acos(min(1.0, cosine)))
     axis = min(off, key=lambda name: off[name])
-    if off[axis] > MOST_OBLIQUE:
+    if off[axis] > MAX_OBLIQUE_DEGREES:
         raise ObliqueView(
             f"This slice view is oblique: it is rotated by {off[axis]:.0f}° from the scan's slices. "
             "Choose Rotate to Volume Plane in the slice view, and click again."

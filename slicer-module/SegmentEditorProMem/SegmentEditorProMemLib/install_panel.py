@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 import qt
 
-from . import words
+from . import ui_text
 from .status_line import error_style
 
 # Where QProgressBar counts to: bytes do not fit into its numbers.
@@ -31,8 +31,8 @@ class InstallPanel:
         self.widget.objectName = "ProMemInstall"
         self.widget.setFrameShape(qt.QFrame.StyledPanel)
         layout = qt.QVBoxLayout(self.widget)
-        self.about, self.plan, self.trouble = qt.QLabel(ABOUT), qt.QLabel(), qt.QLabel()
-        for label in (self.about, self.plan, self.trouble):
+        self.about, self.plan, self.error = qt.QLabel(ABOUT), qt.QLabel(), qt.QLabel()
+        for label in (self.about, self.plan, self.error):
             label.setWordWrap(True)
             label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
             layout.addWidget(label)
@@ -46,7 +46,9 @@ class InstallPanel:
             "ProMemInstallButton", "Install", "Downloads and unpacks libtorch. Slicer can be used meanwhile."
         )
         self.cancel = _button(
-            "ProMemInstallCancel", "Cancel", "Stops the installation. The downloaded part is kept, and Install continues from there."
+            "ProMemInstallCancel",
+            "Cancel",
+            "Stops the installation. The downloaded part is kept, and Install continues from there.",
         )
         self.from_file = _button(
             "ProMemInstallFromFile",
@@ -130,20 +132,20 @@ class InstallPanel:
         state = now.state if now is not None else "idle"
         self.plan.text = _plan_text(now)
         failed = state == "failed"
-        self.trouble.text = (
+        self.error.text = (
             now.error if failed else ("Cancelled. Install continues from there." if state == "cancelled" else "")
         )
-        self.trouble.visible = bool(self.trouble.text)
-        self.trouble.setStyleSheet(error_style(self.trouble) if failed else "")
+        self.error.visible = bool(self.error.text)
+        self.error.setStyleSheet(error_style(self.error) if failed else "")
         working = state in ("installing", "cancelling")
         self.progress.visible = working
         if working:
             # Without a maximum the bar says that something is going on.
             self.progress.maximum = STEPS if now.total else 0
             self.progress.value = round(now.fraction * STEPS)
-            left = words.time_left(now.seconds_left)
+            left = ui_text.time_left(now.seconds_left)
             phase = PHASES.get(now.phase, "Preparing") if state == "installing" else "Stopping"
-            sizes = f" {words.size(now.done)} of {words.size(now.total)}" if now.total else ""
+            sizes = f" {ui_text.size(now.done)} of {ui_text.size(now.total)}" if now.total else ""
             self.progress.format = f"{phase}{sizes}" + (f", {left}" if left and now.total else "")
         self.install.visible, self.cancel.visible = not working, working
         self.install.enabled = not self.is_running
@@ -161,8 +163,8 @@ def _plan_text(installation: Any) -> str:
     if plan is None:
         return ""
     what = f"libtorch {plan.version}"
-    size = f"{words.size(plan.unpacked)} on disk ({words.size(plan.free)} free)"
-    fetched = "nothing to download" if plan.offline else f"{words.size(plan.remaining)} to download"
+    size = f"{ui_text.size(plan.unpacked)} on disk ({ui_text.size(plan.free)} free)"
+    fetched = "nothing to download" if plan.offline else f"{ui_text.size(plan.remaining)} to download"
     return f"<b>{what}</b>: {fetched}, about {size}<br>into {plan.folder}<br>from {plan.source}"
 
 

@@ -34,7 +34,7 @@ def matrix_of(array: np.ndarray) -> vtk.vtkMatrix4x4:
     return matrix
 
 
-class Lattice:
+class ReferenceGeometry:
     """The voxels that the editor works on, as Slicer numbers them: its reference geometry.
 
     Slicer may begin to count anywhere: where a segment reaches beyond the reference geometry, the extent grows to hold it and begins below
@@ -43,17 +43,19 @@ class Lattice:
 
     def __init__(self, reference: slicer.vtkOrientedImageData) -> None:
         """reference: an image whose voxels, if it has any, do not matter; it is not kept."""
-        self.image_to_own = vtk.vtkMatrix4x4()
-        reference.GetImageToWorldMatrix(self.image_to_own)
+        self.image_to_segmentation = vtk.vtkMatrix4x4()
+        reference.GetImageToWorldMatrix(self.image_to_segmentation)
         i0, i1, j0, j1, k0, k1 = reference.GetExtent()
         self._first = (k0, j0, i0)
         self.shape = (k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Lattice):
+        if not isinstance(other, ReferenceGeometry):
             return NotImplemented
         same = self.shape == other.shape and self._first == other._first
-        return same and np.array_equal(array_of_matrix(self.image_to_own), array_of_matrix(other.image_to_own))
+        return same and np.array_equal(
+            array_of_matrix(self.image_to_segmentation), array_of_matrix(other.image_to_segmentation)
+        )
 
     __hash__ = None
 
@@ -62,31 +64,31 @@ class Lattice:
         return Extent.whole(self.shape)
 
     @property
-    def ijk_to_own(self) -> np.ndarray:
+    def ijk_to_segmentation(self) -> np.ndarray:
         """From (i, j, k, 1), counted from the first voxel, to the segmentation's own coordinates."""
         shift = np.eye(4)
         shift[:3, 3] = self._first[::-1]
-        return array_of_matrix(self.image_to_own) @ shift
+        return array_of_matrix(self.image_to_segmentation) @ shift
 
     def vtk_extent(self, box: Extent) -> tuple[int, int, int, int, int, int]:
         """A box as Slicer numbers it."""
         return Extent(*((first + by, end + by) for (first, end), by in zip(box, self._first))).vtk
 
-    def placed(self, extent: Sequence[int]) -> Optional[Extent]:
+    def to_extent(self, extent: Sequence[int]) -> Optional[Extent]:
         """An extent, as Slicer numbers it, counted from the first voxel; it may reach beyond the grid. None for an empty one."""
         box = Extent.from_vtk(extent)
         return box and Extent(*((first - by, end - by) for (first, end), by in zip(box, self._first)))
 
-    def box(self, extent: Sequence[int]) -> Optional[Extent]:
+    def clip(self, extent: Sequence[int]) -> Optional[Extent]:
         """What of an extent, as Slicer numbers it, lies on the grid; None for nothing."""
-        placed = self.placed(extent)
-        return placed and placed.common(self.whole)
+        moved = self.to_extent(extent)
+        return moved and moved.common(self.whole)
 
     def image(self, box: Extent) -> slicer.vtkOrientedImageData:
         """An image of a box, without voxels."""
         image = slicer.vtkOrientedImageData()
         image.SetExtent(self.vtk_extent(box))
-        image.SetImageToWorldMatrix(self.image_to_own)
+        image.SetImageToWorldMatrix(self.image_to_segmentation)
         return image
 
     def labelmap(self, box: Extent, mask: np.ndarray) -> slicer.vtkOrientedImageData:
@@ -109,18 +111,18 @@ def labelmap_of(segment: slicer.vtkSegment) -> Optional[slicer.vtkOrientedImageD
     return image
 
 
-def mask_of(segment: slicer.vtkSegment, lattice: Lattice, box: Extent) -> np.ndarray:
+def mask_of(segment: slicer.vtkSegment, geometry: ReferenceGeometry, box: Extent) -> np.ndarray:
     """A segment's voxels in a box, bool [k, j, i], a copy. Another geometry is resampled, as Slicer does it before it edits."""
     mask = np.zeros(box.shape, dtype=bool)
     image = labelmap_of(segment)
     if image is None:
         return mask
-    if not lattice.matches(image):
+    if not geometry.matches(image):
         resampled = slicer.vtkOrientedImageData()
-        Resample.ResampleOrientedImageToReferenceOrientedImage(image, lattice.image(box), resampled, False, False)
+        Resample.ResampleOrientedImageToReferenceOrientedImage(image, geometry.image(box), resampled, False, False)
         np.equal(array_of(resampled), segment.GetLabelValue(), out=mask)
         return mask
-    there = lattice.placed(image.GetExtent())
+    there = geometry.to_extent(image.GetExtent())
     common = there.common(box)
     if common:
         labels = array_of(image)[common.within(there).slices]
@@ -128,19 +130,19 @@ def mask_of(segment: slicer.vtkSegment, lattice: Lattice, box: Extent) -> np.nda
     return mask
 
 
-def occupied_by(segment: slicer.vtkSegment, lattice: Lattice) -> Optional[Extent]:
+def occupied_by(segment: slicer.vtkSegment, geometry: ReferenceGeometry) -> Optional[Extent]:
     """A box outside of which a segment is empty; None where it has nothing on the grid. Quick: it looks at no voxel."""
     image = labelmap_of(segment)
     if image is None:
         return None
-    if lattice.matches(image):
-        return lattice.box(image.GetExtent())
-    own_to_index = np.linalg.inv(array_of_matrix(lattice.image_to_own))
-    image_to_own = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(image_to_own)
+    if geometry.matches(image):
+        return geometry.clip(image.GetExtent())
+    segmentation_to_index = np.linalg.inv(array_of_matrix(geometry.image_to_segmentation))
+    image_to_segmentation = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(image_to_segmentation)
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
     # The corners of its voxels, not their middles.
     corners = [(i, j, k, 1.0) for i in (i0 - 0.5, i1 + 0.5) for j in (j0 - 0.5, j1 + 0.5) for k in (k0 - 0.5, k1 + 0.5)]
-    indices = (own_to_index @ array_of_matrix(image_to_own) @ np.transpose(corners))[:3]
+    indices = (segmentation_to_index @ array_of_matrix(image_to_segmentation) @ np.transpose(corners))[:3]
     low, high = np.floor(indices.min(axis=1)).astype(int), np.ceil(indices.max(axis=1)).astype(int)
-    return lattice.box([bound for pair in zip(low, high) for bound in pair])
+    return geometry.clip([bound for pair in zip(low, high) for bound in pair])

@@ -29,12 +29,12 @@ NAMES = {POSITIVE: "foreground points", NEGATIVE: "background points", BOX: "box
 # Of the view's size, in percent: seen, but no larger than a small object.
 GLYPH_SCALE = 1.5
 # The number of points that have none: after all others.
-MOST_POINTS = 1 << 30
+UNNUMBERED = 1 << 30
 
 Markups = slicer.vtkMRMLMarkupsNode
 
 
-class Prompts:
+class PromptMarkups:
     """The prompts of the segments of one segmentation. changed: called with a segment when a user, or a script, has changed its nodes."""
 
     def __init__(self, mrml_scene: Any, changed: Callable[[str], None]) -> None:
@@ -44,7 +44,7 @@ class Prompts:
         self._observers = Observers()
         self._last: dict[str, tuple] = {}
         self._dragged: set[str] = set()
-        self._own = 0
+        self._suppressed = 0
 
     # What there is.
 
@@ -72,7 +72,7 @@ class Prompts:
 
     def add_point(self, segment: str, ras: Sequence[float], positive: bool) -> None:
         role = POSITIVE if positive else NEGATIVE
-        with self._as_own(segment):
+        with self._without_notification(segment):
             number = max((number for number, *_ in self._points(segment)), default=0) + 1
             node = next(self._nodes(segment, (role,)), None)
             if node is None:
@@ -86,7 +86,7 @@ class Prompts:
         if not points:
             return
         *_, node, index = points[-1]
-        with self._as_own(segment):
+        with self._without_notification(segment):
             node.RemoveNthControlPoint(index)
             if node.GetNumberOfControlPoints() == 0:
                 self._scene.RemoveNode(node)
@@ -107,7 +107,7 @@ class Prompts:
         matrix = np.eye(4)
         matrix[:3, :3] = np.column_stack([first, second, np.cross(first, second)])
         matrix[:3, 3] = np.add(corner, opposite) / 2
-        with self._as_own(segment):
+        with self._without_notification(segment):
             node = next(self._nodes(segment, (BOX,)), None)
             if node is None:
                 node = self._add_node(segment, "vtkMRMLMarkupsROINode", BOX)
@@ -116,7 +116,7 @@ class Prompts:
 
     def clear(self, segment: str) -> None:
         """Takes everything of a segment away."""
-        with self._as_own(segment):
+        with self._without_notification(segment):
             for node in list(self._nodes(segment)):
                 self._scene.RemoveNode(node)
 
@@ -130,7 +130,7 @@ class Prompts:
 
     def nodes_changed(self) -> None:
         """Nodes have come into the scene or left it: prompts may be among them."""
-        if self._own:
+        if self._suppressed:
             return
         before = dict(self._last)
         self._sync()
@@ -140,7 +140,7 @@ class Prompts:
 
     def segmentation_removed(self, segmentation_id: str) -> None:
         """A segmentation has left the scene: its prompts go with it."""
-        with self._as_own(None):
+        with self._without_notification(None):
             for node in list(self._all_nodes()):
                 if node.GetNodeReferenceID(SEGMENTATION) == segmentation_id:
                     self._scene.RemoveNode(node)
@@ -167,20 +167,20 @@ class Prompts:
         key = node.GetID()
         for event in (Markups.PointModifiedEvent, Markups.PointAddedEvent, Markups.PointRemovedEvent, "ModifiedEvent"):
             self._observers.add(key, node, event, self._node_changed, key)
-        self._observers.add(key, node, Markups.PointStartInteractionEvent, self._take, key)
-        self._observers.add(key, node, Markups.PointEndInteractionEvent, self._let_go, key)
+        self._observers.add(key, node, Markups.PointStartInteractionEvent, self._drag_started, key)
+        self._observers.add(key, node, Markups.PointEndInteractionEvent, self._drag_ended, key)
 
-    def _take(self, node_id: str) -> None:
+    def _drag_started(self, node_id: str) -> None:
         self._dragged.add(node_id)
 
-    def _let_go(self, node_id: str) -> None:
+    def _drag_ended(self, node_id: str) -> None:
         self._dragged.discard(node_id)
         self._node_changed(node_id)
 
     def _node_changed(self, node_id: str) -> None:
         """While something is dragged nothing is told: each step would be a preview that nobody waits for."""
         node = self._scene.GetNodeByID(node_id)
-        if self._own or node is None or node_id in self._dragged:
+        if self._suppressed or node is None or node_id in self._dragged:
             return
         segment = node.GetAttribute(SEGMENT)
         if segment not in self._segments():
@@ -191,13 +191,13 @@ class Prompts:
             self._changed(segment)
 
     @contextmanager
-    def _as_own(self, segment: Optional[str]) -> Iterator[None]:
+    def _without_notification(self, segment: Optional[str]) -> Iterator[None]:
         """What is done inside is not told."""
-        self._own += 1
+        self._suppressed += 1
         try:
             yield
         finally:
-            self._own -= 1
+            self._suppressed -= 1
             if segment is not None:
                 self._sync()
 
@@ -219,7 +219,7 @@ class Prompts:
                 ras = [0.0] * 3
                 node.GetNthControlPointPositionWorld(index, ras)
                 number = node.GetNthControlPointDescription(index)
-                order = int(number) if number.isdigit() else MOST_POINTS
+                order = int(number) if number.isdigit() else UNNUMBERED
                 found.append((order, node.GetAttribute(ROLE), tuple(ras), node, index))
         return sorted(found, key=lambda point: point[0])
 

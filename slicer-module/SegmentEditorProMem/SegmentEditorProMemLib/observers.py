@@ -21,24 +21,24 @@ class Observers:
         """Calls a bound method with the arguments given here."""
         weak = weakref.WeakMethod(method)
 
-        def told(*_: Any) -> None:
+        def callback(*_: Any) -> None:
             call = weak()
             if call is not None:
                 call(*arguments)
 
-        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, told)))
+        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, callback)))
 
     def add_with_node(self, key: Any, observed: Any, event: Any, method: Callable[[Any], None]) -> None:
         """Calls a bound method with the node that the event is about."""
         weak = weakref.WeakMethod(method)
 
         @vtk.calldata_type(vtk.VTK_OBJECT)
-        def told(_caller: Any, _event: str, node: Any) -> None:
+        def callback(_caller: Any, _event: str, node: Any) -> None:
             call = weak()
             if call is not None:
                 call(node)
 
-        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, told)))
+        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, callback)))
 
     def drop(self, key: Any) -> None:
         for observed, tag in self._tags.pop(key, ()):

@@ -51,7 +51,7 @@ class Options:
         return {"path": self.model, "device": self.device, "precision": self.precision, "threads": self.threads}
 
     @property
-    def walk_arguments(self) -> dict[str, Any]:
+    def propagate_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"never_stop": self.stop == "never"}
         if self.search == "off":
             arguments["memory"] = "sam2"

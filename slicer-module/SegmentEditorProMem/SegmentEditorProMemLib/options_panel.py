@@ -34,11 +34,11 @@ TIPS = {
 
 
 class OptionsPanel:
-    """widget: to be put into a layout. on_change is called with the parameters that the user changed; on_trouble with a sentence."""
+    """widget: to be put into a layout. on_change is called with the parameters that the user changed; on_error with a sentence."""
 
     def __init__(self) -> None:
         self.on_change: Callable[[dict[str, Any]], None] = lambda values: None
-        self.on_trouble: Callable[[str], None] = lambda sentence: None
+        self.on_error: Callable[[str], None] = lambda sentence: None
         self._model = ""
         self.widget = qt.QWidget()
         layout = qt.QVBoxLayout(self.widget)
@@ -176,8 +176,8 @@ class OptionsPanel:
         self._show_custom()
         try:
             values = self.values()
-        except BadOption as trouble:
-            self.on_trouble(str(trouble))
+        except BadOption as error:
+            self.on_error(str(error))
             return
         self.on_change(values)
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 
 import qt
 
-from . import shortcuts, words
+from . import shortcuts, ui_text
 from .install_panel import InstallPanel
 from .options_panel import OptionsPanel
 from .snapshot import Snapshot
@@ -43,17 +43,19 @@ class Panel:
         self.strip.on_jump, self.strip.on_next = commands.jump, commands.next_doubtful
         tools.addWidget(self.strip.widget)
         self.options = OptionsPanel()
-        self.options.on_change, self.options.on_trouble = commands.change_options, commands.refuse_option
+        self.options.on_change, self.options.on_error = commands.change_options, commands.reject_option
         tools.addWidget(self.options.widget)
 
     # Its parts.
 
     def _add_prompts(self, layout: Any) -> None:
-        self.hint = qt.QLabel(words.HINT)
+        self.hint = qt.QLabel(ui_text.HINT)
         self.hint.setWordWrap(True)
         layout.addWidget(self.hint)
         row = _row(layout)
-        self.include = self._mode("ProMemInclude", "+ Include", True, "Clicks add foreground points, which belong to the object.")
+        self.include = self._mode(
+            "ProMemInclude", "+ Include", True, "Clicks add foreground points, which belong to the object."
+        )
         self.exclude = self._mode(
             "ProMemExclude",
             "− Exclude",
@@ -108,7 +110,9 @@ class Panel:
             row.addWidget(button, 1)
         row = _row(layout)
         self.in_range = self._button("ProMemInRange", "In range", self._commands.propagate_range)
-        self.in_range.setToolTip("Propagates in both directions, but within these slices only. Slices are counted from 1.")
+        self.in_range.setToolTip(
+            "Propagates in both directions, but within these slices only. Slices are counted from 1."
+        )
         self.first, self.last = qt.QSpinBox(), qt.QSpinBox()
         for spin, name, tip in (
             (self.first, "ProMemRangeFirst", "First slice"),
@@ -136,7 +140,9 @@ class Panel:
         column.addWidget(self.progress)
         row = _row(column)
         self.stop = self._button("ProMemCancel", "Cancel (keep)", self._commands.cancel)
-        self.stop.setToolTip(shortcuts.with_key("Stops the propagation. The slices segmented so far are kept.", shortcuts.CANCEL))
+        self.stop.setToolTip(
+            shortcuts.with_key("Stops the propagation. The slices segmented so far are kept.", shortcuts.CANCEL)
+        )
         self.discard = self._button("ProMemDiscard", "Discard", self._commands.discard)
         self.discard.setToolTip("Stops the propagation and restores the segment.")
         row.addWidget(self.stop, 1)
@@ -195,7 +201,7 @@ class Panel:
         # Without a maximum the bar says that something is going on.
         self.progress.maximum = progress.expected if progress else 0
         self.progress.value = progress.done if progress else 0
-        self.progress.format = words.progress_line(progress) if progress else ""
+        self.progress.format = ui_text.progress_line(progress) if progress else ""
 
     def _range_changed(self, *_: Any) -> None:
         self._commands.change_range(self.first.value, self.last.value)

@@ -11,28 +11,28 @@ import numpy as np
 import slicer
 
 from .grid import Extent
-from .labelmaps import BINARY_LABELMAP, Lattice
+from .labelmaps import BINARY_LABELMAP, ReferenceGeometry
 
 # Of the fill and of the outline: the scan has to be seen through it.
 FILL_OPACITY = 0.25
 OUTLINE_OPACITY = 1.0
 # How far a segment's colour is moved towards white, so that the preview is told from the segment.
-BRIGHTENED = 0.5
+BRIGHTENING = 0.5
 
 
 @dataclass
-class Shown:
+class ShownPreview:
     """What the node shows of one segment."""
 
-    lattice: Lattice
+    geometry: ReferenceGeometry
     box: Extent
     mask: np.ndarray
     color: tuple[float, float, float]
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Shown):
+        if not isinstance(other, ShownPreview):
             return NotImplemented
-        same = self.box == other.box and self.color == other.color and self.lattice == other.lattice
+        same = self.box == other.box and self.color == other.color and self.geometry == other.geometry
         return same and np.array_equal(self.mask, other.mask)
 
 
@@ -42,7 +42,7 @@ class Preview:
     def __init__(self, mrml_scene: Any) -> None:
         self._scene = mrml_scene
         self._node: Optional[slicer.vtkMRMLSegmentationNode] = None
-        self._shown: dict[str, Shown] = {}
+        self._shown: dict[str, ShownPreview] = {}
 
     @property
     def node(self) -> Optional[slicer.vtkMRMLSegmentationNode]:
@@ -55,7 +55,7 @@ class Preview:
         self,
         segmentation: slicer.vtkMRMLSegmentationNode,
         segment_id: str,
-        lattice: Lattice,
+        geometry: ReferenceGeometry,
         box: Extent,
         mask: np.ndarray,
     ) -> None:
@@ -65,8 +65,8 @@ class Preview:
             self.remove(segment_id)
             return
         color = segmentation.GetSegmentation().GetSegment(segment_id).GetColor()
-        brightened = tuple(part + (1.0 - part) * BRIGHTENED for part in color)
-        shown = Shown(lattice, tight, mask[tight.within(box).slices].copy(), brightened)
+        brightened = tuple(part + (1.0 - part) * BRIGHTENING for part in color)
+        shown = ShownPreview(geometry, tight, mask[tight.within(box).slices].copy(), brightened)
         node = self.node
         if node is not None and self._shown.get(segment_id) == shown and self._is_placed_as(segmentation):
             return
@@ -81,7 +81,7 @@ class Preview:
             segment = slicer.vtkSegment()
             segment.SetName(segmentation.GetSegmentation().GetSegment(segment_id).GetName())
             segment.SetColor(*brightened)
-            segment.AddRepresentation(BINARY_LABELMAP, lattice.labelmap(tight, shown.mask))
+            segment.AddRepresentation(BINARY_LABELMAP, geometry.labelmap(tight, shown.mask))
             node.GetSegmentation().AddSegment(segment, segment_id)
         finally:
             node.EndModify(modified)

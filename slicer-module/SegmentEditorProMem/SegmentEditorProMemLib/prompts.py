@@ -10,27 +10,27 @@ import numpy as np
 from promem.worker import masks
 
 from .grid import AXES, Extent, Grid, OutsideScan
-from .plan import Reading
+from .slice_history import SegmentState
 
 
 def prompts_of(
-    scene: Any, guides: dict[tuple[str, int], np.ndarray], segment: str, axis: str, reading: Optional[Reading]
+    scene: Any, initial_masks: dict[tuple[str, int], np.ndarray], segment: str, axis: str, state: Optional[SegmentState]
 ) -> dict[int, dict[str, Any]]:
     """Everything that is said of a segment: slice -> points, box, packed mask.
 
-    guides: what was on slices when their first point was set. reading: what its slices are; None for a preview, which needs points and boxes
+    initial_masks: what was on slices when their first point was set. state: what its slices are; None for a preview, which needs points and boxes
     only.
     """
     grid = scene.grid()
     prompts = placed_prompts(scene, grid, segment, axis)
     for slice_, given in prompts.items():
-        guide = guides.get((segment, slice_))
-        if guide is not None and guide.any() and guide.shape == plane_shape(grid, axis):
-            given["mask"] = masks.pack(guide)
-    for slice_ in reading.painted if reading is not None else ():
+        initial_mask = initial_masks.get((segment, slice_))
+        if initial_mask is not None and initial_mask.any() and initial_mask.shape == plane_shape(grid, axis):
+            given["mask"] = masks.pack(initial_mask)
+    for slice_ in state.painted if state is not None else ():
         mask = scene.mask(segment, Extent.of_slices(grid.shape, axis, slice_, slice_ + 1)).squeeze(AXES[axis])
-        guide = guides.get((segment, slice_))
-        if slice_ in prompts and guide is not None and np.array_equal(guide, mask):
+        initial_mask = initial_masks.get((segment, slice_))
+        if slice_ in prompts and initial_mask is not None and np.array_equal(initial_mask, mask):
             continue  # the points came after the painting, and correct it
         # Painted after the points, if there are any: the painting is what is meant.
         prompts[slice_] = {"mask": masks.pack(mask)}

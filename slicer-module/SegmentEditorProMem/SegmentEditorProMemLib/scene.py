@@ -12,12 +12,12 @@ import numpy as np
 import slicer
 import vtk
 
-from .chosen import Chosen
-from .editable import editable_in, unmasked
 from .editing import Editing, LogicEditing, Mode, SceneError
+from .editor_selection import EditorSelection
 from .grid import AXES, Extent, Grid
 from .labelmaps import array_of_matrix, mask_of, occupied_by
-from .markups import Prompts, Ras
+from .markups import PromptMarkups, Ras
+from .masking import editable_area, masking_disabled
 from .observers import Observers
 from .preview import Preview
 from .surfaces import Surfaces
@@ -25,14 +25,14 @@ from .surfaces import Surfaces
 REFERENCE_GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
 
 # Events of a segmentation after which its segments may be others, or be called otherwise.
-SEGMENT_EVENTS = [
+SEGMENT_LIST_EVENTS = [
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
     slicer.vtkSegmentation.SegmentModified,
     slicer.vtkSegmentation.SegmentsOrderModified,
 ]
 # Events after which Slicer's undo counts a segmentation as changed.
-CHANGES = [
+EDIT_EVENTS = [
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
     slicer.vtkSegmentation.SegmentModified,
@@ -61,22 +61,22 @@ class Scene:
         self.on_segments_changed: Optional[Callable[[], None]] = None
         self._scene = mrml_scene
         self._editing = editor
-        self._chosen = Chosen(editor)
+        self._editor_selection = EditorSelection(editor)
         self._observers = Observers()
-        self._followed: tuple = (None, None, None)
+        self._observed: tuple = (None, None, None)
         self._source: Any = None
         self._segments: Any = None
         self._is_closed = False
         # Whether nothing has changed since `save_undo`.
-        self._is_as_saved = False
+        self._is_unchanged_since_save = False
         self._surfaces = Surfaces()
         self._preview = Preview(mrml_scene)
-        self._prompts = Prompts(mrml_scene, self._tell_prompts)
+        self._prompts = PromptMarkups(mrml_scene, self._report_prompt_change)
         for event in (mrml_scene.NodeAddedEvent, mrml_scene.NodeRemovedEvent):
             self._observers.add_with_node("scene", mrml_scene, event, self._node_came_or_went)
         for event in (mrml_scene.EndImportEvent, mrml_scene.EndCloseEvent, mrml_scene.EndBatchProcessEvent):
-            self._observers.add("scene", mrml_scene, event, self._follow_again)
-        self._follow()
+            self._observers.add("scene", mrml_scene, event, self._refresh)
+        self._observe_selection()
 
     def close(self) -> None:
         """Observers and previews away; prompts stay, they are the user's. Closing twice does nothing."""
@@ -86,17 +86,17 @@ class Scene:
         self._observers.clear()
         self._prompts.close()
         self._preview.close()
-        self._followed = (None, None, None)
+        self._observed = (None, None, None)
 
     # The source volume and the grid.
 
     def grid(self) -> Grid:
         """Where the voxels are that segments are made of, in the world. Raises SceneError."""
-        return self._now.grid()
+        return self._current.grid()
 
     def voxels(self) -> np.ndarray:
         """The source volume on the grid, [k, j, i]; no copy, and alive as long as the array is. Raises SceneError."""
-        return self._now.voxels()
+        return self._current.voxels()
 
     def source_stamp(self) -> object:
         """Another one, by ==, whenever `voxels` or `grid` have become others. Raises SceneError."""
@@ -105,48 +105,50 @@ class Scene:
 
     def window(self) -> Optional[tuple[float, float]]:
         """(width, level) that the source volume is shown with; None where it is not shown. Raises SceneError."""
-        display = self._now.volume().GetScalarVolumeDisplayNode()
+        display = self._current.volume().GetScalarVolumeDisplayNode()
         return (display.GetWindow(), display.GetLevel()) if display is not None else None
 
     # Segments.
 
     def segment_ids(self) -> list[str]:
-        return list(self._now.segmentation().GetSegmentation().GetSegmentIDs())
+        return list(self._current.segmentation().GetSegmentation().GetSegmentIDs())
 
     def name(self, segment_id: str) -> str:
-        return self._now.segment(segment_id).GetName()
+        return self._current.segment(segment_id).GetName()
 
     def color(self, segment_id: str) -> tuple[float, float, float]:
-        return tuple(self._now.segment(segment_id).GetColor())
+        return tuple(self._current.segment(segment_id).GetColor())
 
     def selected(self) -> Optional[str]:
         """The selected segment; None where none is, or where it is gone. Never an error."""
-        self._follow()
-        node, segmentation, _ = self._followed
+        self._observe_selection()
+        node, segmentation, _ = self._observed
         selected = node.GetSelectedSegmentID() if segmentation is not None else None
         return selected if selected and selected in segmentation.GetSegmentation().GetSegmentIDs() else None
 
     def is_visible(self, segment_id: str) -> bool:
-        self._now.segment(segment_id)
-        display = self._now.segmentation().GetDisplayNode()
+        self._current.segment(segment_id)
+        display = self._current.segmentation().GetDisplayNode()
         return display is not None and bool(display.GetVisibility() and display.GetSegmentVisibility(segment_id))
 
     def mask(self, segment_id: str, extent: Optional[Extent] = None) -> np.ndarray:
         """A segment's voxels in a box of the grid (None: all of it), bool [k, j, i], a copy. Raises SceneError."""
-        lattice = self._now.lattice()
-        return mask_of(self._now.segment(segment_id), lattice, lattice.whole if extent is None else Extent(*extent))
+        geometry = self._current.geometry()
+        return mask_of(
+            self._current.segment(segment_id), geometry, geometry.whole if extent is None else Extent(*extent)
+        )
 
     def occupied(self, segment_id: str) -> Optional[Extent]:
         """A box outside of which the segment is empty, known without a look at its voxels; None where it is empty. Raises SceneError."""
-        return occupied_by(self._now.segment(segment_id), self._now.lattice())
+        return occupied_by(self._current.segment(segment_id), self._current.geometry())
 
     # Edits.
 
     def save_undo(self) -> bool:
         """Remembers all segments as they are, before the first write of a run. False where the editor remembers nothing."""
-        self._now.segmentation()
-        self._is_as_saved = self._editing.save_undo()
-        return self._is_as_saved
+        self._current.segmentation()
+        self._is_unchanged_since_save = self._editing.save_undo()
+        return self._is_unchanged_since_save
 
     def write(self, segment_id: str, extent: Extent, mask: np.ndarray) -> None:
         """Makes a segment `mask` inside a box, as far as the editor's masks allow; outside nothing changes. Raises SceneError.
@@ -154,13 +156,13 @@ class Scene:
         Other segments lose what this one gains where the editor overwrites them. Where nothing differs, nothing is touched. Surfaces in 3D
         stay as they are until `update_surfaces`.
         """
-        extent, lattice = Extent(*extent), self._now.lattice()
+        extent, geometry = Extent(*extent), self._current.geometry()
         mask = np.asarray(mask, dtype=bool)
-        if mask.shape != extent.shape or extent.common(lattice.whole) != extent:
-            raise ValueError(f"mask: {mask.shape} for {extent}, expected {extent.shape} within {lattice.shape}")
-        node, segmentation = self._now.node(), self._now.segmentation()
-        held = mask_of(self._now.segment(segment_id), lattice, extent)
-        area = editable_in(node, segment_id, lattice, extent, self._now.voxels)
+        if mask.shape != extent.shape or extent.common(geometry.whole) != extent:
+            raise ValueError(f"mask: {mask.shape} for {extent}, expected {extent.shape} within {geometry.shape}")
+        node, segmentation = self._current.node(), self._current.segmentation()
+        held = mask_of(self._current.segment(segment_id), geometry, extent)
+        area = editable_area(node, segment_id, geometry, extent, self._current.voxels)
         if area is not None:
             mask = np.where(area, mask, held)
         edits = []
@@ -168,30 +170,32 @@ class Scene:
         for mode, voxels in ((Mode.REMOVE, held & ~mask), (Mode.ADD, mask & ~held)):
             box = Extent.of(voxels, extent.first)
             if box is not None:
-                edits.append((lattice.labelmap(box, voxels[box.within(extent).slices]), mode, lattice.vtk_extent(box)))
+                edits.append(
+                    (geometry.labelmap(box, voxels[box.within(extent).slices]), mode, geometry.vtk_extent(box))
+                )
         if not edits:
             return
-        masked = nullcontext() if area is None else unmasked(node)
-        told = segmentation.StartModify()
+        masked = nullcontext() if area is None else masking_disabled(node)
+        was_modifying = segmentation.StartModify()
         try:
-            with self._surfaces.set_aside(segmentation.GetSegmentation(), lattice, extent), masked:
+            with self._surfaces.kept_unchanged(segmentation.GetSegmentation(), geometry, extent), masked:
                 for edit in edits:
                     self._editing.modify(segment_id, *edit)
         finally:
-            segmentation.EndModify(told)
+            segmentation.EndModify(was_modifying)
 
     def update_surfaces(self) -> None:
         """Makes the 3D surfaces that writes have left behind, where they are shown; to be called at the end of a run. May take seconds."""
-        self._follow()
-        if self._followed[1] is not None:
-            self._surfaces.update(self._followed[1].GetSegmentation())
+        self._observe_selection()
+        if self._observed[1] is not None:
+            self._surfaces.update(self._observed[1].GetSegmentation())
 
     def undo(self) -> None:
         """Brings back what was last saved; where nothing has changed since then, nothing happens.
 
         Slicer itself goes one step further back then: it would take an edit away that the user has made before.
         """
-        if not self._is_as_saved:
+        if not self._is_unchanged_since_save:
             self._editing.undo()
             self._surfaces.forget()
 
@@ -200,7 +204,7 @@ class Scene:
 
     @property
     def can_undo(self) -> bool:
-        return self._editing.can_undo and not self._is_as_saved
+        return self._editing.can_undo and not self._is_unchanged_since_save
 
     @property
     def can_redo(self) -> bool:
@@ -213,30 +217,30 @@ class Scene:
         if mask is None:
             self._preview.remove(segment_id)
             return
-        self._now.segment(segment_id)
-        lattice = self._now.lattice()
-        box = Extent.of_slices(lattice.shape, axis, slice, slice + 1)
+        self._current.segment(segment_id)
+        geometry = self._current.geometry()
+        box = Extent.of_slices(geometry.shape, axis, slice, slice + 1)
         mask = np.expand_dims(np.asarray(mask, dtype=bool), AXES[axis])
         if mask.shape != box.shape:
             raise ValueError(f"mask: {mask.shape} on slice {slice} across {axis}, expected {box.shape}")
-        self._preview.show(self._now.segmentation(), segment_id, lattice, box, mask)
+        self._preview.show(self._current.segmentation(), segment_id, geometry, box, mask)
 
     def clear_previews(self) -> None:
         self._preview.clear()
 
-    # Prompts.
+    # PromptMarkups.
 
     def add_point(self, segment_id: str, ras: Sequence[float], positive: bool) -> None:
-        self._now.segment(segment_id)
+        self._current.segment(segment_id)
         self._prompts.add_point(segment_id, ras, positive)
 
     def points(self, segment_id: str) -> list[tuple[Ras, bool]]:
         """Positions and whether they belong to the segment, in the order in which they were set."""
-        self._follow()
+        self._observe_selection()
         return self._prompts.points(segment_id)
 
     def remove_last_point(self, segment_id: str) -> None:
-        self._now.segment(segment_id)
+        self._current.segment(segment_id)
         self._prompts.remove_last_point(segment_id)
 
     def set_box(self, segment_id: str, ras_corner: Sequence[float], ras_opposite: Sequence[float], axis: str) -> None:
@@ -244,7 +248,7 @@ class Scene:
 
         Raises OutsideScan, SceneError.
         """
-        self._now.segment(segment_id)
+        self._current.segment(segment_id)
         grid = self.grid()
         along = 2 - AXES[axis]
         slice_ = grid.slice_of(ras_corner, axis)
@@ -258,30 +262,30 @@ class Scene:
 
     def box(self, segment_id: str) -> Optional[tuple[Ras, Ras]]:
         """Two opposite corners of a segment's box, in the middle of its slice."""
-        self._follow()
+        self._observe_selection()
         return self._prompts.box(segment_id)
 
     def clear_prompts(self, segment_id: str) -> None:
-        self._follow()
+        self._observe_selection()
         self._prompts.clear(segment_id)
 
     # What the scene tells.
 
     @property
-    def _now(self) -> Chosen:
+    def _current(self) -> EditorSelection:
         """What the editor has chosen now."""
-        self._follow()
-        return self._chosen
+        self._observe_selection()
+        return self._editor_selection
 
-    def _follow(self) -> None:
+    def _observe_selection(self) -> None:
         """Observes what the editor has chosen, where that has become another."""
         node = self._editing.node
         segmentation = node.GetSegmentationNode() if node is not None else None
         volume = node.GetSourceVolumeNode() if node is not None else None
-        if self._is_closed or self._followed == (node, segmentation, volume):
+        if self._is_closed or self._observed == (node, segmentation, volume):
             return
-        was = self._followed[1]
-        self._followed = (node, segmentation, volume)
+        was = self._observed[1]
+        self._observed = (node, segmentation, volume)
         self._observers.drop("editor")
         observe = self._observers.add
         if node is not None:
@@ -293,12 +297,12 @@ class Scene:
         if segmentation is not None:
             observe("editor", segmentation, segmentation.TransformModifiedEvent, self._editor_changed)
             observe("editor", segmentation, "ModifiedEvent", self._editor_changed)
-            for event in CHANGES:
+            for event in EDIT_EVENTS:
                 observe("editor", segmentation, event, self._changed_since_saved)
-            for event in SEGMENT_EVENTS:
+            for event in SEGMENT_LIST_EVENTS:
                 observe("editor", segmentation, event, self._segments_changed)
         if segmentation is not was:
-            self._is_as_saved = False
+            self._is_unchanged_since_save = False
             self._surfaces.forget()
             self._preview.clear()
         self._prompts.follow(segmentation)
@@ -306,23 +310,23 @@ class Scene:
 
     def _source_key(self) -> tuple:
         """What `source_stamp` is made of, as far as it is known without asking the editor; never an error."""
-        _, segmentation, volume = self._followed
+        _, segmentation, volume = self._observed
         image = volume.GetImageData() if volume is not None else None
-        ijk_to_own = vtk.vtkMatrix4x4()
+        ijk_to_segmentation = vtk.vtkMatrix4x4()
         if volume is not None:
-            volume.GetIJKToRASMatrix(ijk_to_own)
+            volume.GetIJKToRASMatrix(ijk_to_segmentation)
         return (
             volume and volume.GetID(),
             image and image.GetMTime(),
-            array_of_matrix(ijk_to_own).tobytes(),
-            _place(volume),
+            array_of_matrix(ijk_to_segmentation).tobytes(),
+            _placement(volume),
             segmentation and segmentation.GetID(),
-            _place(segmentation),
+            _placement(segmentation),
             segmentation and segmentation.GetSegmentation().GetConversionParameter(REFERENCE_GEOMETRY),
         )
 
     def _segments_key(self) -> tuple:
-        node, segmentation, _ = self._followed
+        node, segmentation, _ = self._observed
         if segmentation is None:
             return ()
         ids = segmentation.GetSegmentation().GetSegmentIDs()
@@ -332,7 +336,7 @@ class Scene:
 
     def _editor_changed(self) -> None:
         source, segments = self._source, self._segments
-        self._follow()
+        self._observe_selection()
         self._source, self._segments = self._source_key(), self._segments_key()
         if self._segments != segments and self.on_segments_changed is not None:
             self.on_segments_changed()
@@ -340,10 +344,10 @@ class Scene:
             self.on_source_changed()
 
     def _changed_since_saved(self) -> None:
-        self._is_as_saved = False
+        self._is_unchanged_since_save = False
 
     def _segments_changed(self) -> None:
-        segmentation = self._followed[1]
+        segmentation = self._observed[1]
         if self._scene.IsClosing() or segmentation is None:
             return
         for segment_id in self._preview.segments() - set(segmentation.GetSegmentation().GetSegmentIDs()):
@@ -360,17 +364,17 @@ class Scene:
             self._prompts.nodes_changed()
         self._editor_changed()
 
-    def _follow_again(self) -> None:
+    def _refresh(self) -> None:
         if not self._scene.IsClosing():
-            self._prompts.follow(self._followed[1])
+            self._prompts.follow(self._observed[1])
             self._editor_changed()
 
-    def _tell_prompts(self, segment_id: str) -> None:
+    def _report_prompt_change(self, segment_id: str) -> None:
         if self.on_prompts_changed is not None:
             self.on_prompts_changed(segment_id)
 
 
-def _place(node: Optional[slicer.vtkMRMLTransformableNode]) -> Optional[tuple]:
+def _placement(node: Optional[slicer.vtkMRMLTransformableNode]) -> Optional[tuple]:
     """Another one whenever a node has come to lie elsewhere."""
     transform = node.GetParentTransformNode() if node is not None else None
     return transform and (transform.GetID(), transform.GetTransformToWorldMTime())

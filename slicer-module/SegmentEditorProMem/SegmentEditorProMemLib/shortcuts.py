@@ -10,7 +10,7 @@ import qt
 
 PROPAGATE, CANCEL, UNDO_POINT, CLEAR, NEXT_DOUBTFUL = "P", "C", "U", "X", "N"
 
-MEANINGS = {
+DESCRIPTIONS = {
     PROPAGATE: "propagate",
     CANCEL: "cancel",
     UNDO_POINT: "undo point",

@@ -9,7 +9,7 @@ from .report import Progress, Report
 READY, WORKING, OFF, ERROR = "ready", "working", "off", "error"
 
 # The controller's states, as kinds.
-KINDS = {
+STATUS_KINDS = {
     "off": OFF,
     "starting": WORKING,
     "loading model": WORKING,

@@ -11,16 +11,16 @@ from typing import Any, Callable, Optional
 
 import qt
 
-from . import shortcuts, words
+from . import shortcuts, ui_text
 from .report import DOUBTFUL, Report, bars
 
 HEIGHT = 44
 # Bars narrower than this stand without a gap.
-GAP_FROM = 4
+MIN_WIDTH_FOR_GAP = 4
 # The lowest bar is still seen: a slice with a bad score is not an empty one.
-LOWEST = 0.12
+MIN_BAR_FRACTION = 0.12
 
-MEANING = (
+EXPLANATION = (
     "One bar for each slice: the higher and greener, the higher the predicted IoU.\n"
     "Blue: a prompt slice, painted or clicked. No bar: not segmented. Click a bar to go to its slice."
 )
@@ -28,12 +28,12 @@ MEANING = (
 GOOD, AMBER, BAD = (46, 158, 79), (226, 160, 0), (208, 52, 44)
 PROMPT = (52, 120, 214)
 # The score from which a bar is all green; at DOUBTFUL it is amber; as much below it, all red.
-ALL_GOOD = 0.9
+FULLY_GREEN = 0.9
 
 
 def color_of(score: float) -> tuple[int, int, int]:
     """Green over amber to red."""
-    step = (score - DOUBTFUL) / (ALL_GOOD - DOUBTFUL)
+    step = (score - DOUBTFUL) / (FULLY_GREEN - DOUBTFUL)
     other, part = (GOOD, min(step, 1.0)) if step >= 0 else (BAD, min(-step, 1.0))
     return tuple(round(a + (b - a) * part) for a, b in zip(AMBER, other))
 
@@ -77,7 +77,7 @@ class Strip:
         self.first, self.text, self.last = qt.QLabel(), qt.QLabel(), qt.QLabel()
         self.text.setAlignment(qt.Qt.AlignCenter)
         for label in (self.first, self.text, self.last):
-            label.setToolTip(MEANING)
+            label.setToolTip(EXPLANATION)
         row.addWidget(self.first)
         row.addWidget(self.text, 1)
         row.addWidget(self.last)
@@ -105,7 +105,7 @@ class Strip:
         count = len(self._report.doubtful)
         self.first.text, self.last.text = "1", str(len(self._report.scores))
         inside = current is not None and 0 <= current < len(self._report.scores)
-        self.text.text = words.slice_line(self._report, current) if inside else "Click a bar to go to its slice"
+        self.text.text = ui_text.slice_line(self._report, current) if inside else "Click a bar to go to its slice"
         self.next.enabled = count > 0
         self.next.text = f"Next doubtful ({count})" if count else "No doubtful slices"
         self.refresh()
@@ -136,14 +136,14 @@ class Strip:
         scores, prompted = self._report.scores, set(self._report.prompted)
         found = bars(scores, width)
         edges = [n * width // len(found) for n in range(len(found) + 1)]
-        gap = 1 if width // len(found) >= GAP_FROM else 0
+        gap = 1 if width // len(found) >= MIN_WIDTH_FOR_GAP else 0
         for (first, end, score), left, right in zip(found, edges, edges[1:]):
             is_prompt = any(n in prompted for n in range(first, end))
             if score is None and not is_prompt:
                 continue
             color = PROMPT if is_prompt else color_of(score)
             full = HEIGHT - 8
-            height = full if score is None else max(round(score * full), round(LOWEST * full))
+            height = full if score is None else max(round(score * full), round(MIN_BAR_FRACTION * full))
             for x in range(left, max(right - gap, left + 1)):
                 self._line(painter, color, x, HEIGHT - 1 - height, HEIGHT - 2)
         text = palette.color(qt.QPalette.Text)
@@ -173,7 +173,7 @@ class Strip:
     def _update_tip(self) -> None:
         # A tooltip belongs to the whole button: it is kept that of the place that the mouse is over.
         if self.picture.underMouse():
-            self.picture.toolTip = words.slice_line(self._report, self._slice_under_cursor())
+            self.picture.toolTip = ui_text.slice_line(self._report, self._slice_under_cursor())
 
     def _pressed(self) -> None:
         if self._report is not None:

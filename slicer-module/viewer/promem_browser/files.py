@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from .whole import is_whole
+from .nifti_integrity import is_complete
 
 SCANS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 NIFTI = (".nii", ".nii.gz")
@@ -39,9 +39,9 @@ def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
     return file.resolve()
 
 
-def complete(file: pathlib.Path) -> pathlib.Path:
+def require_complete(file: pathlib.Path) -> pathlib.Path:
     """The same file. Raises FileProblem where a part of it is missing."""
-    if ending(file, NIFTI) and not is_whole(file):
+    if ending(file, NIFTI) and not is_complete(file):
         raise FileProblem(f"{file.name} cannot be read: it is damaged or incomplete.")
     return file
 
@@ -103,7 +103,7 @@ async def demonstration(folder: pathlib.Path) -> pathlib.Path:
     return existing(folder / "scan.nii.gz", SCANS)
 
 
-class Workplace:
+class TemporaryFolders:
     """A folder for what passes through; it goes with the viewer."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ ICON = (
 )
 # The effect in Slicer has the same keys; each presses a button that is there.
 KEYS = """
-const buttons = { p: "propagate", c: "keep", u: "take-back", x: "clear", n: "next-doubtful", "ctrl+z": "undo", "ctrl+shift+z": "redo", "ctrl+y": "redo" };
+const buttons = { p: "propagate", c: "keep", u: "undo-point", x: "clear", n: "next-doubtful", "ctrl+z": "undo", "ctrl+shift+z": "redo", "ctrl+y": "redo" };
 window.addEventListener("keydown", (event) => {
     if (event.altKey || event.repeat || event.target.matches("select, input:not([type=range]):not([type=checkbox])")) return;
     const key = (event.ctrlKey || event.metaKey ? "ctrl+" : "") + (event.shiftKey ? "shift+" : "") + event.key.toLowerCase();

@@ -31,7 +31,7 @@ PRESS, MOVE, RELEASE = (
 BEHIND_MARKUPS = 1.0e9
 # A drag that is shorter than this, in pixels, is a hand that shakes.
 SMALLEST_BOX = 5
-BAND_COLOR = (1.0, 0.85, 0.2)
+RUBBER_BAND_COLOR = (1.0, 0.85, 0.2)
 
 Ras = tuple[float, float, float]
 Clicked = Callable[[Any, Ras, bool], None]
@@ -57,15 +57,15 @@ class PromptPipeline(SegmentationEffectPipeline):
     def __init__(self) -> None:
         super().__init__()
         self._pressed_at: Optional[tuple[Sequence[float], Ras]] = None
-        self._band = Band()
+        self._rubber_band = RubberBand()
 
     def OnRendererAdded(self, renderer: Any) -> None:
         if renderer is not None:
-            renderer.AddViewProp(self._band.actor)
+            renderer.AddViewProp(self._rubber_band.actor)
 
     def OnRendererRemoved(self, renderer: Any) -> None:
         if renderer is not None:
-            renderer.RemoveViewProp(self._band.actor)
+            renderer.RemoveViewProp(self._rubber_band.actor)
 
     def CanProcessInteractionEvent(self, event: Any) -> tuple[bool, float]:
         kind = event.GetType()
@@ -85,11 +85,11 @@ class PromptPipeline(SegmentationEffectPipeline):
                 # Not when it is released: a preview is waited for.
                 self._effect.clicked(self.GetViewNode(), ras, bool(event.GetModifiers() & vtkEvent.ControlModifier))
         elif kind == MOVE and self._pressed_at is not None and self._effect.draws_boxes:
-            self._band.show(self._pressed_at[0], at)
+            self._rubber_band.show(self._pressed_at[0], at)
             self.RequestRender()
         elif kind == RELEASE and self._pressed_at is not None:
             (corner_at, corner), self._pressed_at = self._pressed_at, None
-            self._band.hide()
+            self._rubber_band.hide()
             self.RequestRender()
             wide = all(abs(b - a) >= SMALLEST_BOX for a, b in zip(corner_at[:2], at[:2]))
             if self._effect.draws_boxes and wide:
@@ -99,10 +99,10 @@ class PromptPipeline(SegmentationEffectPipeline):
     def LoseFocus(self, event: Any) -> None:
         super().LoseFocus(event)
         self._pressed_at = None
-        self._band.hide()
+        self._rubber_band.hide()
 
 
-class Band:
+class RubberBand:
     """The frame that follows the mouse while a box is drawn."""
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class Band:
         mapper.SetInputData(self._shape)
         self.actor = vtkActor2D()
         self.actor.SetMapper(mapper)
-        self.actor.GetProperty().SetColor(*BAND_COLOR)
+        self.actor.GetProperty().SetColor(*RUBBER_BAND_COLOR)
         self.actor.GetProperty().SetLineWidth(2.0)
         self.actor.SetVisibility(False)
 

@@ -33,17 +33,17 @@ BACKGROUND = "#0b0d10"
 FRAMES_PER_SECOND = 30.0
 MOVING_QUALITY = 70
 # How the 3D view first looks at the scan, in degrees from the front and from the side.
-TURNED = 20.0
+CAMERA_DEGREES = 20.0
 # And how much further away than what just fits.
-AROUND = 0.12
+CAMERA_MARGIN = 0.12
 # Before the tools, which keep what they use to themselves.
-FIRST = 100.0
+OBSERVER_PRIORITY = 100.0
 # What the six directions of RAS are called, backwards and forwards.
-LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
+DIRECTION_LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
 @dataclass(frozen=True)
-class SliceShown:
+class SliceViewState:
     """What the bar over a slice view says. axis, number, count: None where the view cuts across the scan's slices. number: from 0."""
 
     name: str
@@ -55,7 +55,7 @@ class SliceShown:
 
 
 @dataclass(frozen=True)
-class Pointed:
+class CursorPosition:
     """Where the mouse was last: in pixels of a view from its lower left corner, and as an index into the scan. value: None beside the scan."""
 
     view: str
@@ -70,7 +70,7 @@ class Views:
     def __init__(self, slicer_app: SlicerApp, server: Any, slice_bar: Callable, surface_bar: Callable) -> None:
         """slice_bar, surface_bar: called with (server, name, view), to put something over a view."""
         self.on_change: Callable[[], None] = lambda: None
-        self.pointed: Optional[Pointed] = None
+        self.pointed: Optional[CursorPosition] = None
         self._manager = slicer_app.view_manager
         self._grid: Optional[Grid] = None
         self._voxels: Optional[np.ndarray] = None
@@ -96,7 +96,7 @@ class Views:
         self.layout.set_layout(ALL_VIEWS)
         for view in self._slices():
             view.modified.connect(lambda *_: self.on_change())
-            view.interactor().AddObserver(vtkCommand.MouseMoveEvent, self._mouse_moved(view), FIRST)
+            view.interactor().AddObserver(vtkCommand.MouseMoveEvent, self._mouse_moved(view), OBSERVER_PRIORITY)
 
     def show_volume(self, volume: Any) -> None:
         """The volume whose slices are drawn; None: none."""
@@ -117,9 +117,9 @@ class Views:
         for view in self._manager.get_threed_views():
             # From the front an axial slice is a line.
             camera = view.renderer().GetActiveCamera()
-            camera.Azimuth(TURNED)
-            camera.Elevation(TURNED)
-            view.zoom(-AROUND)
+            camera.Azimuth(CAMERA_DEGREES)
+            camera.Elevation(CAMERA_DEGREES)
+            view.zoom(-CAMERA_MARGIN)
             view.schedule_render()
 
     def enlarge(self, name: str) -> None:
@@ -133,7 +133,7 @@ class Views:
 
     # Where they are.
 
-    def shown(self) -> list[SliceShown]:
+    def shown(self) -> list[SliceViewState]:
         return [self._shown(view) for view in self._slices()]
 
     def number(self, axis: str) -> Optional[int]:
@@ -144,26 +144,26 @@ class Views:
         """From a slice view's plane to RAS."""
         return _array(self._manager.get_view(name).get_view_node().GetSliceToRAS())
 
-    def _shown(self, view: SliceView) -> SliceShown:
+    def _shown(self, view: SliceView) -> SliceViewState:
         name = view.get_singleton_tag()
         if self._grid is None:
-            return SliceShown(name)
+            return SliceViewState(name)
         matrix = self.matrix(name)
         left, top = _letter(-matrix[:3, 0]), _letter(matrix[:3, 1])
         try:
             axis = axis_of_view(matrix, self._grid)
         except ObliqueView:
-            return SliceShown(name, left=left, top=top)
+            return SliceViewState(name, left=left, top=top)
         count = self._grid.count(axis)
         number = round(self._grid.index(matrix[:3, 3])[2 - AXES[axis]])
-        return SliceShown(name, axis, min(max(number, 0), count - 1), count, left, top)
+        return SliceViewState(name, axis, min(max(number, 0), count - 1), count, left, top)
 
     def _slices(self) -> list[SliceView]:
         return [self._manager.get_view(name) for name in SLICES]
 
     # Where to go.
 
-    def turn_to(self, name: str, number: int) -> None:
+    def show_slice(self, name: str, number: int) -> None:
         """Shows another slice in one view."""
         shown = self._shown(self._manager.get_view(name))
         if shown.axis is None:
@@ -189,7 +189,7 @@ class Views:
             with contextlib.suppress(OutsideScan):
                 i, j, k = self._grid.voxel(ras[:3])
                 value = float(self._voxels[k, j, i])
-            self.pointed = Pointed(name, at, self._grid.index(ras[:3]), value)
+            self.pointed = CursorPosition(name, at, self._grid.index(ras[:3]), value)
             self.on_change()
 
         return moved
@@ -218,4 +218,4 @@ def _array(matrix: Any) -> np.ndarray:
 def _letter(direction: np.ndarray) -> str:
     """The side of the body that a direction goes to."""
     main = int(np.argmax(np.abs(direction)))
-    return LETTERS[main][int(direction[main] > 0)]
+    return DIRECTION_LETTERS[main][int(direction[main] > 0)]

@@ -9,7 +9,7 @@ import sys
 
 from ..errors import PromemError
 from .check import check
-from .lifetime import end, end_with_client, take_streams
+from .lifetime import claim_streams, end, end_with_client
 from .server import Server
 
 
@@ -21,7 +21,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.check:
         return _check()
-    requests, replies = take_streams()
+    requests, replies = claim_streams()
     end_with_client(requests, asked.client, asked.bound)
     Server(requests, replies).run()
     end()
@@ -31,8 +31,8 @@ def main() -> int:
 def _check() -> int:
     try:
         found = check()
-    except PromemError as trouble:
-        print(" ".join(str(trouble).split()), file=sys.stderr)
+    except PromemError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
         return 1
     print(json.dumps(found, indent=2))
     return 0

@@ -12,15 +12,15 @@ from ..errors import Cancelled
 from ..job import Job
 
 # How one ended that was cancelled before it began.
-NOT_BEGUN = {"cancelled": True, "seconds": 0.0, "done": 0, "expected": 0}
+CANCELLED_BEFORE_START = {"cancelled": True, "seconds": 0.0, "done": 0, "expected": 0}
 
 
-def known(score: float) -> Optional[float]:
+def none_if_nan(score: float) -> Optional[float]:
     """JSON has no NaN."""
     return None if math.isnan(score) else score
 
 
-class Running:
+class RunningJob:
     """publish: writes labels that have changed, and says which."""
 
     def __init__(self, job: Job, ahead: bool, publish: Callable[[], Optional[list[int]]]) -> None:
@@ -51,7 +51,7 @@ class Running:
                 "slice": made.slice,
                 "done": self._done,
                 "expected": max(self._state.expected, self._done),
-                "score": known(made.score),
+                "score": none_if_nan(made.score),
                 "found": made.found,
             }
         if changed is not None:

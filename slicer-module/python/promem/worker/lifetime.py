@@ -22,7 +22,7 @@ _GRACE = 0.5
 _PATIENCE = 1.0
 
 
-def take_streams() -> tuple[int, int]:
+def claim_streams() -> tuple[int, int]:
     """Descriptors of requests and of replies. What anything else in this process prints goes to stderr from here on."""
     requests, replies = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)

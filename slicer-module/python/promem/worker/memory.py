@@ -54,9 +54,9 @@ class SharedArray(Resource):
             self.length, self.device = length, found.st_dev
             self.name = f"{os.getpid()}.{descriptor}.{found.st_ino}"
             self._array = np.frombuffer(mmap.mmap(descriptor, length), scalar).reshape(sizes)
-        except (OSError, ValueError) as trouble:
+        except (OSError, ValueError) as error:
             self._file.close()
-            raise IoError(f"shared memory of {length} bytes: {trouble}") from trouble
+            raise IoError(f"shared memory of {length} bytes: {error}") from error
         _open.add(self)
 
     @property
@@ -97,8 +97,8 @@ def attach(name: Any, shape: Any, dtype: Any, writable: bool = False) -> np.ndar
     flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         descriptor = os.open(f"/proc/{process}/fd/{number}", flags)
-    except OSError as trouble:
-        raise IoError(f"shared memory {name}: {trouble.strerror}; expected a SharedArray that is open") from trouble
+    except OSError as error:
+        raise IoError(f"shared memory {name}: {error.strerror}; expected a SharedArray that is open") from error
     try:
         _check(name, os.fstat(descriptor), inode, _length(sizes, scalar), f"{sizes} of {scalar}")
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
@@ -106,8 +106,8 @@ def attach(name: Any, shape: Any, dtype: Any, writable: bool = False) -> np.ndar
         if writable:
             _clear(descriptor, array)
         return array
-    except OSError as trouble:
-        raise IoError(f"shared memory {name}: {trouble.strerror}") from trouble
+    except OSError as error:
+        raise IoError(f"shared memory {name}: {error.strerror}") from error
     finally:
         os.close(descriptor)
 
@@ -115,7 +115,9 @@ def attach(name: Any, shape: Any, dtype: Any, writable: bool = False) -> np.ndar
 def _check(name: str, found: os.stat_result, inode: int, length: int, what: str) -> None:
     """Refuses whatever is not the file that was meant."""
     if not stat.S_ISREG(found.st_mode) or found.st_nlink or found.st_ino != inode or found.st_uid != os.geteuid():
-        raise InvalidArgument(f"shared memory {name}: the file is not the one that was shared, expected a SharedArray that is open")
+        raise InvalidArgument(
+            f"shared memory {name}: the file is not the one that was shared, expected a SharedArray that is open"
+        )
     if found.st_size != length:
         raise InvalidArgument(f"shared memory {name}: {found.st_size} bytes, expected {length} for {what}")
 
@@ -126,8 +128,8 @@ def _clear(descriptor: int, array: np.ndarray) -> None:
     while True:
         try:
             begin = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError as trouble:
-            if trouble.errno == errno.ENXIO:  # no data from here on
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data from here on
                 return
             raise
         end = os.lseek(descriptor, begin, os.SEEK_HOLE)
@@ -140,8 +142,8 @@ def _folder(length: int) -> str:
     for folder in (_SHARED_MEMORY, tempfile.gettempdir()):
         try:
             space, device = os.statvfs(folder), os.stat(folder).st_dev
-        except OSError as trouble:
-            looked.append(f"{folder}: {trouble.strerror}")
+        except OSError as error:
+            looked.append(f"{folder}: {error.strerror}")
             continue
         promised = sum(other.missing() for other in _open if other.device == device)
         free = space.f_bavail * space.f_frsize - promised

@@ -13,24 +13,24 @@ from .. import _abi, library
 from ..errors import InvalidArgument
 from ..options import propagate_options
 from ..session import AxisChoice
-from .jobs import Running, known
+from .jobs import RunningJob, none_if_nan
 from .masks import pack
-from .models import Models
+from .models import ModelHolder
 from .scan import Scan, open_arrays
 
-Result = Union[dict[str, Any], Running]
+Result = Union[dict[str, Any], RunningJob]
 
 # What only reads, and is answered while something runs.
-READS = {"hello", "scores", "die", "sleep"}
+READ_ONLY = {"hello", "scores", "die", "sleep"}
 # What ends a propagation instead of being refused by it.
-ENDS = {"open_scan", "close_scan"}
+ENDS_PROPAGATION = {"open_scan", "close_scan"}
 # What is answered when it has ended.
-RUNS = {"propagate", "precompute"}
+BACKGROUND = {"propagate", "precompute"}
 
 
 class Methods:
     def __init__(self) -> None:
-        self._models = Models()
+        self._models = ModelHolder()
         self._open: Optional[Scan] = None
         self._known: dict[str, Callable[..., Result]] = {
             "hello": self.hello,
@@ -57,8 +57,8 @@ class Methods:
             inspect.signature(self._known[name]).bind(**arguments)
             if name == "propagate":
                 inspect.signature(propagate_options).bind(**arguments)
-        except TypeError as trouble:
-            raise InvalidArgument(f"{name}: {trouble}") from trouble
+        except TypeError as error:
+            raise InvalidArgument(f"{name}: {error}") from error
 
     def call(self, name: str, arguments: dict[str, Any]) -> Result:
         return self._known[name](**arguments)
@@ -137,19 +137,19 @@ class Methods:
 
     def predict(self, object: int, slice: int) -> Result:
         mask, score = self._scan.session.predict_slice(object, slice)
-        return {"mask": pack(mask), "score": known(score)}
+        return {"mask": pack(mask), "score": none_if_nan(score)}
 
     def propagate(self, **options: Any) -> Result:
         scan = self._scan
         given = {name: value for name, value in options.items() if value is not None}
-        return Running(scan.session.start_propagate(**given), False, scan.publish)
+        return RunningJob(scan.session.start_propagate(**given), False, scan.publish)
 
     def precompute(self) -> Result:
         scan = self._scan
-        return Running(scan.session.start_precompute(), True, scan.publish)
+        return RunningJob(scan.session.start_precompute(), True, scan.publish)
 
     def scores(self, object: int) -> Result:
-        return {"scores": [known(score) for score in self._scan.session.scores(object).tolist()]}
+        return {"scores": [none_if_nan(score) for score in self._scan.session.scores(object).tolist()]}
 
     # For tests of what happens to a worker.
 

@@ -10,7 +10,7 @@ from ..errors import InvalidArgument
 from ..model import Model
 
 
-class Models:
+class ModelHolder:
     """Keeps the model that was asked for last."""
 
     def __init__(self) -> None:

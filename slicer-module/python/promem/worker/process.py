@@ -1,7 +1,7 @@
 """The worker as its client sees it: a process, with pipes that never block.
 
 In: how to start Python, bytes to send. Out: lines that the worker wrote, and, once it has ended and everything was read, a sentence that
-says why. Knows nothing of what is said.
+says why. Knows nothing of what is lines.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from .protocol import Lines
+from .protocol import LineReader
 
 _KEPT_LINES = 50
 # More than these lines are long, even where something prints numbers without an end.
@@ -44,13 +44,13 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], environment: Optional[Mapping[str, str]]) -> None:
         """Returns as soon as the process exists. OSError: it could not be started."""
-        whole = [*command, "-m", "promem.worker", "--client", str(os.getpid())]
+        command_line = [*command, "-m", "promem.worker", "--client", str(os.getpid())]
         if threading.current_thread() is threading.main_thread():
             # Linux would take the end of any other thread for the client's end.
-            whole.append("--bound")
+            command_line.append("--bound")
         # A group of its own: Ctrl-C in the client's terminal is not meant for it, and a launcher in front of Python is killed with it.
         self._process = subprocess.Popen(
-            whole,
+            command_line,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -65,9 +65,9 @@ class WorkerProcess:
         for pipe in pipes:
             os.set_blocking(pipe.fileno(), False)
         self._unsent = bytearray()
-        self._said = b""
-        self.lines = Lines()
-        self._silent = False  # nothing will come any more
+        self._stderr_tail = b""
+        self.lines = LineReader()
+        self._is_drained = False  # nothing will come any more
 
     def write(self, data: bytes) -> None:
         """Leaves bytes for `send`."""
@@ -84,7 +84,7 @@ class WorkerProcess:
         except BlockingIOError:
             return
         except OSError:
-            # It has ended, which `ended` will tell with its reason.
+            # It has ended, which `end_reason` will tell with its reason.
             self._unsent.clear()
 
     def receive(self) -> bool:
@@ -95,32 +95,32 @@ class WorkerProcess:
             self.lines.add(data)
             return True
         # What it wrote before its end was there before the end was seen: nothing now is nothing ever.
-        self._silent = self._silent or ended or data is not None
+        self._is_drained = self._is_drained or ended or data is not None
         return False
 
-    def listen(self) -> None:
+    def read_stderr(self) -> None:
         """Takes what it wrote to stderr, so that it can write on."""
         data = _read(self._error)
         if data:
-            self._said = (self._said + data)[-_KEPT_BYTES:]
+            self._stderr_tail = (self._stderr_tail + data)[-_KEPT_BYTES:]
 
     @property
     def last_lines(self) -> list[str]:
         """What it wrote to stderr last."""
-        return self._said.decode(errors="replace").splitlines()[-_KEPT_LINES:]
+        return self._stderr_tail.decode(errors="replace").splitlines()[-_KEPT_LINES:]
 
-    def ended(self) -> Optional[str]:
+    def end_reason(self) -> Optional[str]:
         """Why it has ended; None while it has not, or while there is something to read."""
-        if not self._silent:
+        if not self._is_drained:
             return None
         code = self._process.poll()
         if code is None:
             # It has closed its stdout, and is just ending.
             return None
-        self.listen()
-        said = [line.strip() for line in self.last_lines if line.strip()]
+        self.read_stderr()
+        lines = [line.strip() for line in self.last_lines if line.strip()]
         self._close()
-        return _reason(code) + (f'; its last output was: "{said[-1]}".' if said else ".")
+        return _reason(code) + (f'; its last output was: "{lines[-1]}".' if lines else ".")
 
     def end(self, seconds: float) -> None:
         """Ends it, at the latest after `seconds` by force, and reaps it."""

@@ -11,7 +11,7 @@ from ..errors import InvalidArgument, PromemError
 from ..model import Model
 from ..session import AxisChoice, Session
 from . import memory
-from .prompts import Grid, Said, read, steps
+from .prompts import Grid, SlicePrompts, parse, session_calls
 
 
 class Scan:
@@ -24,7 +24,7 @@ class Scan:
     ) -> None:
         """options: as Session has them. Both arrays stay as long as this."""
         self._results = results
-        self._told: dict[int, dict[int, Said]] = {}  # by object, then slice
+        self._prompts: dict[int, dict[int, SlicePrompts]] = {}  # by object, then slice
         self.session = Session(model, voxels, **options)
 
     def describe(self) -> dict[str, Any]:
@@ -35,31 +35,31 @@ class Scan:
         before = self.session.axis
         self.session.set_axis(axis)
         if self.session.axis != before:
-            self._told.clear()
+            self._prompts.clear()
 
     def reset(self) -> None:
         self.session.reset()
-        self._told.clear()
+        self._prompts.clear()
 
     def set_prompts(self, object: int, slices: Any) -> int:
-        """Makes what is said of an object this, and nothing else. Returns how many steps that took."""
+        """Makes what is given of an object this, and nothing else. Returns how many steps that took."""
         if type(object) is not int or not 1 <= object <= 65535:
             raise InvalidArgument(f"object: {object!r:.40}, expected 1 to 65535")
         grid = self._grid()
-        after = read(slices, grid)
-        todo = steps(self._told.get(object, {}), after, grid)
+        after = parse(slices, grid)
+        todo = session_calls(self._prompts.get(object, {}), after, grid)
         try:
             for name, arguments in todo:
                 getattr(self.session, name)(object, *arguments)
         except PromemError:
-            self._forget(object)
+            self._remove_object(object)
             raise
-        self._told[object] = after
+        self._prompts[object] = after
         return len(todo)
 
-    def _forget(self, object: int) -> None:
+    def _remove_object(self, object: int) -> None:
         """Where it is not known what the session knows, it shall know nothing."""
-        self._told.pop(object, None)
+        self._prompts.pop(object, None)
         if any(prompt.object == object for prompt in self.session.prompts):
             self.session.remove_object(object)
 

@@ -11,21 +11,21 @@ import traceback
 from typing import Any, Callable, Optional
 
 from ..errors import Busy, InvalidArgument, PromemError
-from .jobs import NOT_BEGUN, Running
-from .methods import ENDS, READS, RUNS, Methods, Result
-from .protocol import BadMessage, Lines, decode, encode, request
+from .jobs import CANCELLED_BEFORE_START, RunningJob
+from .methods import BACKGROUND, ENDS_PROPAGATION, READ_ONLY, Methods, Result
+from .protocol import BadMessage, LineReader, decode, encode, request
 
 # How long what runs is not looked at, in seconds.
-_PATIENCE = 0.005
+_POLL_SECONDS = 0.005
 _CHUNK = 1 << 16
 
 
 class Server:
     def __init__(self, requests: int, replies: int) -> None:
         self._requests, self._replies = requests, replies
-        self._lines = Lines()
+        self._lines = LineReader()
         self._methods = Methods()
-        self._running: Optional[Running] = None
+        self._running: Optional[RunningJob] = None
         self._running_number: Any = None
         # Requests that wait until what runs has ended: number, method, arguments.
         self._waiting: list[tuple[int, str, dict[str, Any]]] = []
@@ -35,8 +35,8 @@ class Server:
         try:
             self._write({"event": "started", "pid": os.getpid()})
             while True:
-                patience = None if self._running is None else _PATIENCE
-                if select.select([self._requests], [], [], patience)[0]:
+                timeout = None if self._running is None else _POLL_SECONDS
+                if select.select([self._requests], [], [], timeout)[0]:
                     data = os.read(self._requests, _CHUNK)
                     if not data:
                         return
@@ -50,16 +50,16 @@ class Server:
         while True:
             number: Any = None
             try:
-                line = self._lines.take()
+                line = self._lines.next_line()
                 if line is None:
                     return
                 message = decode(line)
                 number = message.get("id")
-                self._take(number, *request(message))
-            except BadMessage as trouble:
-                self._fail(number, "BadMessage", str(trouble))
+                self._handle(number, *request(message))
+            except BadMessage as error:
+                self._fail(number, "BadMessage", str(error))
 
-    def _take(self, number: int, method: str, arguments: dict[str, Any]) -> None:
+    def _handle(self, number: int, method: str, arguments: dict[str, Any]) -> None:
         """Answers a request, refuses it, or lets it wait."""
         running = self._running
         try:
@@ -67,12 +67,14 @@ class Server:
                 self._cancel(number, arguments)
                 return
             self._methods.check(method, arguments)
-            if running is not None and not (running.ahead or self._waiting or method in READS or method in ENDS):
+            if running is not None and not (
+                running.ahead or self._waiting or method in READ_ONLY or method in ENDS_PROPAGATION
+            ):
                 raise Busy(f"{method}: a propagation is running; expected it to end first, or cancel")
-        except PromemError as trouble:
-            self._fail(number, *_told(trouble))
+        except PromemError as error:
+            self._fail(number, *_error_reply(error))
             return
-        if running is None or method in READS:
+        if running is None or method in READ_ONLY:
             self._reply(number, lambda: self._methods.call(method, arguments))
         else:
             running.cancel()
@@ -84,9 +86,9 @@ class Server:
         if self._running is not None:
             self._running.cancel()
         # What waits to run was asked for before this.
-        for waiting in [waiting for waiting in self._waiting if waiting[1] in RUNS]:
+        for waiting in [waiting for waiting in self._waiting if waiting[1] in BACKGROUND]:
             self._waiting.remove(waiting)
-            self._write({"id": waiting[0], "result": NOT_BEGUN})
+            self._write({"id": waiting[0], "result": CANCELLED_BEFORE_START})
         self._write({"id": number, "result": {}})
 
     def _step(self) -> None:
@@ -102,17 +104,17 @@ class Server:
             # The first of them may run, and the others find it running.
             waiting, self._waiting = self._waiting, []
             for one in waiting:
-                self._take(*one)
+                self._handle(*one)
 
     def _reply(self, number: int, work: Callable[[], Result]) -> None:
         try:
             result = work()
-            if isinstance(result, Running):
+            if isinstance(result, RunningJob):
                 self._running, self._running_number = result, number
                 return
             changed = self._methods.changed()
-        except Exception as trouble:  # one request must not end the others
-            self._fail(number, *_told(trouble))
+        except Exception as error:  # one request must not end the others
+            self._fail(number, *_error_reply(error))
             return
         if changed is not None:
             self._write({"event": "changed", "extent": changed})
@@ -128,14 +130,14 @@ class Server:
             left = left[os.write(self._replies, left) :]
 
 
-def _told(trouble: Exception) -> tuple[str, str]:
+def _error_reply(error: Exception) -> tuple[str, str]:
     """The kind and the message of an error."""
-    if isinstance(trouble, PromemError):
-        return type(trouble).__name__, str(trouble)
+    if isinstance(error, PromemError):
+        return type(error).__name__, str(error)
     # Not refused by anything that knows what it is about: whoever looks for the reason needs the place.
-    traceback.print_exception(type(trouble), trouble, trouble.__traceback__, file=sys.stderr)
-    if isinstance(trouble, OSError):
-        return "IoError", str(trouble)
-    if isinstance(trouble, (TypeError, ValueError, OverflowError)):
-        return "InvalidArgument", str(trouble)
-    return "InternalError", f"{type(trouble).__name__}: {trouble}"
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    if isinstance(error, OSError):
+        return "IoError", str(error)
+    if isinstance(error, (TypeError, ValueError, OverflowError)):
+        return "InvalidArgument", str(error)
+    return "InternalError", f"{type(error).__name__}: {error}"

@@ -24,10 +24,10 @@ from slicer import vtkMRMLSegmentationStorageNode, vtkSegmentation, vtkSegmentat
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkCommand, vtkObject
 
-from .files import SCANS, SEGMENTATIONS, FileProblem, complete, existing, stem
+from .files import SCANS, SEGMENTATIONS, FileProblem, existing, require_complete, stem
 
 UNDO_STATES = 20
-# Told apart from each other and from a scan's greys, also by who sees red and green alike.
+# ErrorReporter apart from each other and from a scan's greys, also by who sees red and green alike.
 COLORS = (
     (0.31, 0.78, 0.72),
     (0.96, 0.62, 0.26),
@@ -52,7 +52,7 @@ class Segment:
     millilitres: float
 
 
-class Desk:
+class Workspace:
     """on_change: something that a page shows has changed. on_opened: another scan lies here. on_volume: called with a volume that views are to show
     before anything is put over it, or with None.
     """
@@ -82,8 +82,8 @@ class Desk:
 
     def open(self, scan: Any, segmentation: Any = None, name: Optional[str] = None) -> None:
         """Puts another scan here, and the engine to work. name: how it is called; None: like its file. Raises FileProblem; then nothing changes."""
-        scan = complete(existing(scan, SCANS))
-        file = complete(existing(segmentation, SEGMENTATIONS)) if segmentation else None
+        scan = require_complete(existing(scan, SCANS))
+        file = require_complete(existing(segmentation, SEGMENTATIONS)) if segmentation else None
         volume = self._read(scan)
         # A slice that comes into a view after the segments is drawn behind them, where what is drawn first hides it.
         self.on_volume(volume)
@@ -135,7 +135,9 @@ class Desk:
         with quiet():
             volumes = self._app.io_manager.load_volumes(str(scan))
         if not volumes:
-            raise FileProblem(f"{scan.name} cannot be read: it is damaged, or its content is not what its extension says.")
+            raise FileProblem(
+                f"{scan.name} cannot be read: it is damaged, or its content is not what its extension says."
+            )
         volume = volumes[0]
         image = volume.GetImageData()
         if image is None or volume.IsA("vtkMRMLLabelMapVolumeNode") or image.GetNumberOfScalarComponents() != 1:
@@ -216,7 +218,7 @@ class Desk:
 
     def add(self) -> str:
         """A new segment, selected. Returns its identifier."""
-        self._remember()
+        self._save_undo()
         number = len(self.scene.segment_ids())
         names = {self.scene.name(id_) for id_ in self.scene.segment_ids()}
         name = next(f"Segment {n}" for n in range(number + 1, 2 * number + 2) if f"Segment {n}" not in names)
@@ -241,7 +243,7 @@ class Desk:
                 node.SetDisplayVisibility(node.GetAttribute(SEGMENT) == self.scene.selected())
 
     def remove(self, segment: str) -> None:
-        self._remember()
+        self._save_undo()
         ids = self.scene.segment_ids()
         self.segmentation.GetSegmentation().RemoveSegment(segment)
         if self.scene.selected() is None:
@@ -276,11 +278,11 @@ class Desk:
 
     def before_stroke(self) -> None:
         """A stroke that is painted while a run writes belongs to the run's undo state: discarding the run goes back to before it began."""
-        run = self.controller.run
-        if run is None or not run.saved_undo:
-            self._remember()
+        propagation = self.controller.propagation
+        if propagation is None or not propagation.saved_undo:
+            self._save_undo()
 
-    def _remember(self) -> None:
+    def _save_undo(self) -> None:
         self.scene.save_undo()
 
     def _after_undo(self) -> None:

@@ -16,10 +16,10 @@ from .prompts import placed_prompts
 # Bytes of a piece of the scan: what is copied in a few milliseconds.
 PIECE_BYTES = 4 << 20
 # Objects are numbered from 1 to this in the engine's labels.
-MOST_OBJECTS = 65535
+MAX_OBJECTS = 65535
 
 
-class Failed(Exception):
+class RequestFailed(Exception):
     """The engine could not do what was asked. kind: the binding's name of the error, or "Died"."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -27,19 +27,19 @@ class Failed(Exception):
         self.kind = kind
 
 
-class Call:
+class Request:
     """A request under way."""
 
     def __init__(self) -> None:
         self.settled = False
         self.result: dict[str, Any] = {}
-        self.failure: Optional[Failed] = None
+        self.failure: Optional[RequestFailed] = None
 
     def done(self, result: dict[str, Any]) -> None:
         self.settled, self.result = True, result
 
     def failed(self, error: Any) -> None:
-        self.settled, self.failure = True, Failed(error.kind, error.message)
+        self.settled, self.failure = True, RequestFailed(error.kind, error.message)
 
 
 @dataclass
@@ -65,22 +65,22 @@ class Scan:
 
 
 # What a job yields: a request to wait for, or None after a piece of work.
-Steps = Generator[Optional[Call], dict[str, Any], Any]
+Steps = Generator[Optional[Request], dict[str, Any], Any]
 
 
-class Link:
+class EngineConnection:
     """Keeps an engine supplied."""
 
     def __init__(self, engine: Any, scene: Any) -> None:
         self._engine = engine
         self._scene = scene
-        self._waiting_for: Optional[Call] = None
+        self._waiting_for: Optional[Request] = None
         self._model: Optional[tuple] = None
         self.model: Optional[dict[str, Any]] = None
         self.scan: Optional[Scan] = None
         self._objects: dict[str, int] = {}
-        # Of each object, what the engine was told: slice -> prompts of that slice but its mask.
-        self.told: dict[int, dict[int, Any]] = {}
+        # Of each object, the prompts that the engine has: slice -> prompts of that slice but its mask.
+        self.sent_prompts: dict[int, dict[int, Any]] = {}
 
     # Requests.
 
@@ -91,9 +91,9 @@ class Link:
         """Asks for something whose reply does not matter."""
         self._engine.send(method, **arguments)
 
-    def call(self, method: str, **arguments: Any) -> Call:
+    def call(self, method: str, **arguments: Any) -> Request:
         """Asks for something; a job yields it to wait for the reply."""
-        call = Call()
+        call = Request()
         self._engine.send(method, done=call.done, failed=call.failed, **arguments)
         return call
 
@@ -128,13 +128,13 @@ class Link:
         self._model = self.model = None
         if self.scan is not None:
             self.scan.stamp = None
-        self.told.clear()
+        self.sent_prompts.clear()
 
     def close(self) -> None:
         self._engine.stop()
         self._model = self.model = None
         self._drop_scan()
-        self.told.clear()
+        self.sent_prompts.clear()
 
     def _drop_scan(self) -> None:
         if self.scan is not None:
@@ -144,7 +144,7 @@ class Link:
     def object(self, segment: str) -> int:
         """A segment's number in the engine."""
         if segment not in self._objects:
-            self._objects[segment] = len(self._objects) % MOST_OBJECTS + 1
+            self._objects[segment] = len(self._objects) % MAX_OBJECTS + 1
         return self._objects[segment]
 
     def load(self, options: Options, show: Callable[[str, str], None]) -> Steps:
@@ -159,7 +159,7 @@ class Link:
             show("loading model", "Loading the model …")
             self._model = None
             self._drop_scan()
-            self.told.clear()
+            self.sent_prompts.clear()
             self.model = yield self.call("load_model", **arguments)
             self._model = wanted
 
@@ -173,7 +173,7 @@ class Link:
         if self.scan.axis != axis:
             self.scan.slices = (yield self.call("set_axis", axis=axis))["slices"]
             self.scan.axis = axis
-            self.told.clear()
+            self.sent_prompts.clear()
         if self.scan.window != window:
             yield self.call("set_window", window=window)
             self.scan.window = window
@@ -181,13 +181,13 @@ class Link:
     def _send_scan(self, stamp: Any, axis: str, window: Any, show: Callable[[str, str], None]) -> Steps:
         show("sending scan", "Sending the scan to the engine …")
         self._drop_scan()
-        self.told.clear()
+        self.sent_prompts.clear()
         grid, source = self._scene.grid(), self._scene.voxels()
         try:
             voxels = self._engine.scan_memory(source.shape, source.dtype)
             results = self._engine.scan_memory(source.shape, np.dtype(np.uint16))
         except EngineError as error:
-            raise Failed(error.kind, error.message) from error
+            raise RequestFailed(error.kind, error.message) from error
         step = max(1, PIECE_BYTES // max(1, source[0].nbytes))
         for first in range(0, len(source), step):
             voxels.array[first : first + step] = source[first : first + step]
@@ -203,39 +203,39 @@ class Link:
                 window=window,
                 results=results.name,
             )
-        except Failed:
+        except RequestFailed:
             voxels.close()
             results.close()
             raise
         self.scan = Scan(stamp, grid, voxels, results, axis, window, opened["slices"])
 
-    # What the engine was told of objects.
+    # Prompts in the engine.
 
-    def tell(self, segment: str, prompts: dict[int, dict[str, Any]]) -> Steps:
+    def set_prompts(self, segment: str, prompts: dict[int, dict[str, Any]]) -> Steps:
         """Says everything about one object: slice -> points, box and packed mask."""
         number = self.object(segment)
         yield self.call("set_prompts", object=number, slices=[{"slice": at, **prompts[at]} for at in sorted(prompts)])
         if prompts:
-            self.told[number] = {at: said(prompts[at]) for at in prompts}
+            self.sent_prompts[number] = {at: prompt_key(prompts[at]) for at in prompts}
         else:
-            self.told.pop(number, None)
+            self.sent_prompts.pop(number, None)
 
-    def silence(self, but: list[str]) -> Steps:
+    def clear_other_prompts(self, but: list[str]) -> Steps:
         """Takes back everything about other objects: they are no part of a run, nor of its overlaps."""
         kept = {self.object(segment) for segment in but}
-        for number in [number for number in self.told if number not in kept]:
+        for number in [number for number in self.sent_prompts if number not in kept]:
             yield self.call("set_prompts", object=number, slices=[])
-            del self.told[number]
+            del self.sent_prompts[number]
 
-    def slices_with_other_prompts(self, segment: str, axis: str) -> list[int]:
-        """Slices whose points or box are not what the engine was last told, and that have some."""
+    def slices_with_changed_prompts(self, segment: str, axis: str) -> list[int]:
+        """Slices whose points or box are not what the engine last received, and that have some."""
         if self.scan is None or self.scan.stamp is None or self.scan.axis != axis:
             return []
-        told = self.told.get(self.object(segment), {})
+        sent_prompts = self.sent_prompts.get(self.object(segment), {})
         placed = placed_prompts(self._scene, self.scan.grid, segment, axis)
-        return [at for at in sorted(placed) if said(placed[at]) != told.get(at)]
+        return [at for at in sorted(placed) if prompt_key(placed[at]) != sent_prompts.get(at)]
 
 
-def said(prompts: dict[str, Any]) -> tuple:
+def prompt_key(prompts: dict[str, Any]) -> tuple:
     """Points and box of a slice, to be compared."""
     return repr(prompts.get("points") or []), repr(prompts.get("box"))

@@ -15,11 +15,11 @@ from .grid import Grid
 from .labelmaps import array_of_matrix
 
 # Pixels that the mouse may move in a click, and from which on a press is one on a prompt.
-STILL = 4
-NEAR = 7
+CLICK_TOLERANCE = 4
+HANDLE_RADIUS = 7
 # Of a slice's thickness: how far off a point may lie that a slice view shows.
-THICKNESS = 0.55
-BAND_COLOR = (1.0, 0.85, 0.2)
+SLICE_FRACTION = 0.55
+RUBBER_BAND_COLOR = (1.0, 0.85, 0.2)
 
 PRESS, MOVE, RELEASE, DOUBLE, ENTER = (
     getattr(vtk.vtkCommand, name)
@@ -33,7 +33,7 @@ PRESS, MOVE, RELEASE, DOUBLE, ENTER = (
 )
 
 
-class Press:
+class MousePress:
     """The button is down. The view's place is that of the moment of the press: it may be scrolled before the release."""
 
     def __init__(self, view: Any, xy: tuple[int, int], xy_to_ras: np.ndarray, axis: str, positive: bool) -> None:
@@ -45,14 +45,14 @@ class Press:
         return tuple(float(part) for part in (self._xy_to_ras @ [*xy, 0.0, 1.0])[:3])
 
 
-class Pointing:
+class SliceViewMouse:
     """effect: Slicer's scriptedEffect. commands: what takes points and boxes."""
 
     def __init__(self, effect: Any, commands: Any) -> None:
         self._effect = effect
         self._commands = commands
-        self._press: Optional[Press] = None
-        self._band: Optional[Band] = None
+        self._press: Optional[MousePress] = None
+        self._rubber_band: Optional[RubberBand] = None
 
     def process(self, interactor: Any, event: int, view: Any) -> bool:
         """Whether the event was taken."""
@@ -64,16 +64,16 @@ class Pointing:
             return self._released(interactor.GetEventPosition())
         if event == ENTER:
             node = self._effect.viewNode(view)
-            self._commands.look_at(array_of_matrix(node.GetSliceToRAS()), node)
+            self._commands.view_entered(array_of_matrix(node.GetSliceToRAS()), node)
         if event not in (PRESS, DOUBLE) or not self._is_ours(interactor):
             return False
         # The second click of a double click came as a press already; Slicer would enlarge the view.
         return event == DOUBLE or self._pressed(interactor, view)
 
-    def forget(self) -> None:
+    def cancel(self) -> None:
         """The button is as good as up."""
         self._press = None
-        self._remove_band()
+        self._remove_rubber_band()
 
     def _is_ours(self, interactor: Any) -> bool:
         if interactor.GetShiftKey() or interactor.GetAltKey():
@@ -83,7 +83,7 @@ class Pointing:
         return node is None or node.GetCurrentInteractionMode() == slicer.vtkMRMLInteractionNode.ViewTransform
 
     def _pressed(self, interactor: Any, view: Any) -> bool:
-        self.forget()
+        self.cancel()
         if self._commands.controller is None:
             return False
         node = self._effect.viewNode(view)
@@ -98,7 +98,7 @@ class Pointing:
         if not self._effect.confirmCurrentSegmentVisible():
             return True
         positive = self._commands.positive != bool(interactor.GetControlKey())
-        self._press = Press(view, xy, xy_to_ras, axis, positive)
+        self._press = MousePress(view, xy, xy_to_ras, axis, positive)
         return True
 
     def _moved(self, xy: tuple[int, int]) -> bool:
@@ -106,19 +106,19 @@ class Pointing:
         if press is None:
             return False
         # A box says what belongs to the object; with Ctrl the press stays a point.
-        if press.positive and max(abs(a - b) for a, b in zip(xy, press.xy)) > STILL:
+        if press.positive and max(abs(a - b) for a, b in zip(xy, press.xy)) > CLICK_TOLERANCE:
             press.is_drag = True
         if press.is_drag:
-            if self._band is None:
-                self._band = Band(self._effect, press.view)
-            self._band.show(press.xy, xy)
+            if self._rubber_band is None:
+                self._rubber_band = RubberBand(self._effect, press.view)
+            self._rubber_band.show(press.xy, xy)
         return True
 
     def _released(self, xy: tuple[int, int]) -> bool:
         press = self._press
         if press is None:
             return False
-        self.forget()
+        self.cancel()
         if press.is_drag:
             self._commands.box(press.ras(press.xy), press.ras(xy), press.axis)
         else:
@@ -128,21 +128,21 @@ class Pointing:
         return True
 
     def _is_on_prompt(self, xy: tuple[int, int], xy_to_ras: np.ndarray) -> bool:
-        places = handles(self._commands.controller.scene)
+        places = handle_positions(self._commands.controller.scene)
         if not places:
             return False
         ras_to_xy = np.linalg.inv(xy_to_ras)
         at = (ras_to_xy @ np.vstack([np.transpose(places), np.ones(len(places))]))[:3].T
         distances = np.hypot(at[:, 0] - xy[0], at[:, 1] - xy[1])
-        return bool(np.any((distances <= NEAR) & (np.abs(at[:, 2]) <= THICKNESS)))
+        return bool(np.any((distances <= HANDLE_RADIUS) & (np.abs(at[:, 2]) <= SLICE_FRACTION)))
 
-    def _remove_band(self) -> None:
-        if self._band is not None:
-            self._band.remove()
-            self._band = None
+    def _remove_rubber_band(self) -> None:
+        if self._rubber_band is not None:
+            self._rubber_band.remove()
+            self._rubber_band = None
 
 
-def handles(scene: Any) -> list[Any]:
+def handle_positions(scene: Any) -> list[Any]:
     """Where the selected segment's prompts can be taken hold of: its points, the corners of its box and the middles between them."""
     try:
         selected = scene.selected()
@@ -150,19 +150,19 @@ def handles(scene: Any) -> list[Any]:
             return []
         places = [ras for ras, _ in scene.points(selected)]
         box = scene.box(selected)
-        return places if box is None else places + _around(scene.grid(), *box)
+        return places if box is None else places + _box_handles(scene.grid(), *box)
     except scene.Error:
         return []
 
 
-def _around(grid: Grid, corner: Any, opposite: Any) -> list[Any]:
+def _box_handles(grid: Grid, corner: Any, opposite: Any) -> list[Any]:
     low, high = grid.index(corner), grid.index(opposite)
     choices = [(a, (a + b) / 2, b) if abs(a - b) > 0.5 else (a,) for a, b in zip(low, high)]
     middle = tuple(options[len(options) // 2] for options in choices)
     return [grid.ras(index) for index in itertools.product(*choices) if index != middle]
 
 
-class Band:
+class RubberBand:
     """The rectangle that is seen while a box is dragged."""
 
     def __init__(self, effect: Any, view: Any) -> None:
@@ -180,7 +180,7 @@ class Band:
         mapper.SetInputData(outline)
         self._actor = vtk.vtkActor2D()
         self._actor.SetMapper(mapper)
-        self._actor.GetProperty().SetColor(*BAND_COLOR)
+        self._actor.GetProperty().SetColor(*RUBBER_BAND_COLOR)
         self._actor.GetProperty().SetLineWidth(2)
         effect.addActor2D(view, self._actor)
 

@@ -16,7 +16,7 @@ DOCUMENTATION = pathlib.Path(__file__).resolve().with_name("help.html").as_uri()
 HINT = "Click into the object to include it; Ctrl+click to exclude; drag to draw a box."
 
 # Where it is more turned than this, a plane has no name of its own, in degrees.
-MOST_TILTED = 30.0
+MAX_TILT_DEGREES = 30.0
 
 PLANES = ("sagittal", "coronal", "axial")
 
@@ -55,7 +55,7 @@ def plane_of(grid: Grid, axis: str) -> str:
     length = math.sqrt(sum(part * part for part in normal))
     cosines = [abs(part) / length for part in normal]
     largest = max(range(3), key=lambda direction: cosines[direction])
-    return PLANES[largest] if cosines[largest] >= math.cos(math.radians(MOST_TILTED)) else "oblique"
+    return PLANES[largest] if cosines[largest] >= math.cos(math.radians(MAX_TILT_DEGREES)) else "oblique"
 
 
 def slice_line(report: Report, slice_: int) -> str:

@@ -1,4 +1,4 @@
-"""What the page says: the desk, the controller and the views as plain values, and a user's choices as options.
+"""What the page says: the workspace, the controller and the views as plain values, and a user's choices as options.
 
 In: what there is. Out: values that go to the page as they are. Knows the page's names, and neither trame nor Slicer.
 """
@@ -13,14 +13,14 @@ from SegmentEditorProMemLib.options import BadOption, Options, windows_from_text
 from SegmentEditorProMemLib.report import DOUBTFUL, Progress, Report, bars
 
 # As many bars as can be told apart in the panel's width.
-MOST_BARS = 100
+MAX_BARS = 100
 # Below this a result is fair, above it is good.
 GOOD = 0.85
 # A bar is never so low that it cannot be hit.
-LOWEST_BAR = 12
+MIN_BAR_HEIGHT = 12
 
 # What the page begins with; every name that it uses is here.
-BEGINNING: dict[str, Any] = {
+INITIAL: dict[str, Any] = {
     "scan": {"name": "", "size": ""},
     "segments": [],
     "selected": "",
@@ -78,7 +78,7 @@ def _size(voxels: int, millilitres: float) -> str:
 
 def scan_shown(name: str, grid: Optional[Grid]) -> dict[str, str]:
     if grid is None:
-        return BEGINNING["scan"]
+        return INITIAL["scan"]
     sizes = " × ".join(str(size) for size in grid.shape[::-1])
     spacing = " × ".join(f"{length:.3g}" for length in grid.spacing)
     return {"name": name, "size": f"{sizes}, {spacing} mm"}
@@ -106,10 +106,10 @@ def doubtful(report: Report, held: frozenset[int]) -> list[int]:
 def strip_shown(report: Optional[Report], held: frozenset[int], at: Optional[int]) -> dict[str, Any]:
     """The strip of scores. held: slices on which the segment still is; what was undone since has no bar. at: the slice that is looked at."""
     if report is None:
-        return BEGINNING["strip"]
+        return INITIAL["strip"]
     scores = [score if n in held else None for n, score in enumerate(report.scores)]
     shown = []
-    for first, end, score in bars(scores, MOST_BARS):
+    for first, end, score in bars(scores, MAX_BARS):
         # Where one bar stands for several slices, the one that it shows.
         slice_ = next((n for n in range(first, end) if score is not None and scores[n] == score), first)
         prompted = any(n in report.prompted for n in range(first, end))
@@ -125,7 +125,7 @@ def _bar(score: Optional[float], prompted: bool, slice_: int) -> dict[str, Any]:
     if prompted:
         return {"kind": "prompt", "height": 100, "title": f"Slice {slice_ + 1}: prompt slice"}
     kind = "doubtful" if score < DOUBTFUL else "fair" if score < GOOD else "good"
-    height = max(LOWEST_BAR, round(100 * score))
+    height = max(MIN_BAR_HEIGHT, round(100 * score))
     return {"kind": kind, "height": height, "title": f"Slice {slice_ + 1}: predicted IoU {score:.2f}"}
 
 
@@ -141,7 +141,7 @@ def views_shown(views: Sequence[Any]) -> dict[str, Any]:
 
 def pointed_shown(pointed: Any) -> dict[str, str]:
     if pointed is None:
-        return BEGINNING["pointed"]
+        return INITIAL["pointed"]
     voxel = ", ".join(str(round(number)) for number in pointed.index)
     return {
         "text": "" if pointed.value is None else f"({voxel})  {pointed.value:.6g}",

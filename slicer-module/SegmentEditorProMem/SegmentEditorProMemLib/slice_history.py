@@ -17,10 +17,10 @@ import numpy as np
 from .grid import AXES, Extent
 
 # How many propagations of one segment can be recognised after they were undone.
-MOST_CHECKPOINTS = 20
+MAX_CHECKPOINTS = 20
 
 
-class Kind(Enum):
+class SliceKind(Enum):
     """What a slice that is not empty is."""
 
     PAINTED = "painted"
@@ -40,23 +40,23 @@ class Checkpoint:
 
     axis: str
     digests: dict[int, bytes] = field(default_factory=dict)
-    kinds: dict[int, Kind] = field(default_factory=dict)
+    kinds: dict[int, SliceKind] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Reading:
+class SegmentState:
     """What a propagation has to know of a segment."""
 
     axis: str
     # What each slice that is not empty holds.
     digests: dict[int, bytes]
-    kinds: dict[int, Kind]
+    kinds: dict[int, SliceKind]
     # Slices that held a result and are empty now: the user does not want them.
     emptied: frozenset[int] = frozenset()
 
     @property
     def painted(self) -> list[int]:
-        return sorted(slice_ for slice_, kind in self.kinds.items() if kind is Kind.PAINTED)
+        return sorted(slice_ for slice_, kind in self.kinds.items() if kind is SliceKind.PAINTED)
 
 
 class History:
@@ -65,31 +65,31 @@ class History:
     def __init__(self) -> None:
         self._checkpoints: list[Checkpoint] = []
 
-    def left(self, reading: Reading) -> None:
+    def record(self, reading: SegmentState) -> None:
         """Remembers how a segment is before or after a propagation."""
         self._checkpoints.append(Checkpoint(reading.axis, dict(reading.digests), dict(reading.kinds)))
-        del self._checkpoints[:-MOST_CHECKPOINTS]
+        del self._checkpoints[:-MAX_CHECKPOINTS]
 
     def forget(self) -> None:
         self._checkpoints.clear()
 
-    def read(self, axis: str, digests: dict[int, bytes]) -> Reading:
+    def classify(self, axis: str, digests: dict[int, bytes]) -> SegmentState:
         """What the slices are, by what they hold now."""
         known = [checkpoint for checkpoint in self._checkpoints if checkpoint.axis == axis]
         for checkpoint in reversed(known):
             if checkpoint.digests == digests:
-                return Reading(axis, digests, dict(checkpoint.kinds))
+                return SegmentState(axis, digests, dict(checkpoint.kinds))
         last = known[-1] if known else Checkpoint(axis)
         kinds = {
-            slice_: last.kinds[slice_] if last.digests.get(slice_) == held else Kind.PAINTED
+            slice_: last.kinds[slice_] if last.digests.get(slice_) == held else SliceKind.PAINTED
             for slice_, held in digests.items()
         }
         # A segment that is cleared as a whole begins anew.
-        emptied = [slice_ for slice_, kind in last.kinds.items() if kind is Kind.RESULT and slice_ not in digests]
-        return Reading(axis, digests, kinds, frozenset(emptied) if digests else frozenset())
+        emptied = [slice_ for slice_, kind in last.kinds.items() if kind is SliceKind.RESULT and slice_ not in digests]
+        return SegmentState(axis, digests, kinds, frozenset(emptied) if digests else frozenset())
 
 
-def axis_of_painting(extent: Optional[Extent]) -> Optional[str]:
+def axis_of_single_slice(extent: Optional[Extent]) -> Optional[str]:
     """The axis across which a segment lies on a single slice; None where it does not, or does for several axes."""
     if extent is None:
         return None

@@ -13,43 +13,45 @@ from typing import Callable, Optional
 import numpy as np
 
 from .grid import AXES, Extent, Grid
-from .plan import Kind, Reading, digest
+from .slice_history import SegmentState, SliceKind, digest
 
 # Slices that are written at once: between two looks at the clock.
-MOST_AT_ONCE = 4
+MAX_SLICES_PER_WRITE = 4
 
 
 @dataclass
 class Target:
-    """One segment of a run. object: its number in the engine's labels."""
+    """One segment of a propagation. object: its number in the engine's labels."""
 
     segment: str
     object: int
-    before: Reading
+    before: SegmentState
     # Slices whose prompts the engine has.
     prompted: tuple[int, ...]
     # Slices that the engine has finished, and those of them whose labels are not in the scene yet.
     done: set[int] = field(default_factory=set)
-    waiting: set[int] = field(default_factory=set)
+    pending: set[int] = field(default_factory=set)
     # When the engine began with it.
     began: float = 0.0
     # What was written on a slice, as the scene took it.
     written: dict[int, Optional[bytes]] = field(default_factory=dict)
 
     # The segment has been deleted meanwhile.
-    is_gone: bool = False
+    is_deleted: bool = False
 
-    def may_write(self, slice_: int) -> bool:
+    def is_writable(self, slice_: int) -> bool:
         return (
-            not self.is_gone and self.before.kinds.get(slice_) is not Kind.PAINTED and slice_ not in self.before.emptied
+            not self.is_deleted
+            and self.before.kinds.get(slice_) is not SliceKind.PAINTED
+            and slice_ not in self.before.emptied
         )
 
-    def expected(self, slice_: int) -> Optional[bytes]:
+    def expected_digest(self, slice_: int) -> Optional[bytes]:
         """What the slice holds unless the user has edited it since the run began."""
         return self.written[slice_] if slice_ in self.written else self.before.digests.get(slice_)
 
 
-class Run:
+class Propagation:
     """Writes what the engine finds. labels: the engine's [k, j, i], which grow while it works."""
 
     def __init__(self, scene, grid: Grid, axis: str, labels: np.ndarray, targets: list[Target], direction: str) -> None:
@@ -60,59 +62,59 @@ class Run:
         self.targets = targets
         self._direction = direction
         self.saved_undo = False
-        self._heard: list[tuple[int, int]] = []
+        self._awaiting_labels: list[tuple[int, int]] = []
 
-    def begins(self, target: Target, now: float) -> None:
+    def mark_started(self, target: Target, now: float) -> None:
         target.began = now
 
-    def heard(self, object_: int, slice_: int) -> None:
+    def slice_finished(self, object_: int, slice_: int) -> None:
         """The engine has made a slice of an object; its labels follow."""
-        self._heard.append((object_, slice_))
+        self._awaiting_labels.append((object_, slice_))
 
-    def labels_are_there(self) -> None:
+    def labels_updated(self) -> None:
         """The labels of everything that was heard of are written."""
-        for object_, slice_ in self._heard:
-            self._finished(object_, slice_)
-        self._heard.clear()
+        for object_, slice_ in self._awaiting_labels:
+            self._mark_pending(object_, slice_)
+        self._awaiting_labels.clear()
 
-    def _finished(self, object_: int, slice_: int) -> None:
+    def _mark_pending(self, object_: int, slice_: int) -> None:
         """Where objects overlap, others on a slice that one was made on may have changed."""
         for target in self.targets:
             if target.object == object_:
                 target.done.add(slice_)
-            if slice_ in target.done and target.may_write(slice_) and self.is_wanted(target, slice_):
-                target.waiting.add(slice_)
+            if slice_ in target.done and target.is_writable(slice_) and self.is_wanted(target, slice_):
+                target.pending.add(slice_)
 
     def is_wanted(self, target: Target, slice_: int) -> bool:
         """The engine also tells of what it found before in the other direction: where that was undone it stays away."""
         held = slice_ in target.before.digests or slice_ in target.prompted
-        return held or _on_the_way(slice_, target.prompted, self._direction)
+        return held or _is_reached(slice_, target.prompted, self._direction)
 
-    def results_that_ended(self, span: tuple[int, int]) -> None:
+    def clear_stale_results(self, span: tuple[int, int]) -> None:
         """After a whole run: results of an earlier one that the engine did not find again, where it has looked, are to go."""
         for target in self.targets:
             for slice_, kind in target.before.kinds.items():
-                looked = span[0] <= slice_ <= span[1] and _on_the_way(slice_, target.prompted, self._direction)
-                if kind is Kind.RESULT and looked and slice_ not in target.done:
-                    target.waiting.add(slice_)
+                looked = span[0] <= slice_ <= span[1] and _is_reached(slice_, target.prompted, self._direction)
+                if kind is SliceKind.RESULT and looked and slice_ not in target.done:
+                    target.pending.add(slice_)
 
     def write(self, until: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Writes what waits until it is done or the time is over; at least one piece of it."""
         for target in self.targets:
-            for first, end in _stretches(sorted(target.waiting)):
+            for first, end in _runs_of_slices(sorted(target.pending)):
                 try:
                     self._write(target, first, end)
                 except self._scene.Error:
                     # The segment is gone, or what it lay on; the others go on.
-                    target.waiting.clear()
-                    target.is_gone = True
+                    target.pending.clear()
+                    target.is_deleted = True
                     break
                 if clock() >= until:
                     return
 
     @property
-    def waiting(self) -> bool:
-        return any(target.waiting for target in self.targets)
+    def pending(self) -> bool:
+        return any(target.pending for target in self.targets)
 
     def _write(self, target: Target, first: int, end: int) -> None:
         box = Extent.of_slices(self._grid.shape, self.axis, first, end)
@@ -120,8 +122,8 @@ class Run:
         labels = np.moveaxis(self._labels[box.slices], AXES[self.axis], 0)
         wanted = held.copy()
         for n, slice_ in enumerate(range(first, end)):
-            target.waiting.discard(slice_)
-            if digest(held[n]) == target.expected(slice_):
+            target.pending.discard(slice_)
+            if digest(held[n]) == target.expected_digest(slice_):
                 wanted[n] = labels[n] == target.object
         changed = Extent.of(np.moveaxis(wanted != held, 0, AXES[self.axis]), box.first)
         if changed is not None:
@@ -136,30 +138,30 @@ class Run:
             if digest(held[n]) is not None or slice_ in target.before.digests:
                 target.written[slice_] = digest(held[n])
 
-    def after(self, target: Target, digests: dict[int, bytes]) -> Reading:
+    def segment_state(self, target: Target, digests: dict[int, bytes]) -> SegmentState:
         """How the run leaves a segment that now holds `digests`."""
         kinds = {}
         for slice_, held in digests.items():
-            if target.written.get(slice_) == held and target.may_write(slice_):
-                kinds[slice_] = Kind.RESULT
+            if target.written.get(slice_) == held and target.is_writable(slice_):
+                kinds[slice_] = SliceKind.RESULT
             elif target.before.digests.get(slice_) == held:
                 kinds[slice_] = target.before.kinds[slice_]
             else:
-                kinds[slice_] = Kind.PAINTED
-        return Reading(self.axis, digests, kinds)
+                kinds[slice_] = SliceKind.PAINTED
+        return SegmentState(self.axis, digests, kinds)
 
 
-def _on_the_way(slice_: int, prompted: tuple[int, ...], direction: str) -> bool:
+def _is_reached(slice_: int, prompted: tuple[int, ...], direction: str) -> bool:
     """Whether a walk in that direction from some prompted slice comes by a slice."""
     up = direction in ("both", "up") and any(slice_ > prompt for prompt in prompted)
     down = direction in ("both", "down") and any(slice_ < prompt for prompt in prompted)
     return up or down
 
 
-def _stretches(slices: list[int]) -> Iterator[tuple[int, int]]:
+def _runs_of_slices(slices: list[int]) -> Iterator[tuple[int, int]]:
     """Neighbouring numbers as (first, end), a few in each."""
     first = 0
     for n in range(1, len(slices) + 1):
-        if n == len(slices) or slices[n] != slices[n - 1] + 1 or n - first == MOST_AT_ONCE:
+        if n == len(slices) or slices[n] != slices[n - 1] + 1 or n - first == MAX_SLICES_PER_WRITE:
             yield slices[first], slices[n - 1] + 1
             first = n

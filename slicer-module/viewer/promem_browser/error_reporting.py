@@ -17,8 +17,8 @@ from .files import FileProblem
 EXPECTED = (FileProblem, BadOption, SceneError, ObliqueView, OutsideScan)
 
 
-class Told:
-    """`with told:` turns what is raised inside into a sentence. say: takes it."""
+class ErrorReporter:
+    """`with errors:` turns what is raised inside into a sentence. say: takes it."""
 
     def __init__(self, say: Callable[[Optional[str]], None]) -> None:
         self._say = say

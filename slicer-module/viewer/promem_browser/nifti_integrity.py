@@ -11,30 +11,30 @@ import zlib
 from typing import Optional
 
 # Bytes that are looked at at once.
-PIECE = 1 << 20
+CHUNK_BYTES = 1 << 20
 # Of NIfTI-1 and NIfTI-2, by the length of their headers, which is their first number: where and how the sizes, the bits of a voxel and the
 # beginning of the voxels are written (nifti1.h, nifti2.h).
 HEADERS = {348: ((40, "8h"), (72, "h"), (108, "f")), 540: ((16, "8q"), (14, "h"), (168, "q"))}
 
 
-def is_whole(file: pathlib.Path) -> bool:
+def is_complete(file: pathlib.Path) -> bool:
     """Whether all voxels are there, and, where the file is compressed, nothing of it is damaged."""
-    zipped = file.name.lower().endswith(".gz")
+    is_compressed = file.name.lower().endswith(".gz")
     try:
-        with gzip.open(file) if zipped else file.open("rb") as content:
-            expected = _bytes_of(content.read(max(HEADERS)))
+        with gzip.open(file) if is_compressed else file.open("rb") as content:
+            expected = _expected_bytes(content.read(max(HEADERS)))
             length = content.tell()
-            if not zipped:
+            if not is_compressed:
                 length = file.stat().st_size
             else:
-                while piece := content.read(PIECE):
+                while piece := content.read(CHUNK_BYTES):
                     length += len(piece)
     except (EOFError, OSError, zlib.error):
         return False
     return expected is not None and length >= expected
 
 
-def _bytes_of(header: bytes) -> Optional[int]:
+def _expected_bytes(header: bytes) -> Optional[int]:
     """How long the file is by its header, at least; None where that is none."""
     for order in "<>":
         if len(header) < 4:

@@ -43,7 +43,7 @@ class Window(stand_in.host_class(stand_in.QtWidgets.QMainWindow)):
     """Slicer's main window."""
 
 
-class Desk:
+class SlicerApp:
     """`effect`: Slicer's side of the effect; `python`: ours. `views`: slice views by name; `segments`: identifiers in order."""
 
     def __init__(self, voxels=None, ijk_to_ras=None, names=("Liver", "Kidney"), engine=None, installed=True, load=None):

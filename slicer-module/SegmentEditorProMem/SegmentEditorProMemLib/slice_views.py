@@ -19,7 +19,7 @@ def slice_nodes(mrml_scene: Any) -> Iterator[Any]:
         yield mrml_scene.GetNthNodeByClass(number, "vtkMRMLSliceNode")
 
 
-def shown_slice(node: Any, grid: Grid, axis: str) -> Optional[int]:
+def displayed_slice(node: Any, grid: Grid, axis: str) -> Optional[int]:
     """The slice across an axis that a view shows; None where it looks along another, or past the scan."""
     slice_to_ras = array_of_matrix(node.GetSliceToRAS())
     try:
@@ -36,7 +36,7 @@ def current_slice(mrml_scene: Any, grid: Grid, axis: str, preferred: Any = None)
     nodes = list(slice_nodes(mrml_scene))
     if preferred is not None:
         nodes.sort(key=lambda node: node is not preferred)
-    found = (shown_slice(node, grid, axis) for node in nodes)
+    found = (displayed_slice(node, grid, axis) for node in nodes)
     return next((slice_ for slice_ in found if slice_ is not None), None)
 
 
@@ -46,7 +46,7 @@ def jump(mrml_scene: Any, ras: Any) -> None:
     node.JumpAllSlices(mrml_scene, *(float(part) for part in ras), node.OffsetJumpSlice)
 
 
-def place_of_slice(scene: Any, segment: Optional[str], axis: str, slice_: int) -> tuple[float, float, float]:
+def position_on_slice(scene: Any, segment: Optional[str], axis: str, slice_: int) -> tuple[float, float, float]:
     """Where to look on a slice: the middle of the segment there, else of the slice."""
     grid = scene.grid()
     middle = [(size - 1) / 2 for size in grid.shape[::-1]]

@@ -12,7 +12,7 @@ import numpy as np
 import slicer
 
 from .grid import Extent
-from .labelmaps import Lattice, mask_of
+from .labelmaps import ReferenceGeometry, mask_of
 
 Segmentation = slicer.vtkMRMLSegmentationNode
 INSIDE = (Segmentation.EditAllowedInsideAllSegments, Segmentation.EditAllowedInsideVisibleSegments)
@@ -20,10 +20,10 @@ OUTSIDE = (Segmentation.EditAllowedOutsideAllSegments, Segmentation.EditAllowedO
 VISIBLE = (Segmentation.EditAllowedInsideVisibleSegments, Segmentation.EditAllowedOutsideVisibleSegments)
 
 
-def editable_in(
+def editable_area(
     node: slicer.vtkMRMLSegmentEditorNode,
     segment_id: str,
-    lattice: Lattice,
+    geometry: ReferenceGeometry,
     box: Extent,
     voxels: Callable[[], np.ndarray],
 ) -> Optional[np.ndarray]:
@@ -38,7 +38,7 @@ def editable_in(
     area = np.ones(box.shape, dtype=bool)
     if mode in INSIDE + OUTSIDE:
         others = _union(
-            node.GetSegmentationNode(), None if mode in INSIDE else segment_id, mode in VISIBLE, lattice, box
+            node.GetSegmentationNode(), None if mode in INSIDE else segment_id, mode in VISIBLE, geometry, box
         )
         area &= others if mode in INSIDE else ~others
     if by_intensity:
@@ -49,9 +49,13 @@ def editable_in(
 
 
 @contextmanager
-def unmasked(node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
-    """Masks nothing inside, without telling anybody: what `editable_in` does not allow must have been left out."""
-    mode, by_intensity, told = node.GetMaskMode(), node.GetSourceVolumeIntensityMask(), node.GetDisableModifiedEvent()
+def masking_disabled(node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
+    """Masks nothing inside, without telling anybody: what `editable_area` does not allow must have been left out."""
+    mode, by_intensity, was_disabled = (
+        node.GetMaskMode(),
+        node.GetSourceVolumeIntensityMask(),
+        node.GetDisableModifiedEvent(),
+    )
     node.SetDisableModifiedEvent(1)
     node.SetMaskMode(Segmentation.EditAllowedEverywhere)
     node.SetSourceVolumeIntensityMask(False)
@@ -60,11 +64,15 @@ def unmasked(node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
     finally:
         node.SetMaskMode(mode)
         node.SetSourceVolumeIntensityMask(by_intensity)
-        node.SetDisableModifiedEvent(told)
+        node.SetDisableModifiedEvent(was_disabled)
 
 
 def _union(
-    segmentation: slicer.vtkMRMLSegmentationNode, but: Optional[str], visible_only: bool, lattice: Lattice, box: Extent
+    segmentation: slicer.vtkMRMLSegmentationNode,
+    but: Optional[str],
+    visible_only: bool,
+    geometry: ReferenceGeometry,
+    box: Extent,
 ) -> np.ndarray:
     """What all segments fill of a box."""
     display = segmentation.GetDisplayNode()
@@ -72,7 +80,7 @@ def _union(
     for segment_id in segmentation.GetSegmentation().GetSegmentIDs():
         hidden = visible_only and not (display is not None and display.GetSegmentVisibility(segment_id))
         if segment_id != but and not hidden:
-            union |= mask_of(segmentation.GetSegmentation().GetSegment(segment_id), lattice, box)
+            union |= mask_of(segmentation.GetSegmentation().GetSegment(segment_id), geometry, box)
     return union
 
 
