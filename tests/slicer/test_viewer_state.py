@@ -48,7 +48,7 @@ def test_one_bar_for_several_slices_goes_to_the_worst_of_them():
 def test_progress_is_told_in_slices_and_time():
     assert view_state.progress_shown(None) is None
     shown = view_state.progress_shown(Progress("liver", 3, 12, 20, 75.2))
-    assert shown == {"percent": 25.0, "text": "3 of 12 slices · 1 min 15 s left"}
+    assert shown == {"percent": 25.0, "text": "3 of 12 slices, about 80 s left"}
     assert view_state.progress_shown(Progress("liver", 12, 12, 31, 0.0))["text"] == "12 of 12 slices"
 
 

@@ -13,13 +13,13 @@ import vtk
 
 from .grid import Grid
 from .labelmaps import array_of_matrix
+from .rubber_band import RubberBand
 
 # Pixels that the mouse may move in a click, and from which on a press is one on a prompt.
 CLICK_TOLERANCE = 4
 HANDLE_RADIUS = 7
 # Of a slice's thickness: how far off a point may lie that a slice view shows.
 SLICE_FRACTION = 0.55
-RUBBER_BAND_COLOR = (1.0, 0.85, 0.2)
 
 PRESS, MOVE, RELEASE, DOUBLE, ENTER = (
     getattr(vtk.vtkCommand, name)
@@ -53,6 +53,7 @@ class SliceViewMouse:
         self._commands = commands
         self._press: Optional[MousePress] = None
         self._rubber_band: Optional[RubberBand] = None
+        self._rubber_band_view: Any = None
 
     def process(self, interactor: Any, event: int, view: Any) -> bool:
         """Whether the event was taken."""
@@ -110,8 +111,10 @@ class SliceViewMouse:
             press.is_drag = True
         if press.is_drag:
             if self._rubber_band is None:
-                self._rubber_band = RubberBand(self._effect, press.view)
+                self._rubber_band, self._rubber_band_view = RubberBand(), press.view
+                self._effect.addActor2D(press.view, self._rubber_band.actor)
             self._rubber_band.show(press.xy, xy)
+            self._effect.scheduleRender(press.view)
         return True
 
     def _released(self, xy: tuple[int, int]) -> bool:
@@ -138,8 +141,9 @@ class SliceViewMouse:
 
     def _remove_rubber_band(self) -> None:
         if self._rubber_band is not None:
-            self._rubber_band.remove()
-            self._rubber_band = None
+            self._effect.removeActor2D(self._rubber_band_view, self._rubber_band.actor)
+            self._effect.scheduleRender(self._rubber_band_view)
+            self._rubber_band = self._rubber_band_view = None
 
 
 def handle_positions(scene: Any) -> list[Any]:
@@ -160,37 +164,3 @@ def _box_handles(grid: Grid, corner: Any, opposite: Any) -> list[Any]:
     choices = [(a, (a + b) / 2, b) if abs(a - b) > 0.5 else (a,) for a, b in zip(low, high)]
     middle = tuple(options[len(options) // 2] for options in choices)
     return [grid.ras(index) for index in itertools.product(*choices) if index != middle]
-
-
-class RubberBand:
-    """The rectangle that is seen while a box is dragged."""
-
-    def __init__(self, effect: Any, view: Any) -> None:
-        self._effect, self._view = effect, view
-        self._points = vtk.vtkPoints()
-        self._points.SetNumberOfPoints(4)
-        lines = vtk.vtkCellArray()
-        lines.InsertNextCell(5)
-        for corner in (0, 1, 2, 3, 0):
-            lines.InsertCellPoint(corner)
-        outline = vtk.vtkPolyData()
-        outline.SetPoints(self._points)
-        outline.SetLines(lines)
-        mapper = vtk.vtkPolyDataMapper2D()
-        mapper.SetInputData(outline)
-        self._actor = vtk.vtkActor2D()
-        self._actor.SetMapper(mapper)
-        self._actor.GetProperty().SetColor(*RUBBER_BAND_COLOR)
-        self._actor.GetProperty().SetLineWidth(2)
-        effect.addActor2D(view, self._actor)
-
-    def show(self, start: tuple[int, int], end: tuple[int, int]) -> None:
-        corners = ((start[0], start[1]), (end[0], start[1]), (end[0], end[1]), (start[0], end[1]))
-        for number, (x, y) in enumerate(corners):
-            self._points.SetPoint(number, x, y, 0)
-        self._points.Modified()
-        self._effect.scheduleRender(self._view)
-
-    def remove(self) -> None:
-        self._effect.removeActor2D(self._view, self._actor)
-        self._effect.scheduleRender(self._view)

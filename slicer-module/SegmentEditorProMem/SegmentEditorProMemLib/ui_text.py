@@ -43,7 +43,7 @@ def size(count: int) -> str:
 
 def progress_line(progress: Progress) -> str:
     """For a progress bar."""
-    left = time_left(progress.seconds_left)
+    left = time_left(progress.seconds_left) if progress.done < progress.expected else ""
     return f"{progress.done} of {progress.expected} slices" + (f", {left}" if left else "")
 
 
@@ -60,10 +60,14 @@ def plane_of(grid: Grid, axis: str) -> str:
 
 def slice_line(report: Report, slice_: int) -> str:
     """What a report says of one slice."""
+    return score_line(slice_, report.scores[slice_], slice_ in report.prompted)
+
+
+def score_line(slice_: int, score: Optional[float], is_prompt: bool) -> str:
+    """One slice and its predicted IoU; None: it was not segmented."""
     name = f"Slice {slice_ + 1}"
-    if slice_ in report.prompted:
+    if is_prompt:
         return f"{name}: prompt slice"
-    score = report.scores[slice_]
     return f"{name}: not segmented" if score is None else f"{name}: predicted IoU {score:.2f}"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional
 
 from SegmentEditorProMemLib.controller import Controller
 from SegmentEditorProMemLib.options import BadOption
+from SegmentEditorProMemLib.slice_views import position_on_slice
 
 from . import files, view_state
 from .files import FileProblem
@@ -149,7 +150,7 @@ class Actions:
         selected = self.selected()
         report = self._controller.report(selected)
         if report is not None:
-            self._views.go_to(self._workspace.middle(selected, report.axis, int(slice_)))
+            self._views.go_to(position_on_slice(self._workspace.scene, selected, report.axis, int(slice_)))
 
     def next_doubtful(self) -> None:
         """The next slice that is worth a look, from the one that is looked at upwards, and round."""

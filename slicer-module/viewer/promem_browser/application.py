@@ -152,7 +152,7 @@ class Viewer(TrameApp):
                 "alone": self.views.alone,
                 "pointed": view_state.pointed_shown(self.views.pointed),
                 "slices": workspace.scene.grid().count(axis),
-                "network": view_state.network_shown(controller.link.model),
+                "network": view_state.network_shown(controller.connection.model),
                 "grey": list(workspace.window()),
             }
         )

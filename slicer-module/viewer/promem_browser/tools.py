@@ -6,6 +6,7 @@ In: mouse events of views. Out: positions in RAS with the view that they are of;
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
+from SegmentEditorProMemLib.rubber_band import RubberBand
 from slicer import vtkMRMLAbstractWidget, vtkMRMLSliceNode
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation import (
@@ -16,10 +17,8 @@ from trame_slicer.segmentation import (
     SegmentationEffectPaint,
     SegmentationEffectPipeline,
 )
-from vtkmodules.vtkCommonCore import vtkCommand, vtkPoints
-from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkCommonCore import vtkCommand
 from vtkmodules.vtkInteractionWidgets import vtkEvent
-from vtkmodules.vtkRenderingCore import vtkActor2D, vtkPolyDataMapper2D
 
 TOOLS = ("point", "box", "paint", "erase")
 
@@ -31,7 +30,6 @@ PRESS, MOVE, RELEASE = (
 BEHIND_MARKUPS = 1.0e9
 # A drag that is shorter than this, in pixels, is a hand that shakes.
 SMALLEST_BOX = 5
-RUBBER_BAND_COLOR = (1.0, 0.85, 0.2)
 
 Ras = tuple[float, float, float]
 Clicked = Callable[[Any, Ras, bool], None]
@@ -102,39 +100,8 @@ class PromptPipeline(SegmentationEffectPipeline):
         self._rubber_band.hide()
 
 
-class RubberBand:
-    """The frame that follows the mouse while a box is drawn."""
-
-    def __init__(self) -> None:
-        self._points = vtkPoints()
-        self._points.SetNumberOfPoints(4)
-        lines = vtkCellArray()
-        lines.InsertNextCell(5, [0, 1, 2, 3, 0])
-        self._shape = vtkPolyData()
-        self._shape.SetPoints(self._points)
-        self._shape.SetLines(lines)
-        mapper = vtkPolyDataMapper2D()
-        mapper.SetInputData(self._shape)
-        self.actor = vtkActor2D()
-        self.actor.SetMapper(mapper)
-        self.actor.GetProperty().SetColor(*RUBBER_BAND_COLOR)
-        self.actor.GetProperty().SetLineWidth(2.0)
-        self.actor.SetVisibility(False)
-
-    def show(self, corner: Sequence[float], opposite: Sequence[float]) -> None:
-        (x0, y0), (x1, y1) = corner[:2], opposite[:2]
-        for number, (x, y) in enumerate(((x0, y0), (x1, y0), (x1, y1), (x0, y1))):
-            self._points.SetPoint(number, x, y, 0.0)
-        self._points.Modified()
-        self._shape.Modified()
-        self.actor.SetVisibility(True)
-
-    def hide(self) -> None:
-        self.actor.SetVisibility(False)
-
-
-class Paint(SegmentationEffectPaint):
-    """trame-slicer's brush. before_stroke: called before a stroke changes the segment."""
+class StrokeNotifier:
+    """For brushes of trame-slicer. before_stroke: called before a stroke changes the segment."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,16 +112,12 @@ class Paint(SegmentationEffectPaint):
         super().paint_glyph_at_world_coordinates(polydata, positions)
 
 
-class Erase(SegmentationEffectErase):
-    """The same, which takes away."""
+class Paint(StrokeNotifier, SegmentationEffectPaint):
+    """The brush that adds to the segment."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.before_stroke: Callable[[], None] = lambda: None
 
-    def paint_glyph_at_world_coordinates(self, polydata: Any, positions: Any) -> None:
-        self.before_stroke()
-        super().paint_glyph_at_world_coordinates(polydata, positions)
+class Erase(StrokeNotifier, SegmentationEffectErase):
+    """The brush that removes from the segment."""
 
 
 class Tools:

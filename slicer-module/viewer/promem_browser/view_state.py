@@ -11,6 +11,7 @@ from typing import Any, Optional
 from SegmentEditorProMemLib.grid import Grid
 from SegmentEditorProMemLib.options import BadOption, Options, windows_from_text
 from SegmentEditorProMemLib.report import DOUBTFUL, Progress, Report, bars
+from SegmentEditorProMemLib.ui_text import progress_line, score_line
 
 # As many bars as can be told apart in the panel's width.
 MAX_BARS = 100
@@ -87,15 +88,7 @@ def scan_shown(name: str, grid: Optional[Grid]) -> dict[str, str]:
 def progress_shown(progress: Optional[Progress]) -> Optional[dict[str, Any]]:
     if progress is None:
         return None
-    text = f"{progress.done} of {progress.expected} slices"
-    if progress.seconds_left is not None and progress.done < progress.expected:
-        text += f" · {time_left(progress.seconds_left)} left"
-    return {"percent": 100.0 * progress.done / max(progress.expected, 1), "text": text}
-
-
-def time_left(seconds: float) -> str:
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+    return {"percent": 100.0 * progress.done / max(progress.expected, 1), "text": progress_line(progress)}
 
 
 def doubtful(report: Report, held: frozenset[int]) -> list[int]:
@@ -121,12 +114,13 @@ def strip_shown(report: Optional[Report], held: frozenset[int], at: Optional[int
 
 def _bar(score: Optional[float], prompted: bool, slice_: int) -> dict[str, Any]:
     if score is None:
-        return {"kind": "prompt" if prompted else "none", "height": 0, "title": f"Slice {slice_ + 1}: not segmented"}
-    if prompted:
-        return {"kind": "prompt", "height": 100, "title": f"Slice {slice_ + 1}: prompt slice"}
-    kind = "doubtful" if score < DOUBTFUL else "fair" if score < GOOD else "good"
-    height = max(MIN_BAR_HEIGHT, round(100 * score))
-    return {"kind": kind, "height": height, "title": f"Slice {slice_ + 1}: predicted IoU {score:.2f}"}
+        kind, height = "prompt" if prompted else "none", 0
+    elif prompted:
+        kind, height = "prompt", 100
+    else:
+        kind = "doubtful" if score < DOUBTFUL else "fair" if score < GOOD else "good"
+        height = max(MIN_BAR_HEIGHT, round(100 * score))
+    return {"kind": kind, "height": height, "title": score_line(slice_, score, prompted and score is not None)}
 
 
 def marks_shown(points: int, box: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 from SegmentEditorProMemLib.grid import AXES, Grid, ObliqueView, OutsideScan, axis_of_view
+from SegmentEditorProMemLib.labelmaps import array_of_matrix
 from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import RemoteViewFactory
 from trame_slicer.views import (
@@ -142,7 +143,7 @@ class Views:
 
     def matrix(self, name: str) -> np.ndarray:
         """From a slice view's plane to RAS."""
-        return _array(self._manager.get_view(name).get_view_node().GetSliceToRAS())
+        return array_of_matrix(self._manager.get_view(name).get_view_node().GetSliceToRAS())
 
     def _shown(self, view: SliceView) -> SliceViewState:
         name = view.get_singleton_tag()
@@ -184,7 +185,7 @@ class Views:
             if self._grid is None:
                 return
             name, at = view.get_singleton_tag(), view.interactor().GetEventPosition()
-            ras = _array(view.get_view_node().GetXYToRAS()) @ (*at, 0.0, 1.0)
+            ras = array_of_matrix(view.get_view_node().GetXYToRAS()) @ (*at, 0.0, 1.0)
             value = None
             with contextlib.suppress(OutsideScan):
                 i, j, k = self._grid.voxel(ras[:3])
@@ -209,10 +210,6 @@ def _layouts() -> dict[str, Layout]:
     ]
     alone = {view.singleton_tag: Layout(LayoutDirection.Vertical, [view]) for view in (red, surfaces, green, yellow)}
     return {ALL_VIEWS: Layout(LayoutDirection.Vertical, rows), **alone}
-
-
-def _array(matrix: Any) -> np.ndarray:
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
 def _letter(direction: np.ndarray) -> str:

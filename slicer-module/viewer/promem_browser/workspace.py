@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 from promem.worker import Engine
 from SegmentEditorProMemLib.controller import Controller
-from SegmentEditorProMemLib.grid import AXES, Extent
+from SegmentEditorProMemLib.grid import AXES
 from SegmentEditorProMemLib.labelmaps import labelmap_of
 from SegmentEditorProMemLib.markups import SEGMENT
 from SegmentEditorProMemLib.options import Options
@@ -201,14 +201,6 @@ class Workspace:
         held = self.segmentation.GetSegmentation().GetSegment(segment)
         image = labelmap_of(held)
         return (0 if image is None else image.GetMTime(), held.GetLabelValue())
-
-    def middle(self, segment: str, axis: str, slice_: int) -> tuple[float, float, float]:
-        """The middle of a segment on a slice, in RAS; where it is not on it, the middle of the slice."""
-        grid = self.scene.grid()
-        box = Extent.of_slices(grid.shape, axis, slice_, slice_ + 1)
-        there = np.argwhere(self.scene.mask(segment, box))
-        at = there.mean(axis=0) + box.first if len(there) else [(first + end - 1) / 2 for first, end in box]
-        return grid.ras(np.round(at[::-1]))
 
     def marks(self, segment: str) -> tuple[int, bool]:
         """How many points a segment has, and whether it has a box."""
