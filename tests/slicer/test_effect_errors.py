@@ -33,7 +33,7 @@ def begin(app, slices=3):
 
 
 @pytest.mark.parametrize("method", ["hello", "load_model", "open_scan", "set_prompts", "propagate", "scores"])
-def test_what_the_engine_refuses_is_shown_with_details_to_copy(make_app, method):
+def test_an_engine_error_is_shown_with_details_to_copy(make_app, method):
     app = make_app()
     app.engine.refuses[method] = ("BadModel", "weight `neck.convs.0`: file has [4], model expects [8]")
     app.effect.activate()
@@ -51,7 +51,7 @@ def test_what_the_engine_refuses_is_shown_with_details_to_copy(make_app, method)
     assert app.kind == "ready" and app.widget("ProMemCopyDetails").isHidden()
 
 
-def test_a_preview_that_fails_is_told_and_the_point_stays(app):
+def test_a_failed_preview_is_an_error_and_the_point_stays(app):
     app.engine.refuses["predict"] = ("ComputeError", "out of memory")
     app.click((15, 20, 10))
     app.run()
@@ -62,7 +62,7 @@ def test_a_preview_that_fails_is_told_and_the_point_stays(app):
     assert app.kind == "ready"
 
 
-def test_an_engine_that_dies_keeps_what_was_found_and_starts_again(app):
+def test_an_engine_crash_keeps_the_finished_slices_and_the_engine_restarts(app):
     app.paint(0, 10)
     app.engine.dies_at = 6
     app.press("ProMemPropagate")
@@ -74,7 +74,7 @@ def test_an_engine_that_dies_keeps_what_was_found_and_starts_again(app):
     assert app.kind == "ready" and app.mask().sum() == 12 * 20 * 22
 
 
-def test_a_defect_in_a_tick_is_shown_and_ends_the_propagation(app):
+def test_an_exception_in_a_tick_is_shown_and_ends_the_propagation(app):
     begin(app)
     before = app.scene.write
     app.scene.write = lambda *arguments: 1 / 0
@@ -86,7 +86,7 @@ def test_a_defect_in_a_tick_is_shown_and_ends_the_propagation(app):
     assert is_usable(app)
 
 
-def test_a_defect_in_a_handler_is_shown_and_nothing_leaves_it(app):
+def test_an_exception_in_a_handler_is_shown_and_not_raised(app):
     keep = app.controller.click
     app.controller.click = lambda *arguments: {}["missing"]
     assert app.click((15, 20, 10)) is True
@@ -96,7 +96,7 @@ def test_a_defect_in_a_handler_is_shown_and_nothing_leaves_it(app):
     assert is_usable(app)
 
 
-def test_a_defect_in_a_view_is_shown_and_the_event_left_to_slicer(app):
+def test_an_exception_in_a_view_is_shown_and_the_event_is_left_to_slicer(app):
     app.effect.viewNode = lambda view: None
     assert app.views["Red"].click((100, 100)) is False
     del app.effect.viewNode
@@ -185,7 +185,7 @@ def test_a_segment_can_be_deleted_in_the_middle_of_its_propagation(app):
     assert app.kind == "ready" and app.mask(1).any()
 
 
-def test_another_segment_begins_with_a_clean_view_and_clicks_that_mark_the_object(app):
+def test_selecting_another_segment_clears_previews_and_resets_the_click_mode(app):
     app.click((15, 20, 10))
     app.press("ProMemExclude")
     app.run()
@@ -201,7 +201,7 @@ def test_another_segment_begins_with_a_clean_view_and_clicks_that_mark_the_objec
 
 
 @pytest.mark.parametrize("leaves", ["another segment", "another effect"])
-def test_a_preview_that_comes_too_late_is_not_shown(app, leaves):
+def test_a_late_preview_is_not_shown(app, leaves):
     app.click((15, 20, 10))
     while not app.engine.count("predict"):
         app.python.timer.timeout.emit()
@@ -213,7 +213,7 @@ def test_a_preview_that_comes_too_late_is_not_shown(app, leaves):
     assert app.engine.count("predict") == 1 and not app.scene._preview.segments()
 
 
-def test_another_segmentation_with_segments_of_the_same_names_knows_nothing_of_the_first(app):
+def test_another_segmentation_with_the_same_segment_names_has_no_report(app):
     assert is_usable(app)
     other = app.world.add_segmentation(app.volume, "Other")
     twin = other.GetSegmentation().AddEmptySegment(app.segments[0], "Liver")
@@ -228,7 +228,7 @@ def test_another_segmentation_with_segments_of_the_same_names_knows_nothing_of_t
     assert is_usable(app)
 
 
-def test_another_segmentation_in_the_middle_of_a_propagation_gets_nothing_of_it(app):
+def test_another_segmentation_during_a_propagation_is_not_written(app):
     begin(app)
     other = app.world.add_segmentation(app.volume, "Other")
     other.GetSegmentation().AddEmptySegment(app.segments[0], "Liver")
@@ -249,7 +249,7 @@ def test_a_scene_can_be_closed_while_the_effect_is_active(app):
     assert app.views["Red"].press((100, 100)) is False
 
 
-def test_an_engine_that_cannot_be_made_is_told_and_tried_again_at_the_next_activation(make_app):
+def test_an_engine_that_cannot_be_created_is_an_error_and_is_retried_on_activation(make_app):
     app = make_app()
     engine = app.engine
 
@@ -267,7 +267,7 @@ def test_an_engine_that_cannot_be_made_is_told_and_tried_again_at_the_next_activ
     assert app.kind == "ready" and is_usable(app)
 
 
-def test_a_vector_volume_is_refused_with_a_sentence(app):
+def test_a_vector_volume_is_rejected_with_a_message(app):
     colours = app.world.add_volume(np.zeros((5, 6, 7, 3), np.uint8), np.eye(4), "Photo")
     app.world.edit(colours, app.world.add_segmentation(name="Of a photo"))
     app.segments = [app.world.add_segment("Spot")]

@@ -108,7 +108,7 @@ def planned(clinic):
     return clinic
 
 
-def test_it_is_there_only_where_libtorch_is_not(clinic, make_app):
+def test_the_install_panel_is_shown_only_without_libtorch(clinic, make_app):
     assert clinic.panel.is_open and clinic.app.python.panel._tools.isHidden()
     assert clinic.app.engine.state == "stopped" and clinic.app.controller is None
     other = make_app()
@@ -116,12 +116,12 @@ def test_it_is_there_only_where_libtorch_is_not(clinic, make_app):
     assert not other.python.panel.install.is_open and not other.python.panel._tools.isHidden()
 
 
-def test_it_finds_out_at_once_what_there_is_to_do(clinic):
+def test_the_install_panel_plans_at_once(clinic):
     assert clinic.installation.calls == ["look"] and clinic.installation.source is None
     assert "Checking what has to be downloaded" in clinic.panel.plan.text and clinic.buttons() == set()
 
 
-def test_it_says_what_where_and_how_large(planned):
+def test_the_install_panel_shows_version_folder_and_size(planned):
     text = planned.panel.plan.text
     for said in ("libtorch 2.11.0", "520 MB to download", "1.3 GB on disk", "40.0 GB free", PLAN.folder, PLAN.source):
         assert said in text
@@ -146,7 +146,7 @@ def test_the_timer_is_quick_while_it_installs(planned):
     assert planned.app.python.timer.interval == 15
 
 
-def test_when_it_is_done_the_effect_begins(planned):
+def test_the_effect_starts_after_the_installation(planned):
     planned.app.press("ProMemInstallButton")
     planned.happens(state="done")
     assert not planned.panel.is_open and planned.installation.closed
@@ -157,7 +157,7 @@ def test_when_it_is_done_the_effect_begins(planned):
     assert "predicted IoU" in planned.app.status
 
 
-def test_cancel_stops_it_and_install_goes_on(planned):
+def test_cancel_stops_the_installation_and_install_continues_it(planned):
     planned.app.press("ProMemInstallButton")
     planned.happens(phase="downloading", done=1, total=10)
     planned.app.press("ProMemInstallCancel")
@@ -168,7 +168,7 @@ def test_cancel_stops_it_and_install_goes_on(planned):
     assert planned.installation.calls[-1] == "start" and len(planned.made) == 1
 
 
-def test_an_error_is_said_and_it_can_be_tried_again(planned):
+def test_an_installation_error_is_shown_and_can_be_retried(planned):
     planned.app.press("ProMemInstallButton")
     planned.happens(state="failed", error="pypi.org cannot be reached: no route to host", kind="network")
     assert planned.panel.error.text.startswith("pypi.org cannot be reached") and not planned.panel.error.isHidden()
@@ -177,12 +177,12 @@ def test_an_error_is_said_and_it_can_be_tried_again(planned):
     assert planned.installation.state == "installing" and planned.panel.error.isHidden()
 
 
-def test_an_error_while_looking_leaves_a_way_on(clinic):
+def test_an_error_while_planning_can_be_retried(clinic):
     clinic.happens(state="failed", error="no network", kind="network")
     assert clinic.buttons() == {"Button", "FromFile"} and clinic.panel.error.text == "no network"
 
 
-def test_from_a_file_it_installs_without_a_network(clinic):
+def test_a_file_installs_without_a_network(clinic):
     clinic.happens(state="failed", error="no network", kind="network")
     stand_in.FileDialog.answers[:] = ["/media/stick/torch-2.11.0.whl"]
     clinic.app.press("ProMemInstallFromFile")
@@ -194,13 +194,13 @@ def test_from_a_file_it_installs_without_a_network(clinic):
     assert clinic.installation.source is None and clinic.installation.calls == ["start"]
 
 
-def test_a_dialog_that_is_cancelled_begins_nothing(planned):
+def test_a_cancelled_dialog_starts_no_installation(planned):
     stand_in.FileDialog.answers[:] = [""]
     planned.app.press("ProMemInstallFromFile")
     assert len(planned.made) == 1 and planned.installation.state == "planned"
 
 
-def test_it_goes_on_while_another_effect_is_active(planned):
+def test_the_installation_continues_while_another_effect_is_active(planned):
     planned.app.press("ProMemInstallButton")
     planned.app.effect.deactivate()
     planned.happens(phase="downloading", done=5, total=10)
@@ -209,21 +209,21 @@ def test_it_goes_on_while_another_effect_is_active(planned):
     assert len(planned.made) == 1 and planned.buttons() == {"Cancel"}
 
 
-def test_clicks_and_keys_do_nothing_before(planned):
+def test_clicks_and_keys_do_nothing_before_the_installation(planned):
     assert planned.app.views["Red"].click((100, 100)) is False
     assert planned.app.key("P")
     planned.app.run()
     assert planned.app.controller is None and planned.app.status == "libtorch has to be installed first."
 
 
-def test_the_end_of_the_editor_ends_it(planned):
+def test_closing_the_editor_ends_the_installation(planned):
     planned.app.press("ProMemInstallButton")
     installation = planned.installation
     planned.app.editor.end()
     assert installation.closed
 
 
-def test_what_is_wrong_with_the_question_itself_is_shown(make_app):
+def test_an_error_of_the_installation_check_is_shown(make_app):
     app = make_app()
 
     def fails():

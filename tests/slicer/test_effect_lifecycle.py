@@ -43,13 +43,13 @@ print("loaded")
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["nothing imported before", "package imported before"])
 @pytest.mark.parametrize("loader", LOADERS)
-def test_slicer_can_load_the_effect_however_it_does_it(loader, fresh):
+def test_slicer_can_load_the_effect_with_imp_and_importlib(loader, fresh):
     code = LOADING.format(tests=str(pathlib.Path(__file__).parent), loader=LOADERS[loader], fresh=fresh)
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert told.stdout.strip().endswith("loaded"), told.stderr
 
 
-def test_it_has_a_name_an_icon_and_a_help_with_a_page_that_is_there(make_app):
+def test_the_effect_has_a_name_an_icon_and_an_existing_help_page(make_app):
     app = make_app()
     assert app.effect.name == app.effect.title == "ProMem" and app.effect.perSegment
     assert not app.python.icon().isNull()
@@ -58,7 +58,7 @@ def test_it_has_a_name_an_icon_and_a_help_with_a_page_that_is_there(make_app):
     assert pathlib.Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).is_file()
 
 
-def test_registering_it_starts_nothing():
+def test_registering_the_effect_starts_nothing():
     effect = host.ScriptedEffect()
     effect.setPythonSource(SOURCE)
     python = effect.self()
@@ -76,13 +76,13 @@ def test_registering_it_starts_nothing():
         getattr(python, told)()
 
 
-def test_an_editor_that_is_opened_starts_no_engine(make_app):
+def test_opening_an_editor_starts_no_engine(make_app):
     app = make_app()
     app.events()
     assert app.engine.state == "stopped" and app.controller is None and not app.python.timer.active
 
 
-def test_activating_loads_the_model_and_says_what_to_do(app):
+def test_activation_loads_the_model_and_shows_the_next_step(app):
     assert app.engine.count("load_model") == 1
     assert app.status == "Paint the object on one slice, or click into it." and app.kind == "ready"
     assert app.python.timer.active
@@ -98,7 +98,7 @@ def test_a_second_activation_starts_no_second_engine(app):
     assert "Slice 11" in app.status
 
 
-def test_another_effect_gets_its_keys_and_its_views_back(app):
+def test_deactivation_frees_keys_and_views(app):
     app.click((15, 20, 10))
     app.run()
     assert app.scene._preview.segments()
@@ -110,7 +110,7 @@ def test_another_effect_gets_its_keys_and_its_views_back(app):
     assert len(app.scene.points(app.segments[0])) == 1
 
 
-def test_a_propagation_goes_on_while_another_effect_is_active(app):
+def test_a_propagation_continues_while_another_effect_is_active(app):
     app.click((15, 20, 10))
     app.press("ProMemPropagate")
     app.effect.deactivate()
@@ -120,7 +120,7 @@ def test_a_propagation_goes_on_while_another_effect_is_active(app):
     assert not app.python.timer.active
 
 
-def test_a_script_can_begin_something_while_the_effect_is_not_active(app):
+def test_a_script_can_propagate_while_the_effect_is_not_active(app):
     app.click((15, 20, 10))
     app.run()
     app.effect.deactivate()
@@ -131,13 +131,13 @@ def test_a_script_can_begin_something_while_the_effect_is_not_active(app):
     assert app.mask().any()
 
 
-def test_placing_markups_does_not_end_it(app):
+def test_placing_markups_does_not_end_the_effect(app):
     app.interaction.SetCurrentInteractionMode(app.interaction.Place)
     app.effect.call("interactionNodeModified", app.interaction)
     assert app.effect.active()
 
 
-def test_the_timer_is_quick_only_while_something_goes_on(app):
+def test_the_timer_is_fast_only_while_a_job_runs(app):
     timer = app.python.timer
     assert timer.interval == 100
     app.click((15, 20, 10))
@@ -153,7 +153,7 @@ def test_the_timer_is_quick_only_while_something_goes_on(app):
     assert timer.interval == 100
 
 
-def test_the_end_of_the_editor_ends_everything(make_app):
+def test_closing_the_editor_ends_everything(make_app):
     app = make_app()
     app.effect.activate()
     app.run()
@@ -170,7 +170,7 @@ def test_the_end_of_the_editor_ends_everything(make_app):
     app.python.cleanup()
 
 
-def test_the_end_of_the_editor_lets_go_of_every_connection(make_app):
+def test_closing_the_editor_disconnects_every_signal(make_app):
     from pythonqt.stand_in import QtCore
 
     app = make_app()

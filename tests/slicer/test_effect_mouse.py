@@ -19,7 +19,7 @@ def points(app, number=0):
     return [(app.grid.voxel(ras), positive) for ras, positive in app.scene.points(app.segments[number])]
 
 
-def test_a_click_is_a_point_of_the_object_and_shows_a_preview(app):
+def test_a_click_adds_a_foreground_point_and_shows_a_preview(app):
     assert app.click((15, 20, 10)) is True
     app.run()
     assert points(app) == [((15, 20, 10), True)]
@@ -33,7 +33,7 @@ def test_a_click_does_not_wait_for_the_timer(app):
     assert len(app.engine.requests) > sent
 
 
-def test_ctrl_click_is_a_point_of_what_is_not_the_object(app):
+def test_ctrl_click_adds_a_background_point(app):
     app.click((15, 20, 10))
     assert app.click((3, 3, 10), control=True) is True
     app.run()
@@ -41,7 +41,7 @@ def test_ctrl_click_is_a_point_of_what_is_not_the_object(app):
 
 
 @pytest.mark.parametrize("view, axis", [("Red", "k"), ("Green", "j"), ("Yellow", "i")])
-def test_the_view_that_was_clicked_says_along_which_axis(app, view, axis):
+def test_the_clicked_view_sets_the_axis(app, view, axis):
     app.click((15, 20, 10), view)
     app.run()
     assert app.controller.axis_of(app.segments[0]) == axis
@@ -56,7 +56,7 @@ def test_the_view_that_was_clicked_says_along_which_axis(app, view, axis):
     [rotation(0, 0, 180), rotation(20, -15, 40), rotation(90, 0, 90)],
     ids=["LPS", "oblique", "sagittal"],
 )
-def test_a_click_lands_on_the_voxel_that_was_seen_however_the_scan_lies(make_app, directions):
+def test_a_click_hits_the_displayed_voxel_in_any_scan_orientation(make_app, directions):
     app = make_app(ijk_to_ras=placed(directions, (0.7, 0.9, 2.5)))
     app.effect.activate()
     app.run()
@@ -76,7 +76,7 @@ def test_a_drag_is_a_box_on_the_slice(app):
     assert points(app) == [] and "Slice 11" in app.status
 
 
-def test_the_rectangle_is_seen_while_it_is_dragged_and_gone_afterwards(app):
+def test_the_rectangle_is_visible_only_while_it_is_dragged(app):
     view = app.views["Red"]
     start = app.look_at("Red", (8, 10, 10))
     view.press(start)
@@ -89,7 +89,7 @@ def test_the_rectangle_is_seen_while_it_is_dragged_and_gone_afterwards(app):
     assert app.effect.actors[view] == [] and app.effect.renders > 0
 
 
-def test_a_view_that_is_scrolled_during_a_drag_keeps_the_slice_of_the_press(app):
+def test_a_drag_keeps_the_slice_of_its_press_when_the_view_scrolls(app):
     view = app.views["Red"]
     start = app.look_at("Red", (8, 10, 10))
     end = view.xy(app.grid.ras((29, 29, 10)))
@@ -116,7 +116,7 @@ def test_clicks_with_other_keys_are_left_to_slicer(app, keys):
 
 
 @pytest.mark.parametrize("mode", ["Place", "AdjustWindowLevel"])
-def test_while_something_else_has_the_mouse_nothing_is_taken(app, mode):
+def test_mouse_events_are_left_to_slicer_during_markup_placement(app, mode):
     app.interaction.SetCurrentInteractionMode(getattr(slicer.vtkMRMLInteractionNode, mode))
     assert app.click((15, 20, 10)) is False
     app.interaction.SetCurrentInteractionMode(slicer.vtkMRMLInteractionNode.ViewTransform)
@@ -144,7 +144,7 @@ def test_three_dimensional_views_are_left_to_slicer(app):
     assert view.press((100, 100)) is False and view.release((100, 100)) is False
 
 
-def test_a_turned_view_is_refused_with_a_sentence(app):
+def test_an_oblique_view_is_rejected_with_a_message(app):
     node = app.nodes["Red"]
     node.SetSliceToRASByNTP(0, 0.3, 1, 1, 0, 0, *app.grid.ras((15, 20, 10)), 0)
     node.UpdateMatrices()
@@ -158,7 +158,7 @@ def test_a_turned_view_is_refused_with_a_sentence(app):
     assert app.kind == "ready" and len(points(app)) == 1
 
 
-def test_a_click_beside_the_scan_is_refused_with_a_sentence(app):
+def test_a_click_outside_the_scan_is_rejected_with_a_message(app):
     app.look_at("Red", (15, 20, 10))
     x, y = app.views["Red"].xy(app.grid.ras((-3, 20, 10)))
     assert app.views["Red"].click((x, y)) is True
@@ -187,7 +187,7 @@ def test_a_press_on_a_corner_of_the_box_drags_it_and_inside_it_is_a_click(app):
     assert app.click((14, 15, 10)) is True
 
 
-def test_a_point_that_was_dragged_gets_a_new_preview(app):
+def test_a_dragged_point_updates_the_preview(app):
     app.click((15, 20, 10))
     app.run()
     asked = app.engine.count("predict")
@@ -201,13 +201,13 @@ def test_a_point_that_was_dragged_gets_a_new_preview(app):
     assert app.engine.count("predict") == asked + 1 and points(app) == [((16, 22, 10), True)]
 
 
-def test_a_hidden_segment_is_asked_about_first(app):
+def test_a_hidden_segment_asks_the_user_first(app):
     app.effect.confirmed = host.AbstractEffect.NotConfirmed
     assert app.click((15, 20, 10)) is True
     assert points(app) == []
 
 
-def test_the_view_under_the_mouse_is_the_one_whose_axis_counts(app):
+def test_the_view_under_the_mouse_sets_the_axis(app):
     app.views["Green"].event("EnterEvent", (10, 10))
     assert app.controller.view_axis == "j"
     app.views["Yellow"].event("EnterEvent", (10, 10))

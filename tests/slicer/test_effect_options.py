@@ -70,7 +70,7 @@ def test_windows_are_written_as_numbers(app):
 
 
 @pytest.mark.parametrize("text", ["two", "", "1, 9", "0"])
-def test_windows_that_are_none_are_refused_with_a_sentence_and_nothing_is_lost(app, text):
+def test_invalid_windows_are_rejected_with_a_message_and_nothing_is_lost(app, text):
     choose(app, "Search", "Custom")
     line = app.widget("ProMemWindows")
     line.text = text
@@ -99,7 +99,7 @@ def test_a_model_file_is_chosen_in_a_dialog(app):
 
 
 @pytest.mark.parametrize("answer", ["", ("", "")])
-def test_a_dialog_that_is_cancelled_changes_nothing(app, answer):
+def test_a_cancelled_dialog_changes_nothing(app, answer):
     stand_in.FileDialog.answers[:] = ["/weights/a.pt", answer]
     choose(app, "Model", "SAM 2 or MedSAM2 file…")
     choose(app, "Model", "SAM 2 or MedSAM2 file…")
@@ -118,7 +118,7 @@ def test_the_engine_gets_what_was_chosen(app):
     assert (sent["memory"], sent["windows"], sent["beams"], sent["never_stop"]) == ("search", [1, 6], 3, True)
 
 
-def test_the_intensity_that_is_displayed_is_what_the_network_sees(app):
+def test_the_network_gets_the_displayed_intensity_window(app):
     app.paint(0, 10)
     app.press("ProMemPropagate")
     app.run()
@@ -144,7 +144,7 @@ def test_a_script_sets_choices_on_the_node_and_the_panel_shows_them(app):
     assert app.controller.options == Options(device="cuda:1", search="custom", windows=(2, 5), beams=7, threads=2)
 
 
-def test_nonsense_on_the_node_is_told_and_the_defaults_hold(app):
+def test_invalid_parameters_are_an_error_and_the_defaults_apply(app):
     app.effect.setParameter("Beams", "many")
     app.run()
     assert app.kind == "error" and "Beams" in app.status and app.controller.options == Options()
@@ -161,7 +161,7 @@ def test_the_range_is_on_the_node(app):
     assert app.widget("ProMemRangeLast").value == 12
 
 
-def test_choices_of_a_scene_that_was_saved_are_there_when_the_effect_begins(make_app):
+def test_options_of_a_saved_scene_apply_when_the_effect_starts(make_app):
     app = make_app()
     app.effect.setParameter("Search", "off")
     app.effect.setParameter("Model", "/weights/a.pt")
@@ -171,7 +171,7 @@ def test_choices_of_a_scene_that_was_saved_are_there_when_the_effect_begins(make
     assert app.widget("ProMemSearch").currentText.startswith("Off")
 
 
-def test_what_slicer_asks_to_write_is_what_the_panel_shows(app):
+def test_the_panel_writes_the_options_that_it_shows(app):
     combo = app.widget("ProMemStop")
     was = combo.blockSignals(True)
     combo.currentIndex = 1
@@ -181,7 +181,7 @@ def test_what_slicer_asks_to_write_is_what_the_panel_shows(app):
     assert node_value(app, "Stop") == "never"
 
 
-def test_options_are_folded_away_until_they_are_wanted(app):
+def test_options_are_collapsed_until_opened(app):
     frame = app.python.panel.options.frame
     assert frame.isHidden()
     app.press("ProMemOptionsFold")

@@ -40,11 +40,11 @@ def middle(width, slice_):
     return (2 * slice_ + 1) * width / (2 * len(SCORES))
 
 
-def test_without_a_report_there_is_no_strip(app):
+def test_the_strip_is_hidden_without_a_report(app):
     assert app.widget("ProMemStrip").isHidden()
 
 
-def test_a_propagation_leaves_a_strip(app):
+def test_a_propagation_shows_the_strip(app):
     app.click((15, 20, 10))
     app.press("ProMemPropagate")
     app.run()
@@ -66,7 +66,7 @@ def test_bars_are_coloured_by_score_and_prompts_are_blue(reported):
             assert seen == strip.color_of(score)
 
 
-def test_the_higher_the_score_the_higher_the_bar(reported):
+def test_bar_height_follows_the_score(reported):
     image, _ = picture(reported)
     ground = color(image, middle(image.width(), 0), image.height() - 4)
 
@@ -106,7 +106,7 @@ def test_a_click_on_a_bar_brings_the_other_views_to_the_middle_of_the_object(rep
     assert slice_views.displayed_slice(reported.nodes["Yellow"], reported.grid, "i") == 19
 
 
-def test_the_slice_that_is_looked_at_is_marked_and_named(reported):
+def test_the_displayed_slice_is_marked_and_named(reported):
     reported.look_at("Red", (15, 20, 4))
     reported.effect.call("processViewNodeEvents", reported.nodes["Red"], 0, reported.views["Red"])
     reported.run()
@@ -131,7 +131,7 @@ def test_the_tooltip_is_that_of_the_bar_under_the_mouse(reported):
         assert button.toolTip == text
 
 
-def test_next_doubtful_goes_from_the_worst_to_the_least_bad_and_around(reported):
+def test_next_doubtful_visits_the_lowest_score_first_and_wraps_around(reported):
     button = reported.widget("ProMemNextDoubtful")
     assert button.text == "Next doubtful (3)"
     seen = []
@@ -160,7 +160,7 @@ def test_the_strip_is_that_of_the_selected_segment(reported):
     assert not reported.widget("ProMemStrip").isHidden()
 
 
-def test_a_wider_panel_has_a_wider_picture(reported):
+def test_the_picture_follows_the_panel_width(reported):
     before = picture(reported)[0].width()
     reported.window.resize(700, 800)
     reported.events()
@@ -169,7 +169,7 @@ def test_a_wider_panel_has_a_wider_picture(reported):
     assert image.width() == button.width > before
 
 
-def test_many_slices_on_few_pixels_show_and_lead_to_the_worst():
+def test_a_bar_of_several_slices_shows_the_lowest_score():
     scores = [0.9] * 1000
     scores[503] = 0.1
     assert strip.slice_at(scores, 100, 50) == 503
@@ -184,7 +184,7 @@ def test_many_slices_on_few_pixels_show_and_lead_to_the_worst():
         ([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], ("coronal", "axial", "sagittal")),
     ],
 )
-def test_planes_are_called_as_radiologists_call_them(directions, names):
+def test_planes_have_their_anatomical_names(directions, names):
     from mrml_world import placed
     from SegmentEditorProMemLib.grid import Grid
 
@@ -192,7 +192,7 @@ def test_planes_are_called_as_radiologists_call_them(directions, names):
     assert tuple(ui_text.plane_of(grid, axis) for axis in "ijk") == names
 
 
-def test_a_plane_between_two_has_no_name_of_its_own():
+def test_a_plane_between_two_anatomical_planes_is_oblique():
     from mrml_world import placed, rotation
     from SegmentEditorProMemLib.grid import Grid
 
@@ -211,5 +211,5 @@ def test_a_plane_between_two_has_no_name_of_its_own():
         (9000, "about 2.5 h left"),
     ],
 )
-def test_the_time_left_is_as_exact_as_it_is_good_for(seconds, text):
+def test_the_time_left_is_rounded_by_its_size(seconds, text):
     assert ui_text.time_left(seconds) == text

@@ -75,12 +75,12 @@ def slices(*held):
     return digests_of(mask, "k")
 
 
-def test_what_was_never_propagated_is_painted():
+def test_slices_never_propagated_count_as_painted():
     reading = History().classify("k", slices((3, 5), (6, 2)))
     assert reading.painted == [3, 6] and not reading.emptied
 
 
-def test_results_are_known_again_and_what_differs_is_painted():
+def test_results_are_recognised_and_changed_slices_count_as_painted():
     history = History()
     before = history.classify("k", slices((3, 5)))
     history.record(before)
@@ -98,13 +98,13 @@ def test_results_are_known_again_and_what_differs_is_painted():
     assert not history.classify("k", {}).emptied
 
 
-def test_along_another_axis_everything_is_painted():
+def test_slices_across_another_axis_count_as_painted():
     history = History()
     history.record(history.classify("k", slices((3, 5))))
     assert history.classify("j", slices((3, 5))).painted == [3]
 
 
-def test_options_become_the_engines_words():
+def test_options_become_arguments_of_the_engine():
     assert Options().propagate_arguments == {"never_stop": False, "memory": "search"}
     assert Options(search="off").propagate_arguments["memory"] == "sam2"
     custom = Options(search="custom", windows=(2, 4), beams=3, stop="never").propagate_arguments

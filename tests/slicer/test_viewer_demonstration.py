@@ -46,7 +46,7 @@ def labels_of(path):
     return np.asanyarray(nibabel.load(path).dataobj).T
 
 
-def test_one_object_is_marked_segmented_undone_and_saved(page, truth):
+def test_one_object_is_prompted_segmented_undone_and_saved(page, truth):
     # The first page offers a scan.
     assert page.page.is_visible("#open-card")
     page.picture("open")
@@ -129,6 +129,6 @@ def read_with_slicer(path):
     return found
 
 
-def test_the_browser_and_the_terminal_have_nothing_to_complain_of(page):
+def test_browser_and_terminal_print_no_errors(page):
     assert page.problems == []
     assert page.process.complaints() == []

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"the viewer's tests lac
 K, J, I = MIDDLE  # noqa: E741
 
 
-def test_points_are_previewed_and_taken_back(page):
+def test_points_are_previewed_and_undone(page):
     at = page.at()
     page.click(at(I, J), control=True)
     page.until_says("This slice has only background points.")
@@ -31,7 +31,7 @@ def test_points_are_previewed_and_taken_back(page):
     page.until(lambda: page.value("#marks", "points") == "0", "all points are taken back")
 
 
-def test_a_click_of_a_hand_that_shakes_is_one_point(page):
+def test_a_click_with_a_small_movement_is_one_point(page):
     number, (x, y) = page.number(), page.at()(I, J)
     page.drag([(x, y), (x + 2, y - 1), (x - 1, y + 1)])
     page.until_previewed(1)
@@ -65,7 +65,7 @@ def test_strokes_are_undone_and_redone_one_by_one(page):
     assert page.voxels == sizes[-1] and page.page.is_disabled("#redo")
 
 
-def test_what_is_being_typed_stays_while_the_page_changes(page):
+def test_text_being_typed_stays_while_the_page_changes(page):
     name = page.page.locator(".segment.chosen .name")
     name.fill("Sple")
     at = page.at()
@@ -95,7 +95,7 @@ def test_segments_are_named_coloured_hidden_and_deleted(page):
     page.until(lambda: "Left kidney" in page.segments, "it is back")
 
 
-def test_all_segments_that_are_marked_are_propagated_together(page, folder):
+def test_all_segments_with_prompts_are_propagated_together(page, folder):
     page.open(folder / "ball.nrrd")
     page.until(lambda: page.segments == {"Segment 1": 0}, "the scan is opened anew")
     page.until_opened("ball")

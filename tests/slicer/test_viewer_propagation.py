@@ -112,7 +112,7 @@ def test_a_box_in_another_view_is_propagated_across_its_slices(page):
     page.page.uncheck("#limited")
 
 
-def test_a_run_that_is_stopped_keeps_what_is_there(tall):
+def test_a_cancelled_propagation_keeps_its_finished_slices(tall):
     painted = tall.voxels
     stop(tall, "keep")
     assert tall.status.startswith("Cancelled.") and not tall.failed
@@ -123,13 +123,13 @@ def test_a_run_that_is_stopped_keeps_what_is_there(tall):
     tall.until(lambda: tall.voxels == painted, "the run is undone")
 
 
-def test_a_run_that_is_discarded_leaves_nothing(tall):
+def test_a_discarded_propagation_leaves_nothing(tall):
     painted = tall.voxels
     stop(tall, "discard")
     assert tall.voxels == painted and held(tall) == {SLICES // 2} and not tall.failed
 
 
-def test_an_engine_that_dies_in_mid_run_is_told_and_the_next_run_works(tall):
+def test_an_engine_crash_is_shown_and_the_next_propagation_works(tall):
     with Halted(tall) as halted:
         os.kill(halted.engine, signal.SIGKILL)
     tall.until(lambda: tall.failed and not tall.running, "the page says that the engine died")

@@ -23,7 +23,7 @@ def report(scores, prompted=()):
     return Report("liver", "k", tuple(scores), tuple(prompted), 2.5)
 
 
-def test_a_bar_says_how_good_a_slice_is_and_which_one_it_is():
+def test_a_bar_shows_score_and_slice_number():
     strip = view_state.strip_shown(report([None, 0.4, 0.8, 1.0, 0.95], [3]), frozenset({1, 2, 3, 4}), 4)
     assert [bar["kind"] for bar in strip["bars"]] == ["none", "doubtful", "fair", "prompt", "good"]
     assert [bar["slice"] for bar in strip["bars"]] == [0, 1, 2, 3, 4]
@@ -31,7 +31,7 @@ def test_a_bar_says_how_good_a_slice_is_and_which_one_it_is():
     assert (strip["at"], strip["count"], strip["doubtful"]) == (90.0, 5, 1)
 
 
-def test_what_was_undone_since_has_no_bar():
+def test_an_undone_slice_has_no_bar():
     strip = view_state.strip_shown(report([0.4, 0.9, 0.9]), frozenset({1}), None)
     assert [bar["kind"] for bar in strip["bars"]] == ["none", "good", "none"]
     assert (strip["at"], strip["doubtful"]) == (-1.0, 0)
@@ -45,14 +45,14 @@ def test_one_bar_for_several_slices_goes_to_the_worst_of_them():
     assert [bar["slice"] for bar in strip["bars"] if bar["kind"] == "doubtful"] == [101]
 
 
-def test_progress_is_told_in_slices_and_time():
+def test_progress_shows_slices_and_time():
     assert view_state.progress_shown(None) is None
     shown = view_state.progress_shown(Progress("liver", 3, 12, 20, 75.2))
     assert shown == {"percent": 25.0, "text": "3 of 12 slices, about 80 s left"}
     assert view_state.progress_shown(Progress("liver", 12, 12, 31, 0.0))["text"] == "12 of 12 slices"
 
 
-def test_choices_become_options_or_a_sentence():
+def test_page_choices_become_options_or_an_error():
     before = Options(device="cpu", threads=3)
     assert view_state.options_of(Chosen(), before) == before
     chosen = Chosen()
@@ -64,7 +64,7 @@ def test_choices_become_options_or_a_sentence():
         view_state.options_of(chosen, before)
 
 
-def test_sizes_are_told_in_millilitres():
+def test_segment_sizes_are_in_millilitres():
     assert [view_state._size(n, ml) for n, ml in ((0, 0), (5, 0.026), (900, 4.51), (90000, 451.4))] == [
         "empty",
         "0.03 ml",
@@ -82,7 +82,7 @@ def test_an_upload_cannot_choose_its_folder(tmp_path):
             files.uploaded(sent, tmp_path)
 
 
-def test_a_name_is_told_from_its_ending():
+def test_a_file_stem_excludes_its_extension():
     assert [files.stem(name) for name in ("a.b.nii.gz", "liver.seg.nrrd", "CT.NRRD", "plain")] == [
         "a.b",
         "liver",
@@ -105,7 +105,7 @@ def header(version, order):
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_file_that_ends_too_early_is_found_out(tmp_path, version, order):
+def test_a_truncated_nifti_file_is_detected(tmp_path, version, order):
     whole, plain, zipped = header(version, order) + bytes(120), tmp_path / "a.nii", tmp_path / "a.nii.gz"
     for length, expected in ((len(whole), True), (len(whole) - 1, False), (200, False), (3, False)):
         plain.write_bytes(whole[:length])

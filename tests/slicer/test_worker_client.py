@@ -49,7 +49,7 @@ def test_a_stop_inside_a_callback_is_a_stop():
         assert later == ["Died"] and made.engine.state == "stopped"
 
 
-def test_a_failure_that_nobody_waits_for_is_logged(caplog):
+def test_a_failure_without_a_callback_is_logged(caplog):
     with host() as made:
         made.engine.send("scores", object=1)
         made.until(lambda: caplog.records)
@@ -129,7 +129,7 @@ time.sleep(100)
         assert made.ask("anything", text="x" * 3_000_000) == {"length": 3_000_000}
 
 
-def test_a_worker_that_talks_nonsense_is_ended():
+def test_a_worker_with_invalid_output_is_ended():
     with fake('say(b\'{"event":"started"}\\nnonsense\\n\'); sys.stdout.flush(); time.sleep(100)') as made:
         process, answers = made.engine.pid, made.send("hello")
         made.until(lambda: made.deaths)
@@ -137,7 +137,7 @@ def test_a_worker_that_talks_nonsense_is_ended():
         assert answers[0].kind == "Died" and not is_running(process)
 
 
-def test_what_a_worker_said_before_its_end_is_told_before_its_death():
+def test_messages_before_a_workers_end_arrive_before_its_death():
     program = """
 say(b'{"event":"started"}\\n')
 for n in range(5000):

@@ -69,7 +69,7 @@ def test_a_propagation_across_another_axis_finds_what_the_binding_finds(opened, 
     assert (results.array == 3).any()
 
 
-def test_each_slice_is_told_as_it_is_made(opened):
+def test_each_slice_is_reported_when_it_is_finished(opened):
     made, results = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     when = []
@@ -85,7 +85,7 @@ def test_each_slice_is_told_as_it_is_made(opened):
     assert told[-1][0] - told[0][0] > 0.01
 
 
-def test_what_stays_said_is_not_computed_again(opened):
+def test_unchanged_prompts_are_not_computed_again(opened):
     made, _ = opened
     made.set_both_prompts()
     first = made.ask("propagate", **AROUND)["seconds"]
@@ -115,14 +115,14 @@ def test_a_cancel_ends_a_propagation_and_keeps_what_is_done(opened, found_direct
     np.testing.assert_array_equal(results.array, found_directly["labels"])
 
 
-def test_a_cancel_where_nothing_runs_does_nothing(opened):
+def test_a_cancel_without_a_job_does_nothing(opened):
     made, _ = opened
     assert made.ask("cancel") == {}
     made.ask("set_prompts", object=1, slices=[POINTS])
     assert made.ask("predict", object=1, slice=7)["score"] > 0
 
 
-def test_while_a_propagation_runs_what_reads_is_answered_and_the_rest_refused(opened):
+def test_read_requests_are_answered_during_a_propagation_and_others_rejected(opened):
     made, _ = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     walk = made.send("propagate", never_stop=True)
@@ -162,7 +162,7 @@ def test_closing_a_scan_ends_its_propagation(opened):
     assert results.array.any()
 
 
-def test_a_computation_ahead_gives_way_to_every_request(opened, found_directly):
+def test_a_precomputation_yields_to_every_request(opened, found_directly):
     made, _ = opened
     made.set_both_prompts()
     order = []
@@ -175,7 +175,7 @@ def test_a_computation_ahead_gives_way_to_every_request(opened, found_directly):
     assert ahead[0]["done"] >= 1 and ahead[-1]["done"] < ahead[-1]["expected"]
 
 
-def test_a_computation_ahead_ends_by_itself(opened):
+def test_a_precomputation_ends_by_itself(opened):
     made, _ = opened
     assert made.ask("precompute")["cancelled"] is False
     made.ask("set_prompts", object=1, slices=[POINTS])
@@ -184,7 +184,7 @@ def test_a_computation_ahead_ends_by_itself(opened):
     assert made.received("progress") == [] and made.received("changed") == []
 
 
-def test_what_waits_for_a_computation_ahead_runs_in_its_order_and_can_be_cancelled(opened):
+def test_requests_waiting_for_a_precomputation_keep_their_order_and_can_be_cancelled(opened):
     made, _ = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     ahead = made.send("precompute")

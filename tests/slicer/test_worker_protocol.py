@@ -18,7 +18,7 @@ def drained(lines):
     return found
 
 
-def test_lines_are_found_however_they_are_cut():
+def test_lines_are_found_in_any_pieces():
     data = b"first\n\nthird line\nhalf"
     for size in range(1, len(data) + 1):
         lines, found = LineReader(), []
@@ -75,7 +75,7 @@ def test_numbers_of_numpy_are_numbers():
 
 
 @pytest.mark.parametrize("line", [b"", b"hello", b"[1, 2]", b'{"a":', b"\xff\xfe", b"[" * 100000, b"7"])
-def test_what_is_no_message_is_refused_in_one_short_sentence(line):
+def test_an_invalid_message_is_rejected_in_one_short_sentence(line):
     with pytest.raises(BadMessage) as refused:
         decode(line)
     assert len(str(refused.value)) < 300 and "\n" not in str(refused.value)
@@ -85,7 +85,7 @@ def test_what_is_no_message_is_refused_in_one_short_sentence(line):
     "message",
     [{}, {"id": 1}, {"id": True, "method": "hello"}, {"id": 1, "method": 2}, {"id": 1, "method": "x", "arguments": []}],
 )
-def test_a_request_without_its_parts_is_refused(message):
+def test_an_incomplete_request_is_rejected(message):
     with pytest.raises(BadMessage, match="expected"):
         protocol.request(message)
     assert protocol.request({"id": 1, "method": "hello"}) == ("hello", {})
@@ -107,7 +107,7 @@ def test_a_large_mask_is_small_as_text():
     assert len(encode(pack(mask))) < 20000
 
 
-def test_a_mask_that_is_none_is_refused():
+def test_an_invalid_mask_is_rejected():
     with pytest.raises(InvalidArgument, match="3 axes, expected two"):
         pack(np.zeros((2, 2, 2)))
     good = pack(np.ones((4, 4)))
