@@ -1,6 +1,7 @@
-"""What a user can want of the effect: one method for each button, key and click. None of them raises: what goes wrong is shown.
+"""The commands of the effect: one method for each button, key and click. No command raises: errors are shown.
 
-In: wishes. Out: calls of the controller, parameters on the editor's node, slice views that move, and a snapshot for the panel. Knows no widget.
+In: commands. Out: calls of the controller, parameters on the editor's node, jumps of slice views, and a snapshot for
+the panel. Knows no widget.
 """
 
 import functools
@@ -15,7 +16,7 @@ from .options import BadOption, Options
 from .report import Report
 from .snapshot import ERROR, STATUS_KINDS, WORKING, Snapshot
 
-# What says by its sentence all there is to know.
+# Errors whose message is complete for the user; others are shown with a traceback to copy.
 USER_ERRORS = (BadOption, ObliqueView, OutsideScan)
 
 SOURCE_CHANGED = (
@@ -24,7 +25,7 @@ SOURCE_CHANGED = (
 
 
 def shows_errors(method: Callable) -> Callable:
-    """A handler: an exception that leaves it would reach a console that nobody looks at, and perhaps end the application."""
+    """Decorates a command so that its exceptions are shown in the panel instead of being raised into Slicer."""
 
     @functools.wraps(method)
     def call(self: "Commands", *arguments: Any) -> Any:
@@ -41,7 +42,7 @@ def shows_errors(method: Callable) -> Callable:
 
 
 def needs_controller(method: Callable) -> Callable:
-    """A handler that is of no use before there is a controller: keys work while libtorch is still being installed."""
+    """Decorates a command that does nothing without a controller: keys work while libtorch is being installed."""
     handler = shows_errors(method)
 
     @functools.wraps(method)
@@ -52,16 +53,16 @@ def needs_controller(method: Callable) -> Callable:
 
 
 class Commands:
-    """One per effect. on_change: called when the panel has to look again."""
+    """One per effect. on_change: called when the panel has to be updated."""
 
     def __init__(self, effect: Any, mrml_scene: Any) -> None:
         """effect: Slicer's scriptedEffect."""
         self.on_change: Callable[[], None] = lambda: None
         self.controller: Optional[Controller] = None
         self.engine: Any = None
-        # The slice view that was used last, for the slice that is looked at.
+        # The slice view used last; its slice is marked in the strip.
         self.view: Any = None
-        # Whether clicks mark what belongs to the object.
+        # Whether clicks add foreground points.
         self.positive = True
         self.error: Optional[tuple[str, str]] = None
         self._effect = effect
@@ -76,7 +77,7 @@ class Commands:
 
     @shows_errors
     def open(self, make_engine: Callable[[], Any], make_scene: Callable[[], Any]) -> None:
-        """Makes the controller at the first time, and lets it start the engine."""
+        """Creates the controller on the first call, and starts the engine."""
         if self.controller is None:
             self.engine = make_engine()
             self._create_controller(make_scene())
@@ -95,17 +96,17 @@ class Commands:
 
     @needs_controller
     def deactivate(self) -> None:
-        """The user goes to another effect: previews go away, a propagation goes on."""
+        """Another effect becomes active: removes previews, continues a propagation."""
         self._clear_previews()
 
     def close(self) -> None:
-        """Ends the engine; nothing of it is left."""
+        """Ends the controller and the engine."""
         controller, self.controller = self.controller, None
         if controller is not None:
             controller.close()
 
     def tick(self) -> None:
-        """A piece of the controller's work. What goes wrong in it is shown, and stays shown until the user does something."""
+        """Does a piece of the controller's work. An error stays shown until the next command."""
         if self.controller is None:
             return
         try:
@@ -113,14 +114,14 @@ class Commands:
             if self._is_preview_pending and self.controller.is_idle:
                 self._clear_previews()
         except Exception as error:
-            # A write that fails would fail at each tick, and the propagation never end.
+            # A failing write would fail at each tick, and the propagation would never end.
             if self.controller.is_propagating:
                 self._restart_controller()
             self.show_error(error)
             self.on_change()
 
     def _clear_previews(self) -> None:
-        """Those that are shown, and one that is still being computed."""
+        """Removes the previews that are shown, and one that is still being computed."""
         self.controller.deactivate()
         self._is_preview_pending = self.is_busy
 
@@ -129,7 +130,7 @@ class Commands:
         return self.controller is not None and not self.controller.is_idle
 
     def _restart_controller(self) -> None:
-        """A controller that knows nothing of what was, on the same engine."""
+        """Replaces the controller by a new one on the same engine, without reports and history."""
         before = self.controller
         if before.is_propagating:
             self.engine.send("cancel")
@@ -140,22 +141,22 @@ class Commands:
         self.controller.options, self.controller.view_axis = before.options, before.view_axis
         self.controller.activate()
 
-    # What the scene tells.
+    # Events of the scene.
 
     @needs_controller
     def prompts_changed(self, notify: Callable[[str], None], segment: str) -> None:
-        """The user has dragged a point, or taken one away. notify: the controller's own ear."""
+        """The user moved or removed a prompt. notify: the controller's own callback."""
         notify(segment)
 
     def source_changed(self) -> None:
-        """Another volume, another segmentation, or another place of one of them."""
+        """The volume, the segmentation or the placement of one of them has changed."""
         if self.controller is None:
             return
         controller = self.controller
         controller.scene.clear_previews()
         segmentation, self._segmentation = self._segmentation, self._segmentation_id()
         if segmentation != self._segmentation or self._is_propagating_another_scan():
-            # Segments of another segmentation may have the same identifiers: what is known of them is of others.
+            # Segments of another segmentation may have the same identifiers: reports and history must not be mixed.
             was_propagating = controller.is_propagating
             self._restart_controller()
             if was_propagating:
@@ -163,16 +164,16 @@ class Commands:
         self.on_change()
 
     def _is_propagating_another_scan(self) -> bool:
-        """Whether slices are being written that are no slices of the scan that there is now."""
+        """Whether the running propagation belongs to a scan other than the current one."""
         controller = self.controller
         if controller.propagation is None or controller.connection.scan is None:
             return False
-        # Without a stamp the engine is gone, and the run ends of itself.
+        # Without a stamp the engine has ended, and the propagation ends by itself.
         stamp = controller.connection.scan.stamp
         return stamp is not None and self._or_none(controller.scene.source_stamp) != stamp
 
     def segments_changed(self) -> None:
-        """Segments were added, removed, renamed, or another one was selected, which begins with clean clicks."""
+        """Segments were added, removed, renamed or selected. A selection clears previews and resets the click mode."""
         controller = self.controller
         if controller is None:
             return
@@ -206,12 +207,12 @@ class Commands:
 
     @needs_controller
     def axis_of(self, slice_to_ras: Any, view: Any) -> Optional[str]:
-        """The axis that a slice view looks along, which is that of what has none of its own; None, and a sentence, for an oblique one."""
+        """The axis of a slice view, which becomes the default axis; None, and an error, for an oblique view."""
         self.view = view
         return self.controller.set_view_axis(slice_to_ras)
 
     def view_entered(self, slice_to_ras: Any, view: Any) -> None:
-        """The user is at a slice view; that it may be oblique matters only when it is clicked."""
+        """The mouse has entered a slice view. An oblique view is an error only when it is clicked."""
         if self.controller is not None:
             self.view = view
             axis = self._or_none(lambda: axis_of_view(slice_to_ras, self.controller.scene.grid()))
@@ -272,7 +273,7 @@ class Commands:
 
     @needs_controller
     def jump(self, slice_: int) -> None:
-        """Brings the slice views to a slice of the report."""
+        """Moves the slice views to a slice of the report."""
         report = self._report()
         if report is not None:
             place = slice_views.position_on_slice(self.controller.scene, report.segment, report.axis, slice_)
@@ -280,7 +281,7 @@ class Commands:
 
     @needs_controller
     def next_doubtful(self) -> None:
-        """Goes to the slices to look at, the most doubtful first, and around."""
+        """Goes to the next doubtful slice, the lowest predicted IoU first, and wraps around."""
         report = self._report()
         slices = report.doubtful if report is not None else []
         if not slices:
@@ -291,7 +292,7 @@ class Commands:
         self.jump(slices[number % len(slices)])
 
     def _report(self) -> Optional[Report]:
-        """That of the selected segment, where the scan still is the one that it is of."""
+        """The report of the selected segment, if it belongs to the current scan."""
         if self.controller is None or self._selected is None:
             return None
         report = self.controller.report(self._selected)
@@ -299,7 +300,7 @@ class Commands:
             return None
         return report
 
-    # Choices.
+    # Options.
 
     @shows_errors
     def change_options(self, values: dict[str, str]) -> None:
@@ -316,7 +317,7 @@ class Commands:
 
     @shows_errors
     def read_options(self) -> None:
-        """The node's parameters are others."""
+        """The parameters of the node have changed."""
         self._read_options()
 
     def _read_options(self) -> None:
@@ -325,11 +326,11 @@ class Commands:
         try:
             self.controller.options = parameters.read(self._effect)
         except BadOption:
-            # A script may have written nonsense: better the defaults than what was chosen before, or nothing.
+            # A script may have written invalid parameters: the defaults apply until they are valid.
             self.controller.options = Options()
             raise
 
-    # What is shown.
+    # The displayed state.
 
     def show_error(self, error: Exception) -> None:
         plain = (*USER_ERRORS, self.controller.scene.Error) if self.controller is not None else USER_ERRORS
@@ -347,7 +348,7 @@ class Commands:
         return "\n".join([*lines, *getattr(self.engine, "last_lines", [])])
 
     def snapshot(self) -> Snapshot:
-        """For the panel. Whatever is missing in the scene is left out without an error: the user may not have chosen it yet."""
+        """The state for the panel. Missing nodes are no error here: the user may not have chosen them yet."""
         now = Snapshot(
             positive=self.positive, options={name: self._effect.parameter(name) for name in parameters.DEFAULTS}
         )
@@ -391,7 +392,7 @@ class Commands:
                 now.kind = WORKING
 
     def _segment_axis(self, segment: Optional[str]) -> str:
-        """The axis that the segment would be propagated along. Known without a look at its voxels, unless something has changed."""
+        """The axis along which the segment would be propagated; cached, as it may depend on its voxels."""
         controller, scene = self.controller, self.controller.scene
         if segment is None:
             return controller.view_axis or scene.grid().coarsest_axis

@@ -1,7 +1,7 @@
-"""What a Segment Editor has chosen, or a sentence that says what is missing.
+"""The nodes that a Segment Editor has selected, or an error that says what is missing.
 
-In: the editor's node. Out: segmentation, segments and source volume of a kind that can be segmented, the grid, and the volume's voxels on it.
-Changes nothing.
+In: the editor's node. Out: segmentation, segments and source volume that can be segmented, the grid, and the volume's
+voxels on it. Changes nothing.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from .labelmaps import BINARY_LABELMAP, ReferenceGeometry, array_of, array_of_ma
 
 
 class EditorSelection:
-    """Everything raises SceneError."""
+    """Every method raises SceneError."""
 
     def __init__(self, editing: Editing) -> None:
         self._editing = editing
@@ -60,7 +60,7 @@ class EditorSelection:
         return volume
 
     def geometry(self) -> ReferenceGeometry:
-        """The voxels that segments are made of, in the segmentation's own coordinates."""
+        """The reference geometry of the segmentation, in segmentation coordinates."""
         segmentation = self.segmentation()
         reference = self._editing.reference_geometry()
         if reference is None or not reference.GetNumberOfPoints():
@@ -71,7 +71,7 @@ class EditorSelection:
         return ReferenceGeometry(reference)
 
     def grid(self) -> Grid:
-        """The same voxels, in the world."""
+        """The reference geometry in world coordinates."""
         self.volume()
         segmentation, geometry = self.segmentation(), self.geometry()
         transform = segmentation.GetParentTransformNode()
@@ -86,7 +86,7 @@ class EditorSelection:
         return Grid(geometry.shape, array_of_matrix(segmentation_to_world) @ geometry.ijk_to_segmentation)
 
     def voxels(self) -> np.ndarray:
-        """The source volume on the grid, [k, j, i]; no copy, and alive as long as the array is."""
+        """The source volume on the grid, [k, j, i], not copied; the array keeps it alive."""
         volume, segmentation, geometry = self.volume(), self.segmentation(), self.geometry()
         if _is_same_place(volume, segmentation, geometry):
             return array_of(volume.GetImageData())
@@ -102,7 +102,7 @@ class EditorSelection:
 def _is_same_place(
     volume: slicer.vtkMRMLScalarVolumeNode, segmentation: slicer.vtkMRMLSegmentationNode, geometry: ReferenceGeometry
 ) -> bool:
-    """Whether the volume's voxels are the grid's: the rule by which Slicer itself copies instead of resampling."""
+    """Whether the volume lies on the grid, by the rule that lets Slicer copy instead of resample."""
     if volume.GetParentTransformNode() is not segmentation.GetParentTransformNode():
         return False
     image = slicer.vtkOrientedImageData()

@@ -1,6 +1,6 @@
-"""The panel that is there until libtorch is: what will be installed, where and how large; one button; progress.
+"""The panel that installs libtorch: version, folder, size and source; one button; progress.
 
-In: an `Installation` of `promem.install`, and a call of `tick` every few hundredths of a second. Out: libtorch in its folder, told by
+In: an `Installation` of `promem.install`, and calls of `tick` from a timer. Out: an installed libtorch, reported by
 `on_done`. Knows neither scene nor engine.
 """
 
@@ -11,7 +11,7 @@ import qt
 from . import ui_text
 from .status_line import error_style
 
-# Where QProgressBar counts to: bytes do not fit into its numbers.
+# The maximum of the progress bar: its numbers are too small for bytes.
 STEPS = 1000
 PHASES = {"downloading": "Downloading", "unpacking": "Unpacking"}
 ABOUT = (
@@ -21,7 +21,9 @@ ABOUT = (
 
 
 class InstallPanel:
-    """widget: to be put into a layout. make: gives an `Installation` for a source: a file, or None for the package index."""
+    """widget: to be put into a layout. make: creates an `Installation` from a file, or from the package index for
+    None.
+    """
 
     def __init__(self, make: Callable[[Optional[str]], Any]) -> None:
         self.on_done: Callable[[], None] = lambda: None
@@ -72,7 +74,7 @@ class InstallPanel:
         return self._installation is not None and self._installation.is_running
 
     def open(self) -> None:
-        """Shows the panel, and finds out what there is to install."""
+        """Shows the panel and plans the installation."""
         self.is_open = self.widget.visible = True
         if self._installation is None:
             self._begin(None).look()
@@ -89,7 +91,7 @@ class InstallPanel:
             self.on_done()
 
     def close(self) -> None:
-        """Ends what runs, and hides the panel."""
+        """Ends a running installation and hides the panel."""
         self.is_open = self.widget.visible = False
         if self._installation is not None:
             self._installation.close()
@@ -107,7 +109,7 @@ class InstallPanel:
 
     def _install(self) -> None:
         if not self.is_running:
-            # After an error the plan may be another: the index is asked again.
+            # After an error the plan may have changed: the index is asked again.
             if self._installation is None or self._installation.source is not None:
                 self._begin(None)
             self._installation.start()
@@ -140,7 +142,7 @@ class InstallPanel:
         working = state in ("installing", "cancelling")
         self.progress.visible = working
         if working:
-            # Without a maximum the bar says that something is going on.
+            # Without a maximum the bar shows activity only.
             self.progress.maximum = STEPS if now.total else 0
             self.progress.value = round(now.fraction * STEPS)
             left = ui_text.time_left(now.seconds_left)

@@ -1,4 +1,7 @@
-"""The controller's jobs: activate, preview, propagate. Each is a generator that yields after a piece of work and to wait for the engine."""
+"""The controller's jobs: activate, preview, propagate.
+
+Each is a generator that yields after a piece of work and where it waits for the engine.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Optional
@@ -13,7 +16,7 @@ from .propagation import Propagation, Target
 from .report import Progress, Report
 from .slice_history import digests_of
 
-# Voxels that are read from the scene at once.
+# Voxels that are read from the scene between two yields.
 MAX_VOXELS_PER_READ = 4 << 20
 
 
@@ -24,7 +27,7 @@ def activate(controller: Any) -> Steps:
 
 
 def preview(controller: Any, segment: str, slice_: int) -> Steps:
-    """Shows what the prompts of a slice select there."""
+    """Shows the mask that the prompts of a slice predict."""
     connection, scene = controller.connection, controller.scene
     axis = controller.axis_of(segment)
     yield from connection.open(controller.options, axis, controller.show)
@@ -45,7 +48,7 @@ def preview(controller: Any, segment: str, slice_: int) -> Steps:
 def propagate(
     controller: Any, segments: list[str], direction: str, range_: Optional[tuple[int, int]], axis: Optional[str]
 ) -> Steps:
-    """Segments, those of one axis together."""
+    """Propagates segments; those with the same axis are propagated together."""
     scene = controller.scene
     groups: dict[str, list[str]] = {}
     for segment in segments:
@@ -68,12 +71,12 @@ def propagate(
 def _group(
     controller: Any, segments: list[str], direction: str, span: tuple[int, int], axis: str, several: bool
 ) -> Steps:
-    """Segments along one axis: their prompts, their walks, their writes, and what is left behind. Returns reports."""
+    """Propagates segments along one axis: sends prompts, writes slices, records the result. Returns reports."""
     connection, scene = controller.connection, controller.scene
     controller.show("propagating", "Reading the painted slices …")
     targets = []
     for segment in segments:
-        state = yield from read(controller, segment, axis)
+        state = yield from read_state(controller, segment, axis)
         prompts = prompts_of(scene, controller.initial_masks, segment, axis, state)
         if not any(is_positive(given) for given in prompts.values()):
             if several:
@@ -103,7 +106,7 @@ def _group(
         if controller.cancelled is None:
             propagation.clear_stale_results(span)
     except RequestFailed as failed:
-        # What was found before stays, as after a cancel.
+        # The finished slices stay, as after a cancel.
         propagation.labels_updated()
         while propagation.pending:
             propagation.write(controller.now)
@@ -140,7 +143,7 @@ def _group(
 
 
 def progress_of(propagation: Propagation, event: dict[str, Any], now: float) -> Progress:
-    """How far a run is, by what the engine tells of one slice."""
+    """The progress of a propagation, from the event of one slice."""
     target = next(target for target in propagation.targets if target.object == event["object"])
     done, expected = event["done"], max(event["expected"], event["done"])
     left = (now - target.began) / done * (expected - done) if done else None
@@ -148,7 +151,7 @@ def progress_of(propagation: Propagation, event: dict[str, Any], now: float) -> 
 
 
 def _record_result(controller: Any, propagation: Propagation) -> Steps:
-    """Remembers how a run leaves its segments, so that what the user does next is recognised; what is seen in 3D follows now."""
+    """Records the segments after a propagation, so that later edits are recognised, and updates 3D surfaces."""
     controller.scene.update_surfaces()
     for target in propagation.targets:
         if target.segment not in controller.scene.segment_ids():
@@ -157,8 +160,8 @@ def _record_result(controller: Any, propagation: Propagation) -> Steps:
         controller.history(target.segment).record(propagation.segment_state(target, digests))
 
 
-def read(controller: Any, segment: str, axis: str) -> Steps:
-    """What a segment's slices hold, and what that makes them."""
+def read_state(controller: Any, segment: str, axis: str) -> Steps:
+    """The state of a segment: which slices are painted, results, or emptied."""
     digests = yield from _digests(controller, segment, axis)
     return controller.history(segment).classify(axis, digests)
 
@@ -172,7 +175,7 @@ def _digests(controller: Any, segment: str, axis: str) -> Steps:
 
 
 def _slabs(scene: Any, segment: str, axis: str) -> Iterator[tuple[int, Extent]]:
-    """Whole slices of a segment, as many at once as are read quickly."""
+    """Blocks of whole slices of a segment, each small enough to be read quickly."""
     occupied = scene.occupied(segment)
     if occupied is None:
         return

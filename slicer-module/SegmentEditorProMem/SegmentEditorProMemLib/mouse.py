@@ -1,7 +1,7 @@
-"""The mouse in slice views: a click is a point, with Ctrl one of what the object is not; a drag is a box.
+"""The mouse in slice views: a click adds a foreground point, Ctrl+click a background point, a drag draws a box.
 
-In: events of a view's interactor. Out: points and boxes in the world, with the axis that the view looks along. Not taken are events with other
-keys, while something else has the mouse (placing of markups, window and level), and presses on a prompt, which is dragged then.
+In: events of a view's interactor. Out: points and boxes in RAS, with the axis of the view. Events with other keys,
+events during markup placement or window/level adjustment, and presses on a prompt, which drag it, are left to Slicer.
 """
 
 import itertools
@@ -15,10 +15,10 @@ from .grid import Grid
 from .labelmaps import array_of_matrix
 from .rubber_band import RubberBand
 
-# Pixels that the mouse may move in a click, and from which on a press is one on a prompt.
+# Pixels: the movement within a click, and the distance of a press that drags a prompt.
 CLICK_TOLERANCE = 4
 HANDLE_RADIUS = 7
-# Of a slice's thickness: how far off a point may lie that a slice view shows.
+# A point within this fraction of the slice thickness is shown on the slice.
 SLICE_FRACTION = 0.55
 
 PRESS, MOVE, RELEASE, DOUBLE, ENTER = (
@@ -34,7 +34,7 @@ PRESS, MOVE, RELEASE, DOUBLE, ENTER = (
 
 
 class MousePress:
-    """The button is down. The view's place is that of the moment of the press: it may be scrolled before the release."""
+    """A pressed button. It keeps the view's slice of the press: the view may scroll before the release."""
 
     def __init__(self, view: Any, xy: tuple[int, int], xy_to_ras: np.ndarray, axis: str, positive: bool) -> None:
         self.view, self.xy, self.axis, self.positive = view, xy, axis, positive
@@ -46,7 +46,7 @@ class MousePress:
 
 
 class SliceViewMouse:
-    """effect: Slicer's scriptedEffect. commands: what takes points and boxes."""
+    """effect: Slicer's scriptedEffect. commands: receives points and boxes."""
 
     def __init__(self, effect: Any, commands: Any) -> None:
         self._effect = effect
@@ -56,7 +56,7 @@ class SliceViewMouse:
         self._rubber_band_view: Any = None
 
     def process(self, interactor: Any, event: int, view: Any) -> bool:
-        """Whether the event was taken."""
+        """Handles an event; whether it was handled."""
         if view.className() != "qMRMLSliceWidget":
             return False
         if event == MOVE:
@@ -68,11 +68,11 @@ class SliceViewMouse:
             self._commands.view_entered(array_of_matrix(node.GetSliceToRAS()), node)
         if event not in (PRESS, DOUBLE) or not self._is_ours(interactor):
             return False
-        # The second click of a double click came as a press already; Slicer would enlarge the view.
+        # The second click has already come as a press; Slicer would maximize the view on a double click.
         return event == DOUBLE or self._pressed(interactor, view)
 
     def cancel(self) -> None:
-        """The button is as good as up."""
+        """Ends a press without a prompt."""
         self._press = None
         self._remove_rubber_band()
 
@@ -95,7 +95,7 @@ class SliceViewMouse:
         axis = self._commands.axis_of(array_of_matrix(node.GetSliceToRAS()), node)
         if axis is None:
             return False
-        # Asks the user where the segment is hidden.
+        # Asks the user if the segment is hidden.
         if not self._effect.confirmCurrentSegmentVisible():
             return True
         positive = self._commands.positive != bool(interactor.GetControlKey())
@@ -106,7 +106,7 @@ class SliceViewMouse:
         press = self._press
         if press is None:
             return False
-        # A box says what belongs to the object; with Ctrl the press stays a point.
+        # There are no background boxes: with Ctrl the press stays a point.
         if press.positive and max(abs(a - b) for a, b in zip(xy, press.xy)) > CLICK_TOLERANCE:
             press.is_drag = True
         if press.is_drag:
@@ -126,7 +126,7 @@ class SliceViewMouse:
             self._commands.box(press.ras(press.xy), press.ras(xy), press.axis)
         else:
             self._commands.point(press.ras(press.xy), press.axis, press.positive)
-        # Not at the timer's next turn: the preview is waited for.
+        # The user waits for the preview: it does not wait for the timer.
         self._commands.tick()
         return True
 
@@ -147,7 +147,7 @@ class SliceViewMouse:
 
 
 def handle_positions(scene: Any) -> list[Any]:
-    """Where the selected segment's prompts can be taken hold of: its points, the corners of its box and the middles between them."""
+    """The draggable handles of the selected segment: its points, the corners of its box and the edge centers."""
     try:
         selected = scene.selected()
         if selected is None:

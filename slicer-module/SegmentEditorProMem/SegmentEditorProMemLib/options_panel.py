@@ -1,4 +1,4 @@
-"""The options: model, device, search, intensity, stop, CPU threads; folded away, as the defaults need no touching.
+"""The options: model, device, memory search, intensity window, stop, CPU threads. They are collapsed at first.
 
 In: parameters as text. Out: parameters as text, when the user has changed one. Knows neither node nor controller.
 """
@@ -34,7 +34,7 @@ TIPS = {
 
 
 class OptionsPanel:
-    """widget: to be put into a layout. on_change is called with the parameters that the user changed; on_error with a sentence."""
+    """widget: to be put into a layout. on_change: called with changed parameters. on_error: called with a message."""
 
     def __init__(self) -> None:
         self.on_change: Callable[[dict[str, Any]], None] = lambda values: None
@@ -103,7 +103,7 @@ class OptionsPanel:
             widget.connect(signal, call)
 
     def show(self, values: dict[str, str]) -> None:
-        """Shows parameters; what changes by it is not told."""
+        """Shows parameters, without calling on_change."""
         widgets = [widget for widget, _, _ in self._connections]
         blocked = [(widget, widget.blockSignals(True)) for widget in widgets]
         try:
@@ -125,7 +125,7 @@ class OptionsPanel:
             self.engine.text = line
 
     def values(self) -> dict[str, str]:
-        """What is chosen. Raises BadOption."""
+        """The selected options. Raises BadOption."""
         windows_from_text(self.windows.text)
         return {
             "Model": self._model,
@@ -165,7 +165,7 @@ class OptionsPanel:
             path = qt.QFileDialog.getOpenFileName(
                 self.widget.window(), "Model file", "", "Models (*.pt *.pth *.safetensors);;All files (*)"
             )
-            # PythonQt gives the name, other bindings the name and the filter.
+            # PythonQt returns the name, other bindings return the name and the filter.
             path = path[0] if isinstance(path, (tuple, list)) else path
             self._show_model(path or self._model)
         elif index == 0:
@@ -199,7 +199,7 @@ def _value(combo: Any) -> str:
 
 
 def _select(combo: Any, value: str) -> None:
-    """Selects an item; a value that has none, such as cuda:1, gets one."""
+    """Selects an item; adds one for a value without one, such as cuda:1."""
     index = combo.findData(value)
     if index < 0:
         combo.addItem(value, value)

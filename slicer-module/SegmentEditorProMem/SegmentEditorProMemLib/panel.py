@@ -1,6 +1,6 @@
-"""The panel of the effect: status, prompts, directions, progress, strip, options, and the installation where that is still to be done.
+"""The panel of the effect: status, prompts, directions, progress, strip, options, and the installation of libtorch.
 
-In: a snapshot of what is to be shown. Out: calls of `commands`, one for each thing that a user can want. Knows neither node nor controller.
+In: a snapshot to display. Out: calls of `commands`. Knows neither node nor controller.
 """
 
 from typing import Any, Callable, Optional
@@ -46,7 +46,7 @@ class Panel:
         self.options.on_change, self.options.on_error = commands.change_options, commands.reject_option
         tools.addWidget(self.options.widget)
 
-    # Its parts.
+    # Parts.
 
     def _add_prompts(self, layout: Any) -> None:
         self.hint = qt.QLabel(ui_text.HINT)
@@ -81,7 +81,7 @@ class Panel:
 
     def _add_directions(self, layout: Any) -> None:
         self.propagate = self._button("ProMemPropagate", "Propagate", self._commands.propagate_both)
-        # The one button that most need, in the colours of a selection.
+        # The main button has the colours of a selection.
         self.propagate.setStyleSheet(
             "QPushButton { font-weight: bold; padding: 6px; border-radius: 3px; }"
             "QPushButton:enabled { background: palette(highlight); color: palette(highlighted-text); }"
@@ -158,7 +158,7 @@ class Panel:
         widget.connect(signal, call)
         self._connections.append((widget, signal, call))
 
-    # What it shows.
+    # Display.
 
     def show(self, now: Snapshot) -> None:
         self.status.show(now.kind, now.sentence, now.details)
@@ -185,7 +185,7 @@ class Panel:
         for spin, value in zip((self.first, self.last), now.range):
             was = spin.blockSignals(True)
             spin.maximum = max(now.slices, 1)
-            # Not under the fingers of who is typing.
+            # A field that is being edited is not changed.
             if not spin.hasFocus() or spin.value > spin.maximum:
                 spin.value = value
             spin.blockSignals(was)
@@ -198,7 +198,7 @@ class Panel:
         if not now.is_propagating:
             return
         progress = now.progress
-        # Without a maximum the bar says that something is going on.
+        # Without a maximum the bar shows activity only.
         self.progress.maximum = progress.expected if progress else 0
         self.progress.value = progress.done if progress else 0
         self.progress.format = ui_text.progress_line(progress) if progress else ""
@@ -207,7 +207,7 @@ class Panel:
         self._commands.change_range(self.first.value, self.last.value)
 
     def disconnect(self) -> None:
-        """Lets go of every signal, so that nothing is kept alive by one."""
+        """Disconnects every signal, so that none keeps an object alive."""
         for widget, signal, call in self._connections:
             widget.disconnect(signal, call)
         self._connections.clear()

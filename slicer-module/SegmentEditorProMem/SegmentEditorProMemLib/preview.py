@@ -1,7 +1,7 @@
-"""Shows what a click would select, before it is part of a segment.
+"""Previews of predicted masks, before they are part of a segment.
 
-In: masks of single slices. Out: a segmentation node of its own, that no editor offers, no undo remembers and no scene file holds. Knows no
-editor and no prompts.
+In: masks of single slices. Out: a separate segmentation node that is hidden from editors, undo and scene files. Knows
+no editor and no prompts.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ import slicer
 from .grid import Extent
 from .labelmaps import BINARY_LABELMAP, ReferenceGeometry
 
-# Of the fill and of the outline: the scan has to be seen through it.
+# The scan has to be visible through the fill.
 FILL_OPACITY = 0.25
 OUTLINE_OPACITY = 1.0
-# How far a segment's colour is moved towards white, so that the preview is told from the segment.
+# The segment's colour is moved towards white by this fraction, to distinguish the preview.
 BRIGHTENING = 0.5
 
 
 @dataclass
 class ShownPreview:
-    """What the node shows of one segment."""
+    """The preview of one segment."""
 
     geometry: ReferenceGeometry
     box: Extent
@@ -46,7 +46,7 @@ class Preview:
 
     @property
     def node(self) -> Optional[slicer.vtkMRMLSegmentationNode]:
-        """The node; None while nothing has been shown, or after the scene was closed."""
+        """The node; None before the first preview and after the scene was closed."""
         if self._node is not None and not self._scene.IsNodePresent(self._node):
             self._forget()
         return self._node
@@ -59,7 +59,7 @@ class Preview:
         box: Extent,
         mask: np.ndarray,
     ) -> None:
-        """Shows a mask, an array of the box's shape, for a segment; an empty one shows nothing."""
+        """Shows a mask of the box's shape for a segment; an empty mask removes the preview."""
         tight = Extent.of(mask, box.first)
         if tight is None:
             self.remove(segment_id)
@@ -92,18 +92,18 @@ class Preview:
         return set(self._shown)
 
     def remove(self, segment_id: str) -> None:
-        """Takes a segment's preview away."""
+        """Removes a segment's preview."""
         known = self._shown.pop(segment_id, None) is not None and self.node is not None
         if known and self.node.GetSegmentation().GetSegment(segment_id) is not None:
             self.node.GetSegmentation().RemoveSegment(segment_id)
 
     def clear(self) -> None:
-        """Takes every preview away."""
+        """Removes every preview."""
         for segment_id in list(self._shown):
             self.remove(segment_id)
 
     def close(self) -> None:
-        """Takes the node out of the scene."""
+        """Removes the node from the scene."""
         if self.node is not None:
             node = self._node
             self._forget()
@@ -120,7 +120,7 @@ class Preview:
         return self._node.GetTransformNodeID() == segmentation.GetTransformNodeID()
 
     def _add_node(self) -> slicer.vtkMRMLSegmentationNode:
-        # Before it is added: what lists nodes looks at these when the scene tells of the new one.
+        # Set before the node is added: node selectors read these flags when they get the event.
         node = self._scene.CreateNodeByClass("vtkMRMLSegmentationNode")
         node.UnRegister(None)
         node.SetName("ProMem preview")

@@ -1,8 +1,8 @@
-"""One propagation of some segments along one axis, as it is written into the scene.
+"""One propagation of some segments along one axis, and its writes to the scene.
 
-In: what the segments held before, slices as the engine finishes them, its labels. Out: writes to the scene, and how it left the segments.
-Slices that the user painted are never written; slices that the user emptied stay empty; slices that are edited while the engine works are
-left to the user.
+In: the segments' state before, finished slices, the engine's labels. Out: writes to the scene, and the segments' state
+after. Painted slices are never written. Slices that the user emptied stay empty. Slices that the user edits during the
+propagation are left unchanged.
 """
 
 import time
@@ -15,7 +15,7 @@ import numpy as np
 from .grid import AXES, Extent, Grid
 from .slice_history import SegmentState, SliceKind, digest
 
-# Slices that are written at once: between two looks at the clock.
+# Slices in one write; the clock is checked between two writes.
 MAX_SLICES_PER_WRITE = 4
 
 
@@ -26,17 +26,17 @@ class Target:
     segment: str
     object: int
     before: SegmentState
-    # Slices whose prompts the engine has.
+    # Prompt slices.
     prompted: tuple[int, ...]
-    # Slices that the engine has finished, and those of them whose labels are not in the scene yet.
+    # Slices that the engine has finished, and those of them that are not written to the scene yet.
     done: set[int] = field(default_factory=set)
     pending: set[int] = field(default_factory=set)
-    # When the engine began with it.
+    # When the engine started on this segment.
     began: float = 0.0
-    # What was written on a slice, as the scene took it.
+    # The digest of each written slice, as the scene holds it after masking.
     written: dict[int, Optional[bytes]] = field(default_factory=dict)
 
-    # The segment has been deleted meanwhile.
+    # Whether the segment was deleted during the propagation.
     is_deleted: bool = False
 
     def is_writable(self, slice_: int) -> bool:
@@ -52,7 +52,7 @@ class Target:
 
 
 class Propagation:
-    """Writes what the engine finds. labels: the engine's [k, j, i], which grow while it works."""
+    """labels: the engine's labels [k, j, i], which change while it works."""
 
     def __init__(self, scene, grid: Grid, axis: str, labels: np.ndarray, targets: list[Target], direction: str) -> None:
         self._scene = scene
@@ -68,17 +68,17 @@ class Propagation:
         target.began = now
 
     def slice_finished(self, object_: int, slice_: int) -> None:
-        """The engine has made a slice of an object; its labels follow."""
+        """The engine has finished a slice of an object. The labels follow."""
         self._awaiting_labels.append((object_, slice_))
 
     def labels_updated(self) -> None:
-        """The labels of everything that was heard of are written."""
+        """The labels of every finished slice are in shared memory."""
         for object_, slice_ in self._awaiting_labels:
             self._mark_pending(object_, slice_)
         self._awaiting_labels.clear()
 
     def _mark_pending(self, object_: int, slice_: int) -> None:
-        """Where objects overlap, others on a slice that one was made on may have changed."""
+        """Marks a slice to be written, for every object: overlapping objects on it may have changed, too."""
         for target in self.targets:
             if target.object == object_:
                 target.done.add(slice_)
@@ -86,12 +86,16 @@ class Propagation:
                 target.pending.add(slice_)
 
     def is_wanted(self, target: Target, slice_: int) -> bool:
-        """The engine also tells of what it found before in the other direction: where that was undone it stays away."""
+        """Whether a slice belongs to this propagation. The engine also reports earlier results in the other direction;
+        they are not written again if the user has undone them.
+        """
         held = slice_ in target.before.digests or slice_ in target.prompted
         return held or _is_reached(slice_, target.prompted, self._direction)
 
     def clear_stale_results(self, span: tuple[int, int]) -> None:
-        """After a whole run: results of an earlier one that the engine did not find again, where it has looked, are to go."""
+        """After a whole run: results of an earlier one that the engine did not find again, where it has looked, are
+        to go.
+        """
         for target in self.targets:
             for slice_, kind in target.before.kinds.items():
                 looked = span[0] <= slice_ <= span[1] and _is_reached(slice_, target.prompted, self._direction)
@@ -99,13 +103,13 @@ class Propagation:
                     target.pending.add(slice_)
 
     def write(self, until: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Writes what waits until it is done or the time is over; at least one piece of it."""
+        """Writes pending slices until none is left or the time is over; at least one block."""
         for target in self.targets:
             for first, end in _runs_of_slices(sorted(target.pending)):
                 try:
                     self._write(target, first, end)
                 except self._scene.Error:
-                    # The segment is gone, or what it lay on; the others go on.
+                    # The segment or the segmentation was removed; other segments continue.
                     target.pending.clear()
                     target.is_deleted = True
                     break
@@ -132,14 +136,14 @@ class Propagation:
                 self.saved_undo = True
             inside = changed.within(box)
             self._scene.write(target.segment, changed, np.moveaxis(wanted, 0, AXES[self.axis])[inside.slices])
-            # As it is now: masking may have kept some of it out.
+            # Masking may have changed what was written.
             held = np.moveaxis(self._scene.mask(target.segment, box), AXES[self.axis], 0)
         for n, slice_ in enumerate(range(first, end)):
             if digest(held[n]) is not None or slice_ in target.before.digests:
                 target.written[slice_] = digest(held[n])
 
     def segment_state(self, target: Target, digests: dict[int, bytes]) -> SegmentState:
-        """How the run leaves a segment that now holds `digests`."""
+        """The state of a segment after the propagation, which now holds `digests`."""
         kinds = {}
         for slice_, held in digests.items():
             if target.written.get(slice_) == held and target.is_writable(slice_):
@@ -152,14 +156,14 @@ class Propagation:
 
 
 def _is_reached(slice_: int, prompted: tuple[int, ...], direction: str) -> bool:
-    """Whether a walk in that direction from some prompted slice comes by a slice."""
+    """Whether a propagation in that direction from a prompt slice reaches a slice."""
     up = direction in ("both", "up") and any(slice_ > prompt for prompt in prompted)
     down = direction in ("both", "down") and any(slice_ < prompt for prompt in prompted)
     return up or down
 
 
 def _runs_of_slices(slices: list[int]) -> Iterator[tuple[int, int]]:
-    """Neighbouring numbers as (first, end), a few in each."""
+    """Consecutive slices as (first, end), at most MAX_SLICES_PER_WRITE in each."""
     first = 0
     for n in range(1, len(slices) + 1):
         if n == len(slices) or slices[n] != slices[n - 1] + 1 or n - first == MAX_SLICES_PER_WRITE:

@@ -1,7 +1,7 @@
-"""The scene as the effect needs it: a grid with the source volume on it, segments to read and write, previews and prompts.
+"""The scene for the controller: the source volume on a grid, segments to read and write, previews and prompts.
 
-In: a MRML scene and a Segment Editor in it. Out: numpy arrays and RAS positions; word of what a user changes. Everything goes through the
-editor's own logic, so that its masks, its overwrite mode and its undo hold. Knows no engine, no widget and no model.
+In: a MRML scene and a Segment Editor. Out: numpy arrays, RAS positions, and callbacks for changes by the user. Every
+edit goes through the editor's logic, so that masking, overwrite mode and undo apply. Knows no engine, widget or model.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from .surfaces import Surfaces
 
 REFERENCE_GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
 
-# Events of a segmentation after which its segments may be others, or be called otherwise.
+# Events of a segmentation after which its segments, or their names, may have changed.
 SEGMENT_LIST_EVENTS = [
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
@@ -41,17 +41,19 @@ EDIT_EVENTS = [
 
 
 class Scene:
-    """One per editor. Methods raise SceneError where the scene lacks what they need; callbacks never raise it.
+    """One per editor. Methods raise SceneError if a node is missing; callbacks never raise it.
 
-    on_prompts_changed: called with a segment whose prompts the user, or a script, has moved, added or taken away.
-    on_source_changed: the source volume, its voxels, its place or the segmentation may be another.
+    on_prompts_changed: called with a segment whose prompts the user, or a script, has moved, added or removed.
+    on_source_changed: the source volume, its voxels, its placement or the segmentation may have changed.
     on_segments_changed: segments were added, removed, renamed or selected.
     """
 
     Error = SceneError
 
     def __init__(self, mrml_scene: Any, editor: Union[Editing, Any], editor_node: Any = None) -> None:
-        """editor: an Editing, or a vtkSlicerSegmentEditorLogic. editor_node: set to that logic where it has none or another."""
+        """editor: an Editing, or a vtkSlicerSegmentEditorLogic. editor_node: set to that logic where it has none or
+        another.
+        """
         if not isinstance(editor, Editing):
             if editor_node is not None and editor.GetSegmentEditorNode() is not editor_node:
                 editor.SetSegmentEditorNode(editor_node)
@@ -67,7 +69,7 @@ class Scene:
         self._source: Any = None
         self._segments: Any = None
         self._is_closed = False
-        # Whether nothing has changed since `save_undo`.
+        # Whether the segments are unchanged since `save_undo`.
         self._is_unchanged_since_save = False
         self._surfaces = Surfaces()
         self._preview = Preview(mrml_scene)
@@ -79,7 +81,7 @@ class Scene:
         self._observe_selection()
 
     def close(self) -> None:
-        """Observers and previews away; prompts stay, they are the user's. Closing twice does nothing."""
+        """Removes observers and previews; prompts stay. Closing twice does nothing."""
         if not self._is_closed:
             self.update_surfaces()
         self._is_closed = True
@@ -91,20 +93,20 @@ class Scene:
     # The source volume and the grid.
 
     def grid(self) -> Grid:
-        """Where the voxels are that segments are made of, in the world. Raises SceneError."""
+        """The voxel grid of the segments, in world coordinates. Raises SceneError."""
         return self._current.grid()
 
     def voxels(self) -> np.ndarray:
-        """The source volume on the grid, [k, j, i]; no copy, and alive as long as the array is. Raises SceneError."""
+        """The source volume on the grid, [k, j, i], not copied; the array keeps it alive. Raises SceneError."""
         return self._current.voxels()
 
     def source_stamp(self) -> object:
-        """Another one, by ==, whenever `voxels` or `grid` have become others. Raises SceneError."""
+        """A value that changes, by ==, whenever `voxels` or `grid` change. Raises SceneError."""
         grid = self.grid()
         return (self._source_key(), grid.shape, grid.ijk_to_ras.round(6).tobytes())
 
     def window(self) -> Optional[tuple[float, float]]:
-        """(width, level) that the source volume is shown with; None where it is not shown. Raises SceneError."""
+        """The displayed window (width, level) of the source volume; None without a display. Raises SceneError."""
         display = self._current.volume().GetScalarVolumeDisplayNode()
         return (display.GetWindow(), display.GetLevel()) if display is not None else None
 
@@ -120,7 +122,7 @@ class Scene:
         return tuple(self._current.segment(segment_id).GetColor())
 
     def selected(self) -> Optional[str]:
-        """The selected segment; None where none is, or where it is gone. Never an error."""
+        """The selected segment; None if there is none. Never an error."""
         self._observe_selection()
         node, segmentation, _ = self._observed
         selected = node.GetSelectedSegmentID() if segmentation is not None else None
@@ -139,22 +141,24 @@ class Scene:
         )
 
     def occupied(self, segment_id: str) -> Optional[Extent]:
-        """A box outside of which the segment is empty, known without a look at its voxels; None where it is empty. Raises SceneError."""
+        """A box outside of which the segment is empty, without reading voxels; None if it is empty. Raises
+        SceneError.
+        """
         return occupied_by(self._current.segment(segment_id), self._current.geometry())
 
     # Edits.
 
     def save_undo(self) -> bool:
-        """Remembers all segments as they are, before the first write of a run. False where the editor remembers nothing."""
+        """Saves an undo state, before the first write of a propagation. False if the editor keeps none."""
         self._current.segmentation()
         self._is_unchanged_since_save = self._editing.save_undo()
         return self._is_unchanged_since_save
 
     def write(self, segment_id: str, extent: Extent, mask: np.ndarray) -> None:
-        """Makes a segment `mask` inside a box, as far as the editor's masks allow; outside nothing changes. Raises SceneError.
+        """Sets a segment to `mask` inside a box, as far as masking allows. Raises SceneError.
 
-        Other segments lose what this one gains where the editor overwrites them. Where nothing differs, nothing is touched. Surfaces in 3D
-        stay as they are until `update_surfaces`.
+        Overwrite mode decides what other segments lose. Equal voxels are not edited. 3D surfaces are not updated
+        until `update_surfaces`.
         """
         extent, geometry = Extent(*extent), self._current.geometry()
         mask = np.asarray(mask, dtype=bool)
@@ -166,7 +170,7 @@ class Scene:
         if area is not None:
             mask = np.where(area, mask, held)
         edits = []
-        # Slicer's own way to set replaces the whole segment.
+        # Slicer's mode Set would replace the whole segment.
         for mode, voxels in ((Mode.REMOVE, held & ~mask), (Mode.ADD, mask & ~held)):
             box = Extent.of(voxels, extent.first)
             if box is not None:
@@ -185,15 +189,15 @@ class Scene:
             segmentation.EndModify(was_modifying)
 
     def update_surfaces(self) -> None:
-        """Makes the 3D surfaces that writes have left behind, where they are shown; to be called at the end of a run. May take seconds."""
+        """Updates outdated 3D surfaces that are shown. To be called at the end of a propagation; may take seconds."""
         self._observe_selection()
         if self._observed[1] is not None:
             self._surfaces.update(self._observed[1].GetSegmentation())
 
     def undo(self) -> None:
-        """Brings back what was last saved; where nothing has changed since then, nothing happens.
+        """Restores the last saved state; does nothing if nothing has changed since.
 
-        Slicer itself goes one step further back then: it would take an edit away that the user has made before.
+        Slicer would go one step further back then, and undo an earlier edit of the user.
         """
         if not self._is_unchanged_since_save:
             self._editing.undo()
@@ -213,7 +217,7 @@ class Scene:
     # Previews.
 
     def show_preview(self, segment_id: str, axis: str, slice: int, mask: Optional[np.ndarray]) -> None:
-        """Shows a mask of one slice, two-dimensional, beside the segment; None shows nothing any more. Raises SceneError."""
+        """Shows a two-dimensional mask of one slice as a preview; None removes it. Raises SceneError."""
         if mask is None:
             self._preview.remove(segment_id)
             return
@@ -235,7 +239,7 @@ class Scene:
         self._prompts.add_point(segment_id, ras, positive)
 
     def points(self, segment_id: str) -> list[tuple[Ras, bool]]:
-        """Positions and whether they belong to the segment, in the order in which they were set."""
+        """Positions and whether they are foreground, in the order in which they were set."""
         self._observe_selection()
         return self._prompts.points(segment_id)
 
@@ -244,7 +248,7 @@ class Scene:
         self._prompts.remove_last_point(segment_id)
 
     def set_box(self, segment_id: str, ras_corner: Sequence[float], ras_opposite: Sequence[float], axis: str) -> None:
-        """Sets a segment's box on the slice across `axis` that holds the first corner. What of it lies outside the scan is cut off.
+        """Sets a segment's box on the slice across `axis` that holds the first corner, clipped to the scan.
 
         Raises OutsideScan, SceneError.
         """
@@ -261,7 +265,7 @@ class Scene:
         self._prompts.set_box(segment_id, *corners, plane, grid.spacing[along])
 
     def box(self, segment_id: str) -> Optional[tuple[Ras, Ras]]:
-        """Two opposite corners of a segment's box, in the middle of its slice."""
+        """Two opposite corners of a segment's box, in the center of its slice."""
         self._observe_selection()
         return self._prompts.box(segment_id)
 
@@ -269,16 +273,16 @@ class Scene:
         self._observe_selection()
         self._prompts.clear(segment_id)
 
-    # What the scene tells.
+    # Events.
 
     @property
     def _current(self) -> EditorSelection:
-        """What the editor has chosen now."""
+        """The current selection of the editor."""
         self._observe_selection()
         return self._editor_selection
 
     def _observe_selection(self) -> None:
-        """Observes what the editor has chosen, where that has become another."""
+        """Observes the selected nodes, if they have changed."""
         node = self._editing.node
         segmentation = node.GetSegmentationNode() if node is not None else None
         volume = node.GetSourceVolumeNode() if node is not None else None
@@ -309,7 +313,7 @@ class Scene:
         self._source, self._segments = self._source_key(), self._segments_key()
 
     def _source_key(self) -> tuple:
-        """What `source_stamp` is made of, as far as it is known without asking the editor; never an error."""
+        """The part of `source_stamp` that does not need the editor; never an error."""
         _, segmentation, volume = self._observed
         image = volume.GetImageData() if volume is not None else None
         ijk_to_segmentation = vtk.vtkMatrix4x4()
@@ -375,6 +379,6 @@ class Scene:
 
 
 def _placement(node: Optional[slicer.vtkMRMLTransformableNode]) -> Optional[tuple]:
-    """Another one whenever a node has come to lie elsewhere."""
+    """A value that changes whenever the transform of a node changes."""
     transform = node.GetParentTransformNode() if node is not None else None
     return transform and (transform.GetID(), transform.GetTransformToWorldMTime())

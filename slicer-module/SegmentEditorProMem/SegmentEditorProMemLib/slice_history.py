@@ -1,10 +1,10 @@
-"""What a segment's slices are to a propagation: prompts, results, or slices that the user has emptied.
+"""Decides which slices of a segment are prompts, results, or were emptied by the user.
 
-In: what the slices hold now and what was left there. Out: which of them to take as prompts and which to leave alone. Pure decisions on
-digests of slices; knows no scene and no engine.
+In: digests of the slices now and after earlier propagations. Out: the kind of each slice. Knows no scene and no
+engine.
 
-A slice that holds what the last propagation left there is its result. Anything else that is on a slice has been painted or corrected by the
-user, with whatever tool, and is a prompt. Where a whole segment looks as it did before a propagation, the propagation was undone.
+A slice that is as the last propagation left it is a result. Any other slice was painted or corrected by the user, with
+any tool, and is a prompt. If the whole segment is as it was before a propagation, that propagation was undone.
 """
 
 import hashlib
@@ -16,19 +16,19 @@ import numpy as np
 
 from .grid import AXES, Extent
 
-# How many propagations of one segment can be recognised after they were undone.
+# Recorded states of one segment: earlier propagations are not recognised after an undo.
 MAX_CHECKPOINTS = 20
 
 
 class SliceKind(Enum):
-    """What a slice that is not empty is."""
+    """The kind of a slice that is not empty."""
 
     PAINTED = "painted"
     RESULT = "result"
 
 
 def digest(mask: np.ndarray) -> Optional[bytes]:
-    """A short name for what a slice (bool, two-dimensional) holds; None for nothing."""
+    """A hash of a slice (bool, two-dimensional); None for an empty one."""
     if not mask.any():
         return None
     return hashlib.blake2b(np.packbits(mask).tobytes(), digest_size=16, key=repr(mask.shape).encode()).digest()
@@ -36,7 +36,7 @@ def digest(mask: np.ndarray) -> Optional[bytes]:
 
 @dataclass
 class Checkpoint:
-    """How a segment was left: for each slice that is not empty its digest and kind. axis: that the slices lie across."""
+    """A recorded state of a segment: digest and kind of each slice across `axis` that is not empty."""
 
     axis: str
     digests: dict[int, bytes] = field(default_factory=dict)
@@ -45,13 +45,13 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class SegmentState:
-    """What a propagation has to know of a segment."""
+    """The state of a segment before or after a propagation."""
 
     axis: str
-    # What each slice that is not empty holds.
+    # The digest of each slice that is not empty.
     digests: dict[int, bytes]
     kinds: dict[int, SliceKind]
-    # Slices that held a result and are empty now: the user does not want them.
+    # Slices that the user emptied: they held a result.
     emptied: frozenset[int] = frozenset()
 
     @property
@@ -60,13 +60,13 @@ class SegmentState:
 
 
 class History:
-    """How the propagations of one segment have left it, the newest last."""
+    """The recorded states of one segment, the newest last."""
 
     def __init__(self) -> None:
         self._checkpoints: list[Checkpoint] = []
 
     def record(self, reading: SegmentState) -> None:
-        """Remembers how a segment is before or after a propagation."""
+        """Records a segment before or after a propagation."""
         self._checkpoints.append(Checkpoint(reading.axis, dict(reading.digests), dict(reading.kinds)))
         del self._checkpoints[:-MAX_CHECKPOINTS]
 
@@ -74,7 +74,7 @@ class History:
         self._checkpoints.clear()
 
     def classify(self, axis: str, digests: dict[int, bytes]) -> SegmentState:
-        """What the slices are, by what they hold now."""
+        """The kinds of the slices, from their current digests."""
         known = [checkpoint for checkpoint in self._checkpoints if checkpoint.axis == axis]
         for checkpoint in reversed(known):
             if checkpoint.digests == digests:
@@ -84,13 +84,13 @@ class History:
             slice_: last.kinds[slice_] if last.digests.get(slice_) == held else SliceKind.PAINTED
             for slice_, held in digests.items()
         }
-        # A segment that is cleared as a whole begins anew.
+        # A segment that is cleared completely starts again without history.
         emptied = [slice_ for slice_, kind in last.kinds.items() if kind is SliceKind.RESULT and slice_ not in digests]
         return SegmentState(axis, digests, kinds, frozenset(emptied) if digests else frozenset())
 
 
 def axis_of_single_slice(extent: Optional[Extent]) -> Optional[str]:
-    """The axis across which a segment lies on a single slice; None where it does not, or does for several axes."""
+    """The axis across which a segment is on a single slice; None if there is no such axis, or more than one."""
     if extent is None:
         return None
     single = [axis for axis, number in AXES.items() if extent[number][1] - extent[number][0] == 1]
@@ -98,7 +98,7 @@ def axis_of_single_slice(extent: Optional[Extent]) -> Optional[str]:
 
 
 def digests_of(mask: np.ndarray, axis: str, first: int = 0) -> dict[int, bytes]:
-    """Digests of the slices of a mask [k, j, i] that are not empty; its first slice across the axis has number `first`."""
+    """Digests of the slices of a mask [k, j, i] that are not empty. first: the number of its first slice."""
     planes = np.moveaxis(mask, AXES[axis], 0)
     found = {first + n: digest(plane) for n, plane in enumerate(planes)}
     return {slice_: held for slice_, held in found.items() if held is not None}

@@ -1,7 +1,7 @@
-"""Keeps Slicer from making the 3D surface of a segment anew with every slice that is written.
+"""Updates 3D surfaces once after a propagation instead of after each written slice.
 
-In: a segmentation that is shown in 3D, edits. Out: edits that leave the surfaces as they were, and surfaces that are made once, afterwards. A
-surface takes as long as hundreds of edits. Knows no editor.
+In: a segmentation that is shown in 3D, edits. Out: edits without surface updates, and one update afterwards. A surface
+takes as long as hundreds of edits. Knows no editor.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ class Surfaces:
     """Surfaces of the segments of one segmentation at a time."""
 
     def __init__(self) -> None:
-        # Segments whose surface shows what they were.
+        # Segments whose surface is out of date.
         self._outdated: set[str] = set()
 
     @contextmanager
     def kept_unchanged(
         self, segmentation: slicer.vtkSegmentation, geometry: ReferenceGeometry, box: Extent
     ) -> Iterator[None]:
-        """Edits inside leave surfaces as they are. box: where they change something."""
+        """Keeps surfaces unchanged during the edits inside. box: the voxels that the edits may change."""
         kept = []
         for segment_id in segmentation.GetSegmentIDs():
             segment = segmentation.GetSegment(segment_id)
@@ -44,7 +44,7 @@ class Surfaces:
                     self._outdated.add(segment_id)
 
     def update(self, segmentation: slicer.vtkSegmentation) -> None:
-        """Makes the surfaces that are behind; where they are no longer shown, none."""
+        """Updates outdated surfaces that are still shown."""
         outdated, self._outdated = self._outdated, set()
         shown = False
         for segment_id in outdated & set(segmentation.GetSegmentIDs()):
@@ -53,5 +53,5 @@ class Surfaces:
             segmentation.CreateRepresentation(CLOSED_SURFACE)
 
     def forget(self) -> None:
-        """Surfaces are what they should be, or another segmentation's."""
+        """Marks every surface as up to date."""
         self._outdated.clear()
