@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """ProMem in a browser: `python slicer-module/viewer/promem_viewer.py [SCAN]` prints an address to open.
 
-In: a scan, a segmentation to go on with and a file of weights, each if there is one. Out: a page that this computer alone can open. Knows how
-to start, and nothing of what the page shows.
+In: optionally a scan, a segmentation and a model file. Out: a page that only this computer can open. Starts the
+viewer; knows nothing of the page.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Optional
 
 HERE = pathlib.Path(__file__).resolve().parent
-# Slicer's own logic runs here, and the engine: what the effect in Slicer imports is imported from the same places.
+# The viewer imports the modules of the effect in Slicer and the engine.
 FOLDERS = (HERE, HERE.parent / "python", HERE.parent / "SegmentEditorProMem")
 NEEDED = {"trame_slicer": '"trame-slicer[standalone]==2.0.0"', "numpy": "numpy"}
-# Nobody outside this computer reaches it.
+# Other computers cannot connect to it.
 ADDRESS = "127.0.0.1"
 
 
@@ -32,18 +32,18 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         print(f"The viewer needs packages that are not installed. Install them with: {install}", file=sys.stderr)
         return 1
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        # Without a screen VTK looks for one first, and complains.
+        # Without a display VTK would search for one first, and print a warning.
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
-    # Nothing but the address is printed.
+    # Only the address is printed.
     os.environ.setdefault("WSLINK_READY_MSG", "")
     for folder in FOLDERS:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     from promem_browser.application import Viewer
 
-    # A page that only who has read the address may drive, as other users of this computer and other pages could reach the port.
+    # Other users of this computer and other pages can reach the port: the page needs a token.
     token = secrets.token_urlsafe(16)
-    # trame reads the command line, too; what is here is not meant for it.
+    # trame reads the command line, too; these arguments are not for it.
     sys.argv = sys.argv[:1]
     viewer = Viewer(token, scan=chosen.scan, segmentation=chosen.segmentation, model=chosen.model)
 

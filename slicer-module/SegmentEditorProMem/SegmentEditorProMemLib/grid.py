@@ -42,7 +42,7 @@ class Extent(NamedTuple):
 
     @classmethod
     def of(cls, mask: np.ndarray, offset: Sequence[int] = (0, 0, 0)) -> Optional["Extent"]:
-        """The bounding box of the nonzero voxels of an array [k, j, i] beginning at `offset`; None if there are none."""
+        """The bounding box of the nonzero voxels of an array [k, j, i] beginning at `offset`; None if all are 0."""
         ranges = []
         for axis in range(3):
             others = tuple(other for other in range(3) if other != axis)

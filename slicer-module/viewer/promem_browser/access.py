@@ -1,9 +1,9 @@
-"""The way in: the first page, which lets in who has the whole address, also after it is loaded again.
+"""Access control: the first page, which needs the access token in the address, also after a reload.
 
-In: the server before it starts, the token that an address must hold. Out: two routes. Knows nothing of what is shown behind it.
+In: the server before it starts, the token. Out: two routes. Knows nothing of the page behind it.
 
-trame takes the token out of the address, and would not find it when the page is loaded again; and it asks for a launcher first, which there is not.
-Both are told to it in the address, from what the browser's tab remembers.
+trame removes the token from the address, so a reload would miss it, and it asks for a launcher, which does not exist.
+The first page adds both to the address, from the storage of the browser's tab.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ ENTRY_SCRIPT = """<head>
     </script>
     STYLE"""
 STYLE = "<style>html, body { background: #0b0d10; color: #98a2ad; font: 14px sans-serif; }</style>"
-# A token that is wrong is one of an earlier viewer, and is not tried again.
+# A wrong token belongs to an earlier viewer, and is not tried again.
 ACCESS_DENIED = f"""<!DOCTYPE html><html><head><title>ProMem</title>{STYLE}
     <script>
       const address = new URL(window.location);
@@ -39,7 +39,7 @@ LOADING = '<div style="display: grid; place-items: center; height: 90vh">Loading
 
 
 def restrict_access(server: Any, token: str) -> None:
-    """Puts the first page in front of trame's. To be called before the server starts."""
+    """Serves the first page instead of trame's. To be called before the server starts."""
 
     def add(web_server: Any) -> None:
         first = pathlib.Path(vue3.www, "index.html").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
-"""What a user can do on the panel: one method for each trigger of the page, by its name.
+"""The actions of the panel: one method for each trigger of the page, with its name.
 
-In: what was clicked or typed. Out: calls of the workspace, the controller and the views. Refuses by raising what `told` knows. Draws nothing.
+In: clicked or typed values. Out: calls of the workspace, the controller and the views. Raises the errors that
+`error_reporting` shows. Draws nothing.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ OPTIONS = ("search", "windows", "beams", "intensity", "stop", "model")
 
 
 class Actions:
-    """attach: makes bytes into something that a browser can be sent."""
+    """attach: makes bytes into an attachment that can be sent to the browser."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class Actions:
         return self._workspace.controller
 
     def selected(self) -> str:
-        """The segment that a user works on. Raises BadOption."""
+        """The selected segment. Raises BadOption."""
         selected = self._workspace.scene.selected() if self._workspace.scene is not None else None
         if selected is None:
             raise BadOption("No segment is selected: add one or select one.")
@@ -85,7 +86,7 @@ class Actions:
         self._reject_while_propagating()
         self._workspace.remove(segment)
 
-    # Marking the object.
+    # Prompts and painting.
 
     def tool(self, tool: str) -> None:
         if tool not in TOOLS:
@@ -97,7 +98,7 @@ class Actions:
             self._controller.deactivate()
 
     def exclude(self, exclude: Any) -> None:
-        """Whether a click marks what does not belong to the object."""
+        """Whether clicks add background points."""
         self._state.exclude = bool(exclude)
 
     def brush(self, millimetres: float) -> None:
@@ -138,22 +139,24 @@ class Actions:
         self._state.limited = bool(limited)
 
     def set_range_end(self, end: str, number: Any) -> None:
-        """The first or the last slice of the range, from 1. The other end goes with it where they would pass each other."""
+        """Sets the first or the last slice of the range, counted from 1. The other end moves along if they would
+        cross.
+        """
         first, last = self._state.limits
         chosen = min(max(int(number or 0), 1), self._state.slices)
         self._state.limits = [chosen, max(chosen, last)] if end == "first" else [min(chosen, first), chosen]
-        # Where it is what it was, the page would keep what was typed.
+        # Without a change of value the page would keep the typed text.
         self._state.dirty("limits")
 
     def jump(self, slice_: int) -> None:
-        """All views go through the segment's middle on a slice."""
+        """Moves all views to the segment's center on a slice."""
         selected = self.selected()
         report = self._controller.report(selected)
         if report is not None:
             self._views.go_to(position_on_slice(self._workspace.scene, selected, report.axis, int(slice_)))
 
     def next_doubtful(self) -> None:
-        """The next slice that is worth a look, from the one that is looked at upwards, and round."""
+        """Goes to the next doubtful slice above the displayed one, and wraps around."""
         report = self._controller.report(self.selected())
         doubtful = (
             view_state.doubtful(report, self._workspace.slices(report.segment, report.axis))
@@ -181,7 +184,7 @@ class Actions:
         self._views.reset()
 
     def grey(self, end: str, value: float) -> None:
-        """Which value is black, or white. They do not pass each other."""
+        """Sets the value that is black, or white. They do not cross."""
         black, white = self._workspace.window()
         if end == "black":
             self._workspace.set_window(min(float(value), white), white)
@@ -198,7 +201,7 @@ class Actions:
                 options = replace(options, model=str(files.existing(options.model, files.WEIGHTS)))
         except (BadOption, FileProblem):
             self._state[name] = before
-            # The page has it already, and would not be told that it is as it was.
+            # The page shows the new value already: it has to be sent the old one again.
             self._state.dirty(name)
             raise
         self._workspace.options = options
@@ -231,7 +234,7 @@ class Actions:
             self._state.opening = False
 
     def save(self, kind: str) -> Optional[dict[str, Any]]:
-        """A file for the browser to keep."""
+        """A file for the browser to download."""
         self._reject_while_propagating()
         if self._workspace.segmentation is None:
             raise FileProblem("There is no segmentation to save.")

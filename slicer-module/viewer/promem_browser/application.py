@@ -1,7 +1,7 @@
-"""The viewer: what is done on the page and in the views goes to the workspace and the controller, and what they come to goes to the page.
+"""The viewer: passes actions of the page and the views to workspace and controller, and their state to the page.
 
-In: clicks. Out: a page that is up to date. Everything runs on trame's own loop: the controller ticks every few milliseconds, and nothing else
-waits.
+In: clicks. Out: an updated page. Everything runs on trame's event loop: the controller ticks every few milliseconds,
+and nothing blocks.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from .tools import Tools
 from .views import TITLES, Views
 from .workspace import Workspace
 
-# Between two ticks of the controller, and between two looks of the page, in seconds.
+# Seconds between two ticks of the controller, and between two updates of the page.
 TICK_SECONDS = 0.015
 REFRESH_SECONDS = 0.06
 
 
 class Viewer(TrameApp):
-    """One page, one scan. token: what an address must hold to be let in."""
+    """One page, one scan. token: the access token that an address must contain."""
 
     def __init__(
         self, token: str, scan: Optional[str] = None, segmentation: Optional[str] = None, model: Optional[str] = None
@@ -69,7 +69,7 @@ class Viewer(TrameApp):
         restrict_access(self.server, token)
         self.ctrl.on_server_ready.add(self._begin)
 
-    # From the first to the last.
+    # Lifecycle.
 
     def run(self, host: str, port: int, announce: Callable[[], None]) -> None:
         """Serves until it is interrupted. announce: called as soon as the page can be opened."""
@@ -100,7 +100,7 @@ class Viewer(TrameApp):
                     self.controller.tick()
                 self._refresh()
 
-    # What the page says.
+    # The state of the page.
 
     @property
     def controller(self) -> Optional[Controller]:
@@ -114,7 +114,7 @@ class Viewer(TrameApp):
         self._changed = True
 
     def _refresh(self) -> None:
-        """Brings the page up to date, where something has changed and not too often."""
+        """Updates the page if something has changed, but not too often."""
         now = asyncio.get_running_loop().time()
         if not self._changed or now - self._refreshed_at < REFRESH_SECONDS:
             return
@@ -157,11 +157,11 @@ class Viewer(TrameApp):
             }
         )
         if not state.limited or axis != self._limited_along:
-            # Numbers of other slices say nothing.
+            # A range across another axis is meaningless.
             self._limited_along, state.limits = axis, [1, state.slices]
 
     def _opened(self) -> None:
-        """Another scan is on the workspace."""
+        """Another scan was opened."""
         scene = self.workspace.scene
         grid, voxels = scene.grid(), scene.voxels()
         self.views.show(grid, voxels)
@@ -181,7 +181,7 @@ class Viewer(TrameApp):
             }
         )
 
-    # What is done in the views.
+    # Prompts in the views.
 
     def _clicked(self, node: Any, ras: Sequence[float], control: bool) -> None:
         self._say(None)

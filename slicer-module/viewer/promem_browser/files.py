@@ -1,6 +1,7 @@
-"""Files: which ones can be opened, what is uploaded, what is saved, and the scan that `promem demo` makes.
+"""Files: opening, uploads, temporary folders, and the demonstration scan of `promem demo`.
 
-In: paths, bytes. Out: paths that exist, bytes. Refuses with FileProblem, a sentence for the status line. Knows neither scene nor page.
+In: paths, bytes. Out: existing paths. Raises FileProblem with a message for the status line. Knows neither scene nor
+page.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ DEMONSTRATION_SECONDS = 120.0
 
 
 class FileProblem(Exception):
-    """A file cannot be used; the sentence is for the user."""
+    """A file cannot be used. The message is for the user."""
 
 
 def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
@@ -40,26 +41,26 @@ def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
 
 
 def require_complete(file: pathlib.Path) -> pathlib.Path:
-    """The same file. Raises FileProblem where a part of it is missing."""
+    """The same file. Raises FileProblem if a part of it is missing."""
     if ending(file, NIFTI) and not is_complete(file):
         raise FileProblem(f"{file.name} cannot be read: it is damaged or incomplete.")
     return file
 
 
 def ending(file: pathlib.Path, kinds: tuple[str, ...]) -> Optional[str]:
-    """The longest of the endings that a file's name has."""
+    """The longest of the extensions that a file's name has."""
     return max((kind for kind in kinds if file.name.lower().endswith(kind)), key=len, default=None)
 
 
 def stem(name: str) -> str:
-    """A file's name without what tells its format."""
+    """A file's name without its extension."""
     kind = ending(pathlib.Path(name), SCANS + SEGMENTATIONS)
     return name[: -len(kind)] if kind else name
 
 
 def uploaded(file: Mapping[str, Any], folder: pathlib.Path) -> pathlib.Path:
-    """Writes what a browser has sent into a folder. Raises FileProblem."""
-    # A name, not a path: whoever sends it does not choose the folder.
+    """Writes an uploaded file into a folder. Raises FileProblem."""
+    # The name only: the sender does not choose the folder.
     name = pathlib.PurePath(str(file.get("name") or "").replace("\\", "/")).name
     content = file.get("content")
     if isinstance(content, list):
@@ -104,7 +105,7 @@ async def demonstration(folder: pathlib.Path) -> pathlib.Path:
 
 
 class TemporaryFolders:
-    """A folder for what passes through; it goes with the viewer."""
+    """Temporary folders, which are removed with the viewer."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="promem-viewer-")

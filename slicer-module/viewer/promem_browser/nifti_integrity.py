@@ -1,6 +1,6 @@
-"""Whether a NIfTI file goes to its end: Slicer's reader takes a part for the whole, and what is missing for black.
+"""Checks that a NIfTI file is complete: Slicer's reader accepts a truncated file and fills it with zeros.
 
-In: a file. Out: yes or no. Knows of the format no more than where its voxels begin and how many bytes they are.
+In: a file. Out: yes or no. Reads the size of the voxel data from the header, and nothing else of the format.
 """
 
 import gzip
@@ -10,15 +10,14 @@ import struct
 import zlib
 from typing import Optional
 
-# Bytes that are looked at at once.
+# Bytes in one read.
 CHUNK_BYTES = 1 << 20
-# Of NIfTI-1 and NIfTI-2, by the length of their headers, which is their first number: where and how the sizes, the bits of a voxel and the
-# beginning of the voxels are written (nifti1.h, nifti2.h).
+# Header length -> offset and type of dim, bitpix and vox_offset in NIfTI-1 and NIfTI-2 (nifti1.h, nifti2.h).
 HEADERS = {348: ((40, "8h"), (72, "h"), (108, "f")), 540: ((16, "8q"), (14, "h"), (168, "q"))}
 
 
 def is_complete(file: pathlib.Path) -> bool:
-    """Whether all voxels are there, and, where the file is compressed, nothing of it is damaged."""
+    """Whether the file contains all voxels and, if it is compressed, is undamaged."""
     is_compressed = file.name.lower().endswith(".gz")
     try:
         with gzip.open(file) if is_compressed else file.open("rb") as content:
@@ -35,7 +34,7 @@ def is_complete(file: pathlib.Path) -> bool:
 
 
 def _expected_bytes(header: bytes) -> Optional[int]:
-    """How long the file is by its header, at least; None where that is none."""
+    """The minimum length of the file by its header; None if the header is invalid."""
     for order in "<>":
         if len(header) < 4:
             return None

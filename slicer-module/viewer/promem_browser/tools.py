@@ -1,6 +1,7 @@
-"""Tools in the slice views: points and boxes for the engine, and trame-slicer's brush for what the engine does not know.
+"""Tools in the slice views: points and boxes for the engine, and trame-slicer's brush for painting.
 
-In: mouse events of views. Out: positions in RAS with the view that they are of; strokes in the selected segment. Knows no controller and no page.
+In: mouse events of views. Out: positions in RAS with their view, and strokes in the selected segment. Knows no
+controller and no page.
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,9 @@ PRESS, MOVE, RELEASE = (
     int(event)
     for event in (vtkCommand.LeftButtonPressEvent, vtkCommand.MouseMoveEvent, vtkCommand.LeftButtonReleaseEvent)
 )
-# Further away than any markup under the mouse, so that points and boxes can be dragged, and nearer than what a view does by itself.
+# Larger than the distance of any markup, so that points and boxes can be dragged, and smaller than a view's own.
 BEHIND_MARKUPS = 1.0e9
-# A drag that is shorter than this, in pixels, is a hand that shakes.
+# A shorter drag, in pixels, is a click.
 SMALLEST_BOX = 5
 
 Ras = tuple[float, float, float]
@@ -37,7 +38,9 @@ Boxed = Callable[[Any, Ras, Ras], None]
 
 
 class PromptEffect(SegmentationEffect):
-    """Points, or boxes, in slice views. clicked(slice node, position, Ctrl held); boxed(slice node, corner, opposite corner)."""
+    """Points, or boxes, in slice views. clicked(slice node, position, Ctrl held); boxed(slice node, corner, opposite
+    corner).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +53,7 @@ class PromptEffect(SegmentationEffect):
 
 
 class PromptPipeline(SegmentationEffectPipeline):
-    """One slice view's part of the effect. Its methods are called by VTK."""
+    """The effect in one slice view. VTK calls its methods."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +74,7 @@ class PromptPipeline(SegmentationEffectPipeline):
         return bool(self.IsActive()) and wanted, BEHIND_MARKUPS
 
     def GetWidgetState(self) -> int:
-        """Between press and release every event is this pipeline's."""
+        """Between press and release the pipeline gets every event."""
         return super().GetWidgetState() if self._pressed_at is None else vtkMRMLAbstractWidget.WidgetStateUser
 
     def ProcessInteractionEvent(self, event: Any) -> bool:
@@ -80,7 +83,7 @@ class PromptPipeline(SegmentationEffectPipeline):
         if kind == PRESS:
             self._pressed_at = (at, ras)
             if not self._effect.draws_boxes:
-                # Not when it is released: a preview is waited for.
+                # At the press, not at the release: the user waits for the preview.
                 self._effect.clicked(self.GetViewNode(), ras, bool(event.GetModifiers() & vtkEvent.ControlModifier))
         elif kind == MOVE and self._pressed_at is not None and self._effect.draws_boxes:
             self._rubber_band.show(self._pressed_at[0], at)
@@ -135,7 +138,7 @@ class Tools:
             self._editor.get_effect(brush).before_stroke = before_stroke
 
     def use(self, tool: Optional[str]) -> None:
-        """None: none; the views only show."""
+        """None: no tool."""
         effects = {"point": PromptEffect, "box": PromptEffect, "paint": Paint, "erase": Erase}
         effect = self._editor.set_active_effect_type(effects.get(tool, SegmentationEffectNoTool))
         if isinstance(effect, PromptEffect):

@@ -1,6 +1,6 @@
-"""What the page says: the workspace, the controller and the views as plain values, and a user's choices as options.
+"""The state of the page: workspace, controller and views as plain values, and the page's values as options.
 
-In: what there is. Out: values that go to the page as they are. Knows the page's names, and neither trame nor Slicer.
+In: reports, segments, views. Out: values for the page. Knows the page's names, and neither trame nor Slicer.
 """
 
 import pathlib
@@ -13,14 +13,14 @@ from SegmentEditorProMemLib.options import BadOption, Options, windows_from_text
 from SegmentEditorProMemLib.report import DOUBTFUL, Progress, Report, bars
 from SegmentEditorProMemLib.ui_text import progress_line, score_line
 
-# As many bars as can be told apart in the panel's width.
+# The number of bars that are distinguishable in the panel's width.
 MAX_BARS = 100
-# Below this a result is fair, above it is good.
+# The predicted IoU from which a slice is good; below it is fair.
 GOOD = 0.85
-# A bar is never so low that it cannot be hit.
+# A bar is high enough to be clicked.
 MIN_BAR_HEIGHT = 12
 
-# What the page begins with; every name that it uses is here.
+# The initial state, with every name that the page uses.
 INITIAL: dict[str, Any] = {
     "scan": {"name": "", "size": ""},
     "segments": [],
@@ -58,9 +58,9 @@ INITIAL: dict[str, Any] = {
     "open_shown": False,
     "options_shown": False,
     "path": "",
-    # Whether the mouse is over the views; a browser does not tell the viewer when it leaves.
+    # Whether the mouse is over the views: the browser sends no event when it leaves them.
     "over_views": False,
-    # What is in the field that is typed into: the page is drawn anew in the meantime, and must not take it back.
+    # The text of the field that is being edited: a redraw of the page must not revert it.
     "typed": {},
     "opening": False,
     "demonstration": False,
@@ -92,18 +92,18 @@ def progress_shown(progress: Optional[Progress]) -> Optional[dict[str, Any]]:
 
 
 def doubtful(report: Report, held: frozenset[int]) -> list[int]:
-    """Slices that are worth a look and still there, in their order."""
+    """Doubtful slices that are still segmented, in ascending order."""
     return sorted(n for n in report.doubtful if n in held)
 
 
 def strip_shown(report: Optional[Report], held: frozenset[int], at: Optional[int]) -> dict[str, Any]:
-    """The strip of scores. held: slices on which the segment still is; what was undone since has no bar. at: the slice that is looked at."""
+    """The strip. held: slices that are still segmented; an undone slice has no bar. at: the displayed slice."""
     if report is None:
         return INITIAL["strip"]
     scores = [score if n in held else None for n, score in enumerate(report.scores)]
     shown = []
     for first, end, score in bars(scores, MAX_BARS):
-        # Where one bar stands for several slices, the one that it shows.
+        # In a bar of several slices, the one with the lowest score.
         slice_ = next((n for n in range(first, end) if score is not None and scores[n] == score), first)
         prompted = any(n in report.prompted for n in range(first, end))
         shown.append({"slice": slice_, **_bar(score, prompted, slice_)})
@@ -161,7 +161,7 @@ def _whole(beams: Any) -> int:
 
 
 def options_of(chosen: Any, before: Options) -> Options:
-    """What a user has chosen on the page. Raises BadOption."""
+    """The options of the page. Raises BadOption."""
     return Options(
         model=str(chosen.model or "").strip() or None,
         device=before.device,

@@ -1,4 +1,4 @@
-"""`python -m promem.worker`: the worker; with --check, what it would use.
+"""`python -m promem.worker`: runs the worker; with --check, prints what it would use.
 
 In: messages on stdin. Out: messages on stdout.
 """
@@ -14,7 +14,7 @@ from .server import Server
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m promem.worker", description="The engine in a process of its own.")
+    parser = argparse.ArgumentParser(prog="python -m promem.worker", description="The engine in a separate process.")
     parser.add_argument("--check", action="store_true", help="print as JSON what would be used, and exit")
     parser.add_argument("--client", type=int, default=0, metavar="PID", help="the process id of the client")
     parser.add_argument("--bound", action="store_true", help="exit when the thread that started this process ends")

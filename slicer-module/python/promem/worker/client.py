@@ -1,4 +1,4 @@
-"""The client: what a program uses to talk to the engine.
+"""The client side of the engine.
 
 In: requests, and a call of `poll` every few milliseconds. Out: replies and events, as calls inside `poll`. There are no
 threads and nothing but `ask` waits: where a window is drawn, no more than a few milliseconds may be lost. Knows nothing
@@ -18,9 +18,9 @@ from .memory import SharedArray
 from .process import WorkerProcess, default_command
 from .protocol import BadMessage, decode, encode
 
-# As long as a poll may go on reading, in seconds.
+# Seconds that one poll may take.
 _POLL_SECONDS = 0.004
-# As long as `ask` sleeps between two polls, in seconds.
+# Seconds between two polls of `ask`.
 _ASK_INTERVAL = 0.002
 
 Done = Callable[[dict[str, Any]], Any]
@@ -60,7 +60,7 @@ class Engine(Resource):
         self._command = default_command() if command is None else list(command)
         self._given_environment = environment
         self._worker: Optional[WorkerProcess] = None
-        self._has_started = False  # whether the worker has said a word
+        self._has_started = False  # whether the worker has sent its first message
         self._last_lines: list[str] = []
         self._number = 0
         self._pending: dict[int, tuple[Optional[Done], Optional[Failed], str]] = {}
@@ -149,7 +149,7 @@ class Engine(Resource):
         worker.send(late)
         worker.read_stderr()
         try:
-            # What is called may stop this worker and start another.
+            # A callback may stop this worker and start another.
             while worker is self._worker:
                 line = worker.lines.next_line()
                 if line is not None:
@@ -166,7 +166,7 @@ class Engine(Resource):
         self._run_callbacks()
 
     def _check_alive(self, worker: WorkerProcess) -> None:
-        """Whether it still lives."""
+        """Checks whether the worker has ended."""
         reason = worker.end_reason()
         if reason is not None:
             self._last_lines = worker.last_lines
@@ -177,7 +177,7 @@ class Engine(Resource):
             message = decode(line)
         except BadMessage:
             if not self._has_started:
-                return  # a launcher, or whatever comes before the worker's first word, may greet
+                return  # a launcher may print text before the worker's first message
             raise
         if message.get("event") == "started":
             self._has_started = True
@@ -198,7 +198,7 @@ class Engine(Resource):
         _call(failed, method, EngineError(error["kind"], error["message"]))
 
     def _worker_ended(self, reason: str) -> None:
-        """There is no worker any more."""
+        """Fails every open request after the end of the worker."""
         self._worker = None
         self._fail_all(reason)
         self._callbacks.append(lambda: self._report_death(reason))
@@ -216,9 +216,9 @@ class Engine(Resource):
         self._callbacks.append(lambda: _call(failed, method, error))
 
     def _run_callbacks(self) -> None:
-        """Calls what was left to be called; what is added meanwhile waits for the next time."""
+        """Runs the queued callbacks; callbacks that are added meanwhile run next time."""
         for _ in range(len(self._callbacks)):
-            # An exception leaves the rest for the next time, too.
+            # An exception leaves the remaining callbacks for the next time.
             self._callbacks.popleft()()
 
     def stop(self, seconds: float = 1.0) -> None:

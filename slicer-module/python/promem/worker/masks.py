@@ -1,7 +1,7 @@
 """Masks of slices as text, for messages.
 
-In: an array of truth values [rows, columns]. Out: {"shape": [rows, columns], "bits": text}, a fraction of its size, and back again. Knows
-nothing of objects and slices.
+In: a boolean array [rows, columns]. Out: {"shape": [rows, columns], "bits": text}, and back. Knows nothing of objects
+and slices.
 """
 
 import base64
@@ -19,11 +19,11 @@ _MAX_PIXELS = 1 << 28
 
 
 def pack(mask: Any) -> dict[str, Any]:
-    """A mask as text. Errors: InvalidArgument, for what `Session.add_mask` refuses, too."""
+    """A mask as text. Errors: InvalidArgument, as from `Session.add_mask`."""
     given = np.asarray(mask)
     if given.ndim != 2:
         raise InvalidArgument(f"mask: {given.ndim} axes, expected two: rows and columns")
-    # Level 1: masks are nearly all runs, which every level finds.
+    # Level 1: masks are long runs of equal bits, which every level compresses.
     bits = zlib.compress(np.packbits(inside(given)).tobytes(), 1)
     return {"shape": list(given.shape), "bits": base64.b64encode(bits).decode("ascii")}
 

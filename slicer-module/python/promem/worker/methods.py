@@ -1,7 +1,7 @@
-"""What can be asked of the worker.
+"""The methods of the worker.
 
-In: the name of a method and its arguments. Out: a result, or a computation that runs. One model, one scan. Knows nothing of messages' form,
-of order and of who asks.
+In: the name of a method and its arguments. Out: a result, or a running job. One model, one scan. Knows nothing of the
+message format and the order of requests.
 """
 
 import inspect
@@ -20,11 +20,11 @@ from .scan import Scan, open_arrays
 
 Result = Union[dict[str, Any], RunningJob]
 
-# What only reads, and is answered while something runs.
+# Methods that are answered while a job runs.
 READ_ONLY = {"hello", "scores", "die", "sleep"}
-# What ends a propagation instead of being refused by it.
+# Methods that end a propagation instead of being rejected.
 ENDS_PROPAGATION = {"open_scan", "close_scan"}
-# What is answered when it has ended.
+# Methods that start a job, and are answered when it has ended.
 BACKGROUND = {"propagate", "precompute"}
 
 
@@ -50,7 +50,7 @@ class Methods:
             self._known.update(die=self.die, sleep=self.sleep)
 
     def check(self, name: str, arguments: dict[str, Any]) -> None:
-        """Refuses what no method takes. Errors: InvalidArgument."""
+        """Checks a method and its arguments. Errors: InvalidArgument."""
         if name not in self._known:
             raise InvalidArgument(f"method {name!r:.40}: expected one of {', '.join(self._known)}, cancel")
         try:
@@ -64,7 +64,7 @@ class Methods:
         return self._known[name](**arguments)
 
     def changed(self) -> Optional[list[int]]:
-        """The box of labels that were changed and have been written."""
+        """The box of changed labels, after writing them; None without changes."""
         return None if self._open is None else self._open.publish()
 
     @property
@@ -89,7 +89,7 @@ class Methods:
         precision: str = "auto",
         threads: Optional[int] = None,
     ) -> Result:
-        """Another model closes the scan; the same one changes nothing."""
+        """Loads a model. Another model closes the scan; the same one changes nothing."""
         if threads is not None:
             library.set_thread_count(threads)
         if self._models.load(path, device, precision):
@@ -151,10 +151,10 @@ class Methods:
     def scores(self, object: int) -> Result:
         return {"scores": [none_if_nan(score) for score in self._scan.session.scores(object).tolist()]}
 
-    # For tests of what happens to a worker.
+    # For tests of the worker.
 
     def sleep(self, seconds: float) -> Result:
-        """As a long computation: nothing is read meanwhile."""
+        """Simulates a long computation, during which no request is read."""
         time.sleep(seconds)
         return {}
 

@@ -1,7 +1,7 @@
-"""What is given of an object, as a whole, and the steps from what a session was told before.
+"""The prompts of an object, and the session calls that change its previous prompts into them.
 
-In: a request's slices. Out: calls of a session, as few as there can be: what a session remembers of earlier propagations hangs on prompts
-that stay. Everything is checked before the first step, so that a wrong request changes nothing. Knows nothing of sessions.
+In: a request's slices. Out: as few calls as possible, because a session keeps the results of unchanged prompts.
+Everything is checked before the first call, so that an invalid request changes nothing. Knows nothing of sessions.
 """
 
 import operator
@@ -20,7 +20,7 @@ SessionCall = tuple[str, tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class SlicePrompts:
-    """What is given on one slice. mask: packed, which is quick to compare."""
+    """The prompts of one slice. mask: packed, which is quick to compare."""
 
     points: tuple[tuple[Voxel, bool], ...]
     box: Optional[tuple[Voxel, Voxel]]
@@ -32,7 +32,7 @@ _NO_PROMPTS = SlicePrompts((), None, None)
 
 @dataclass(frozen=True)
 class Grid:
-    """A scan as prompts see it. sizes: along i, j, k; axis: 0, 1 or 2; slice_shape: rows and columns."""
+    """The geometry of a scan. sizes: along i, j, k; axis: 0, 1 or 2; slice_shape: rows and columns."""
 
     sizes: Voxel
     axis: int
@@ -40,7 +40,7 @@ class Grid:
 
 
 def parse(slices: Any, grid: Grid) -> dict[int, SlicePrompts]:
-    """A request's slices by number, without those of which nothing is given. Errors: InvalidArgument."""
+    """A request's slices by number, without slices without prompts. Errors: InvalidArgument."""
     if not isinstance(slices, list):
         raise InvalidArgument(f"slices: {type(slices).__name__}, expected a list of objects")
     found: dict[int, SlicePrompts] = {}
@@ -51,7 +51,7 @@ def parse(slices: Any, grid: Grid) -> dict[int, SlicePrompts]:
         if number in found:
             raise InvalidArgument(f"slice {number}: it is given twice")
         found[number] = _slice_prompts(given, number, grid)
-    return {number: given for number, given in found.items() if given != _NO_PROMPTS}
+    return {number: prompts for number, prompts in found.items() if prompts != _NO_PROMPTS}
 
 
 def _slice_prompts(given: dict[str, Any], number: int, grid: Grid) -> SlicePrompts:
@@ -70,7 +70,7 @@ def _slice_prompts(given: dict[str, Any], number: int, grid: Grid) -> SlicePromp
 
 
 def session_calls(before: dict[int, SlicePrompts], after: dict[int, SlicePrompts], grid: Grid) -> list[SessionCall]:
-    """What leads from one to the other. Errors: InvalidArgument for a mask."""
+    """The calls that change `before` into `after`. Errors: InvalidArgument for a mask."""
     made: list[SessionCall] = [("remove_slice", (number,)) for number in before if number not in after]
     for number, given in after.items():
         if given != before.get(number):
@@ -93,7 +93,7 @@ def _change(number: int, before: Optional[SlicePrompts], after: SlicePrompts, gr
 
 
 def _only_adds(before: SlicePrompts, after: SlicePrompts) -> bool:
-    """Whether adding is enough. A box and a mask replace those before them."""
+    """Whether no prompt has to be removed. A box and a mask replace the previous ones."""
     return (
         after.points[: len(before.points)] == before.points
         and (before.box is None or after.box is not None)

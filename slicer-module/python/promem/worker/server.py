@@ -1,7 +1,7 @@
-"""The worker's loop: reads requests, answers them in their order, and tells of what runs meanwhile.
+"""The loop of the worker: reads requests, answers them in order, and reports a running job.
 
-In: two descriptors. Out: messages, until the requests end. While a propagation runs, what would change the scan is refused; a computation
-ahead gives way. Knows nothing of what the methods do.
+In: two descriptors. Out: messages, until the requests end. During a propagation, requests that would change the scan
+are rejected; a precomputation yields to them. Knows nothing of the methods.
 """
 
 import os
@@ -15,7 +15,7 @@ from .jobs import CANCELLED_BEFORE_START, RunningJob
 from .methods import BACKGROUND, ENDS_PROPAGATION, READ_ONLY, Methods, Result
 from .protocol import BadMessage, LineReader, decode, encode, request
 
-# How long what runs is not looked at, in seconds.
+# Seconds between two checks of a running job.
 _POLL_SECONDS = 0.005
 _CHUNK = 1 << 16
 
@@ -27,11 +27,11 @@ class Server:
         self._methods = Methods()
         self._running: Optional[RunningJob] = None
         self._running_number: Any = None
-        # Requests that wait until what runs has ended: number, method, arguments.
+        # Requests that wait for the end of a job: number, method, arguments.
         self._waiting: list[tuple[int, str, dict[str, Any]]] = []
 
     def run(self) -> None:
-        """Returns when nobody asks or listens any more."""
+        """Returns when the client has closed its pipes."""
         try:
             self._write({"event": "started", "pid": os.getpid()})
             while True:
@@ -60,7 +60,7 @@ class Server:
                 self._fail(number, "BadMessage", str(error))
 
     def _handle(self, number: int, method: str, arguments: dict[str, Any]) -> None:
-        """Answers a request, refuses it, or lets it wait."""
+        """Answers a request, rejects it, or lets it wait."""
         running = self._running
         try:
             if method == "cancel":
@@ -85,14 +85,14 @@ class Server:
             raise InvalidArgument(f"cancel: {', '.join(arguments)}, expected no arguments")
         if self._running is not None:
             self._running.cancel()
-        # What waits to run was asked for before this.
+        # Waiting jobs were requested before the cancel.
         for waiting in [waiting for waiting in self._waiting if waiting[1] in BACKGROUND]:
             self._waiting.remove(waiting)
             self._write({"id": waiting[0], "result": CANCELLED_BEFORE_START})
         self._write({"id": number, "result": {}})
 
     def _step(self) -> None:
-        """Tells what has happened, and goes on with what waits."""
+        """Sends the events of a running job, and handles waiting requests after its end."""
         running = self._running
         if running is not None:
             for event in running.step():
@@ -101,7 +101,7 @@ class Server:
                 return
             number, self._running = self._running_number, None
             self._reply(number, running.outcome)
-            # The first of them may run, and the others find it running.
+            # The first of them may start a job, which the others find running.
             waiting, self._waiting = self._waiting, []
             for one in waiting:
                 self._handle(*one)
@@ -134,7 +134,7 @@ def _error_reply(error: Exception) -> tuple[str, str]:
     """The kind and the message of an error."""
     if isinstance(error, PromemError):
         return type(error).__name__, str(error)
-    # Not refused by anything that knows what it is about: whoever looks for the reason needs the place.
+    # An unexpected error: the traceback in stderr shows its place.
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
     if isinstance(error, OSError):
         return "IoError", str(error)
