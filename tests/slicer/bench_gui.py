@@ -1,8 +1,10 @@
-"""How quick the effect is in a window: `python bench_gui.py [--slices N] [--size N] [--threads N]` prints one line of JSON.
+"""How quick the effect is in a window: `python bench_gui.py [--slices N] [--size N] [--threads N]` prints one line of
+JSON.
 
-click_to_preview_ms: median of 20 clicks on a slice whose embedding is ready, from the click to the preview in the scene. longest_gap_ms: the
-longest time between two events of a timer of 5 ms while the scan is propagated; longest_gap_computing_ms: what of a gap the window's own thread
-has computed, at most. The engine is the real one, with the default model; the window is an offscreen one.
+click_to_preview_ms: median of 20 clicks on a slice whose embedding is ready, from the click to the preview in the
+scene. longest_gap_ms: the longest time between two events of a timer of 5 ms while the scan is propagated;
+longest_gap_computing_ms: what of a gap the window's own thread has computed, at most. The engine is the real one, with
+the default model; the window is an offscreen one.
 """
 
 import argparse

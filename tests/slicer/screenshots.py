@@ -1,6 +1,7 @@
 """Pictures of the panel for the documentation: `python screenshots.py [FOLDER]`, docs/pictures unless another is named.
 
-The engine is the real one, with the default model, on a generated scan whose object fades on some slices; only the installation is played.
+The engine is the real one, with the default model, on a generated scan whose object fades on some slices; only the
+installation is played.
 """
 
 import os

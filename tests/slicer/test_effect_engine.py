@@ -25,7 +25,7 @@ def overlap(a, b):
 
 @pytest.fixture
 def hospital(make_app):
-    """Makes desks with a real engine and an object of known shape in the scan."""
+    """Makes SlicerApps with a real engine and an object of known shape in the scan."""
 
     def make(shape):
         voxels, truth = phantom.ellipsoid(shape)

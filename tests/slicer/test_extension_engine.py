@@ -1,4 +1,6 @@
-"""How processes are started: with Slicer's Python and the environment that Slicer was started in, or with this Python outside Slicer."""
+"""How processes are started: with Slicer's Python and the environment that Slicer was started in, or with this Python
+outside Slicer.
+"""
 
 import os
 import sys

@@ -1,4 +1,6 @@
-"""The extension's files: what CMake packs, what the Extensions Index reads, icons, and the hidden module, without Slicer."""
+"""The extension's files: what CMake packs, what the Extensions Index reads, icons, and the hidden module, without
+Slicer.
+"""
 
 import ast
 import json

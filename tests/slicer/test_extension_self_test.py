@@ -1,5 +1,6 @@
-"""The self test that the extension brings along for a real Slicer, run on what stands for Slicer here: its real scene and Segment Editor
-logic, the effect on Qt, and the real engine. What only a Slicer can show is whether its widget behaves as this one.
+"""The self test that the extension brings along for a real Slicer, run on what stands for Slicer here: its real scene
+and Segment Editor logic, the effect on Qt, and the real engine. What only a Slicer can show is whether its widget
+behaves as this one.
 """
 
 import pathlib

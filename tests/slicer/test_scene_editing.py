@@ -40,7 +40,9 @@ def paint(world, scene, name, extent=BOX, mask=True):
 
 
 class Changes:
-    """How often a segmentation's labelmaps have been changed, and how often its node said so, upon which views are drawn."""
+    """How often a segmentation's labelmaps have been changed, and how often its node said so, upon which views are
+    drawn.
+    """
 
     def __init__(self, segmentation):
         self.count = self.told = 0

@@ -1,4 +1,6 @@
-"""Where things are: the grid, the source volume on it, and segments that land in the world where they were meant, for every geometry."""
+"""Where things are: the grid, the source volume on it, and segments that land in the world where they were meant, for
+every geometry.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Prompts as markups: what is set is there in order, is told when a user moves it, is saved, and goes with its segment."""
+"""Prompts as markups: what is set is there in order, is told when a user moves it, is saved, and goes with its
+segment.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Previews: seen where they belong, no part of segments, of undo, of editors' lists or of a saved scene, and gone when they are done with."""
+"""Previews: seen where they belong, no part of segments, of undo, of editors' lists or of a saved scene, and gone when
+they are done with.
+"""
 
 import numpy as np
 import pytest

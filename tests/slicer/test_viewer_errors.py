@@ -1,4 +1,6 @@
-"""What can go wrong on the viewer's page: wrong choices, wrong files, a page that is loaded again, and somebody who has no business there."""
+"""What can go wrong on the viewer's page: wrong choices, wrong files, a page that is loaded again, and somebody who
+has no business there.
+"""
 
 import pytest
 from conftest import needs

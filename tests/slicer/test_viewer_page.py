@@ -1,4 +1,6 @@
-"""What can be done on the viewer's page, each for itself, on a small generated scan and with weights that have learned nothing."""
+"""What can be done on the viewer's page, each for itself, on a small generated scan and with weights that have learned
+nothing.
+"""
 
 import pytest
 from conftest import needs

@@ -1,4 +1,6 @@
-"""Propagating on the viewer's page: within a range, one way, across other views, cancelled, and with an engine that dies in mid-run."""
+"""Propagating on the viewer's page: within a range, one way, across other views, cancelled, and with an engine that
+dies in mid-run.
+"""
 
 import os
 import signal
@@ -44,7 +46,9 @@ def engine(page):
 
 
 class Halted:
-    """Begins a run and halts the engine when it has found some slices: however fast the computer, the run is in its middle."""
+    """Begins a run and halts the engine when it has found some slices: however fast the computer, the run is in its
+    middle.
+    """
 
     def __init__(self, page):
         self.page, self.engine = page, engine(page)
@@ -133,7 +137,7 @@ def test_an_engine_crash_is_shown_and_the_next_propagation_works(tall):
     with Halted(tall) as halted:
         os.kill(halted.engine, signal.SIGKILL)
     tall.until(lambda: tall.failed and not tall.running, "the page says that the engine died")
-    assert "propagate again to go on" in tall.status
+    assert "propagate again to continue" in tall.status
     tall.limit(SLICES // 2 - 5, SLICES // 2 + 5)
     tall.run()
     assert not tall.failed, tall.status

@@ -63,7 +63,8 @@ def test_no_thread_is_started_by_the_client():
         assert threading.active_count() == before
 
 
-# Fake workers: whatever they do, a poll is short. A fifth of a second is far more than it takes, and far less than any of these goes on.
+# Fake workers: whatever they do, a poll is short. A fifth of a second is far more than it takes, and far less than any
+# of these goes on.
 POLL_AT_MOST = 0.2
 
 

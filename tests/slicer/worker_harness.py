@@ -21,7 +21,7 @@ MODEL = {"device": "cpu", "precision": "fp32", "threads": 1}
 
 
 class Host:
-    """A program with an engine: what it was told, and how it waits."""
+    """A program with an engine: its events, and waiting for them."""
 
     def __init__(self, engine):
         self.engine, self.events, self.deaths = engine, [], []

@@ -28,7 +28,7 @@ from vtkmodules.vtkCommonCore import vtkCommand, vtkObject
 from .files import SCANS, SEGMENTATIONS, FileProblem, existing, require_complete, stem
 
 UNDO_STATES = 20
-# ErrorReporter apart from each other and from a scan's greys, also by who sees red and green alike.
+# Distinguishable from each other and from grey levels, also with red-green colour blindness.
 COLORS = (
     (0.31, 0.78, 0.72),
     (0.96, 0.62, 0.26),

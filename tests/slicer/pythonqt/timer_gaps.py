@@ -1,7 +1,7 @@
 """How quick a window stays: the time between two events of a timer that is due every 5 ms, in the thread that draws.
 
-In: a SlicerApp in which a job has begun. Out: gaps until nothing is to be done any more: as a clock sees them, and how much of each this thread
-itself has computed (on a busy machine the rest is waiting for a processor).
+In: a SlicerApp in which a job has begun. Out: gaps until nothing is to be done any more: as a clock sees them, and how
+much of each this thread itself has computed (on a busy machine the rest is waiting for a processor).
 """
 
 import time
@@ -12,7 +12,8 @@ DUE = 5
 
 
 def gaps_of(app, seconds=600.0, shown=True):
-    """Lets Qt's own event loop run until the app is idle: (seconds, seconds of computing) of each gap. Raises TimeoutError.
+    """Lets Qt's own event loop run until the app is idle: (seconds, seconds of computing) of each gap. Raises
+    TimeoutError.
 
     shown: until the panel shows it, too.
     """

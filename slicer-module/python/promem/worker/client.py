@@ -222,7 +222,7 @@ class Engine(Resource):
             self._callbacks.popleft()()
 
     def stop(self, seconds: float = 1.0) -> None:
-        """Ends the worker, by force after `seconds`, and lets open requests fail, now. Nothing is told of a death."""
+        """Ends the worker, by force after `seconds`, and fails open requests at once. on_died is not called."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.end(seconds)
