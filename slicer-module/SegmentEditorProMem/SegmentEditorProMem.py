@@ -1,7 +1,7 @@
 """The hidden module of the extension ProMem: what Slicer loads when it starts.
 
-In: Slicer's start. Out: the effect in every Segment Editor, a scan to try it on in Sample Data, a self test. Nothing else happens here: no
-network is asked and nothing is installed before a user wants it.
+In: Slicer's start. Out: the effect in every Segment Editor, a scan to try it on in Sample Data, a self test. Nothing
+else happens here: no network is asked and nothing is installed before a user wants it.
 """
 
 import importlib.util
@@ -14,7 +14,8 @@ import numpy as np
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
-# A CT of the liver (Medical Segmentation Decathlon, CC BY-SA 4.0) that Slicer itself hosts, under the hash of its content.
+# A CT of the liver (Medical Segmentation Decathlon, CC BY-SA 4.0) that Slicer itself hosts, under the hash of its
+# content.
 SCAN_SHA256 = "e16eae0ae6fefa858c5c11e58f0f1bb81834d81b7102e021571056324ef6f37e"
 SCAN = {
     "category": "ProMem",
@@ -78,8 +79,8 @@ def demonstration():
 
 
 class SegmentEditorProMemTest(ScriptedLoadableModuleTest):
-    """For a real Slicer with libtorch installed (the effect's Install, or python3 -m promem.install): "Reload and Test" in the developer mode,
-    Self Tests, or ctest in the extension's build folder.
+    """For a real Slicer with libtorch installed (the effect's Install, or python3 -m promem.install): "Reload and
+    Test" in the developer mode, Self Tests, or ctest in the extension's build folder.
     """
 
     # Seconds that the whole may take on a slow computer.
@@ -151,7 +152,7 @@ class SegmentEditorProMemTest(ScriptedLoadableModuleTest):
         controller = self.effect().controller
         controller.click(self.segment, (-50.0, -44.0, 3.0 * self.middle), "k")
         self.wait_for(controller)
-        self.assertIn(f"Slice {self.middle + 1}: expected overlap", controller.message)
+        self.assertIn(f"Slice {self.middle + 1}: predicted IoU", controller.message)
         self.assertFalse(self.mask().any())
 
     def test_masking_is_kept_to(self):

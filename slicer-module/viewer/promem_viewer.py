@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """ProMem in a browser: `python slicer-module/viewer/promem_viewer.py [SCAN]` prints an address to open.
 
-In: a scan, a segmentation to go on with and a file of weights, each if there is one. Out: a page that this computer alone can open. Knows how
-to start, and nothing of what the page shows.
+In: optionally a scan, a segmentation and a model file. Out: a page that only this computer can open. Starts the
+viewer; knows nothing of the page.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from typing import Optional
 
 HERE = pathlib.Path(__file__).resolve().parent
-# Slicer's own logic runs here, and the engine: what the effect in Slicer imports is imported from the same places.
+# The viewer imports the modules of the effect in Slicer and the engine.
 FOLDERS = (HERE, HERE.parent / "python", HERE.parent / "SegmentEditorProMem")
 NEEDED = {"trame_slicer": '"trame-slicer[standalone]==2.0.0"', "numpy": "numpy"}
-# Nobody outside this computer reaches it.
+# Other computers cannot connect to it.
 ADDRESS = "127.0.0.1"
 
 
@@ -29,26 +29,26 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         install = f"{sys.executable} -m pip install {' '.join(missing)}"
-        print(f"the viewer needs packages that are not installed: {install}", file=sys.stderr)
+        print(f"The viewer needs packages that are not installed. Install them with: {install}", file=sys.stderr)
         return 1
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        # Without a screen VTK looks for one first, and complains.
+        # Without a display VTK would search for one first, and print a warning.
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
-    # Nothing but the address is printed.
+    # Only the address is printed.
     os.environ.setdefault("WSLINK_READY_MSG", "")
     for folder in FOLDERS:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     from promem_browser.application import Viewer
 
-    # A page that only who has read the address may drive, as other users of this computer and other pages could reach the port.
-    word = secrets.token_urlsafe(16)
-    # trame reads the command line, too; what is here is not meant for it.
+    # Other users of this computer and other pages can reach the port: the page needs a token.
+    token = secrets.token_urlsafe(16)
+    # trame reads the command line, too; these arguments are not for it.
     sys.argv = sys.argv[:1]
-    viewer = Viewer(word, scan=chosen.scan, segmentation=chosen.segmentation, model=chosen.model)
+    viewer = Viewer(token, scan=chosen.scan, segmentation=chosen.segmentation, model=chosen.model)
 
     def announce() -> None:
-        address = f"http://{ADDRESS}:{viewer.server.port}/?secret={word}"
+        address = f"http://{ADDRESS}:{viewer.server.port}/?secret={token}"
         print(f"ProMem: {address}", flush=True)
         if chosen.open:
             webbrowser.open(address)
@@ -66,9 +66,9 @@ def _parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         prog="promem_viewer.py", description="Segments a scan from a few clicks, in a browser."
     )
     parser.add_argument("scan", nargs="?", metavar="SCAN", help="a file such as ct.nii.gz or ct.nrrd")
-    parser.add_argument("--port", type=int, default=8080, metavar="N", help="default: 8080; 0: any that is free")
-    parser.add_argument("--segmentation", metavar="FILE", help="a .seg.nrrd or .nii.gz to go on with")
-    parser.add_argument("--model", metavar="FILE", help="weights; default: the model that promem comes with")
+    parser.add_argument("--port", type=int, default=8080, metavar="N", help="default: 8080; 0: any free port")
+    parser.add_argument("--segmentation", metavar="FILE", help="a .seg.nrrd or .nii.gz to continue from")
+    parser.add_argument("--model", metavar="FILE", help="a model file; default: the model that comes with promem")
     parser.add_argument("--open", action="store_true", help="open the page in the system's browser")
     chosen = parser.parse_args(arguments)
     if chosen.segmentation and not chosen.scan:

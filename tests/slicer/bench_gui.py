@@ -1,8 +1,10 @@
-"""How quick the effect is in a window: `python bench_gui.py [--slices N] [--size N] [--threads N]` prints one line of JSON.
+"""How quick the effect is in a window: `python bench_gui.py [--slices N] [--size N] [--threads N]` prints one line of
+JSON.
 
-click_to_preview_ms: median of 20 clicks on a slice whose embedding is ready, from the click to the preview in the scene. longest_gap_ms: the
-longest time between two events of a timer of 5 ms while the scan is propagated; longest_gap_computing_ms: what of a gap the window's own thread
-has computed, at most. The engine is the real one, with the default model; the window is an offscreen one.
+click_to_preview_ms: median of 20 clicks on a slice whose embedding is ready, from the click to the preview in the
+scene. longest_gap_ms: the longest time between two events of a timer of 5 ms while the scan is propagated;
+longest_gap_computing_ms: what of a gap the window's own thread has computed, at most. The engine is the real one, with
+the default model; the window is an offscreen one.
 """
 
 import argparse
@@ -15,8 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import promem_phantom as phantom  # noqa: E402
-from pythonqt import desk as desks  # noqa: E402
-from pythonqt import gaps  # noqa: E402
+from pythonqt import slicer_app, timer_gaps  # noqa: E402
 from SegmentEditorProMemLib import engine  # noqa: E402
 
 CLICKS = 20
@@ -29,50 +30,50 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     voxels, truth = phantom.ellipsoid((options.slices, options.size, options.size))
-    desk = desks.Desk(voxels=voxels, names=("Liver",), engine=engine.make_engine(options.threads))
-    phantom.show(desk)
-    desk.effect.setParameter("Threads", str(options.threads))
-    desk.show_window()
-    desk.effect.activate()
-    gaps.gaps_of(desk)
+    app = slicer_app.SlicerApp(voxels=voxels, names=("Liver",), engine=engine.make_engine(options.threads))
+    phantom.show(app)
+    app.effect.setParameter("Threads", str(options.threads))
+    app.show_window()
+    app.effect.activate()
+    timer_gaps.gaps_of(app)
     measured = {
         "scan": list(voxels.shape),
         "threads": options.threads,
-        **clicks(desk, options),
-        **propagation(desk, truth),
-        "engine": desk.controller.link.model,
+        **clicks(app, options),
+        **propagation(app, truth),
+        "engine": app.controller.connection.model,
     }
-    desk.close()
+    app.close()
     print(json.dumps(measured))
 
 
-def clicks(desk, options):
+def clicks(app, options):
     middle, size = options.slices // 2, options.size
-    desk.click((size // 2, size // 2, middle))
-    gaps.gaps_of(desk)
+    app.click((size // 2, size // 2, middle))
+    timer_gaps.gaps_of(app)
     times = []
     for n in range(CLICKS):
-        desk.python.commands.clear_prompts()
-        gaps.gaps_of(desk)
+        app.python.commands.clear_prompts()
+        timer_gaps.gaps_of(app)
         began = time.perf_counter()
-        desk.click((size // 2 - 2 * n, size // 2 + n, middle))
-        gaps.gaps_of(desk, shown=False)
+        app.click((size // 2 - 2 * n, size // 2 + n, middle))
+        timer_gaps.gaps_of(app, shown=False)
         times.append(time.perf_counter() - began)
-        assert desk.controller.error is None and desk.scene.points(desk.segments[0]), desk.controller.error
-    desk.python.commands.clear_prompts()
+        assert app.controller.error is None and app.scene.points(app.segments[0]), app.controller.error
+    app.python.commands.clear_prompts()
     return {
         "click_to_preview_ms": round(statistics.median(times) * 1e3, 1),
         "click_to_preview_most_ms": round(max(times) * 1e3, 1),
     }
 
 
-def propagation(desk, truth):
-    phantom.paint(desk, truth, len(truth) // 2)
-    desk.press("ProMemPropagate")
+def propagation(app, truth):
+    phantom.paint(app, truth, len(truth) // 2)
+    app.press("ProMemPropagate")
     began = time.perf_counter()
-    found = gaps.gaps_of(desk)
-    assert desk.controller.error is None, desk.controller.error
-    mask = desk.mask()
+    found = timer_gaps.gaps_of(app)
+    assert app.controller.error is None, app.controller.error
+    mask = app.mask()
     return {
         "propagation_s": round(time.perf_counter() - began, 1),
         "longest_gap_ms": round(max(gap for gap, _ in found) * 1e3, 1),

@@ -18,7 +18,9 @@ for folder in (ROOT / "slicer-module" / "SegmentEditorProMem", ROOT / "slicer-mo
 
 
 def needs(*modules):
-    """Skips the calling module where an environment has not what it needs; with PROMEM_REQUIRE_ALL=1 that is a failure."""
+    """Skips the calling module where an environment has not what it needs; with PROMEM_REQUIRE_ALL=1 that is a
+    failure.
+    """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing and os.environ.get("PROMEM_REQUIRE_ALL") != "1":
         pytest.skip(f"this environment has no {', '.join(missing)}", allow_module_level=True)

@@ -1,7 +1,7 @@
 """A scene of arrays and an engine of thresholds, for tests of the controller that need neither Slicer nor a network.
 
-The engine's "network": from a prompted slice outwards, a slice's mask is where the scan is as bright as the object number says (object n: n
-times 100), until there is none.
+The engine's "network": from a prompted slice outwards, a slice's mask is where the scan is as bright as the object
+number says (object n: n times 100), until there is none.
 """
 
 import numpy as np

@@ -142,7 +142,9 @@ def ordered(positions):
 
 
 class ScriptedEffect:
-    """Stands for Slicer's scriptedEffect: the methods that Python can call there, with the arguments that it can pass there."""
+    """Stands for Slicer's scriptedEffect: the methods that Python can call there, with the arguments that it can pass
+    there.
+    """
 
     def __init__(self, logic):
         self._logic = logic

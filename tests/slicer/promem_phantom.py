@@ -13,15 +13,15 @@ def ellipsoid(shape, seed=0):
     return np.where(inside, 160, np.where(body, 40, -900) + noise).astype(np.int16), inside
 
 
-def show(desk):
+def show(app):
     """The window in which the object stands out."""
-    desk.volume.GetScalarVolumeDisplayNode().SetWindowLevel(400, 40)
-    desk.effect.setParameter("Threads", "1")
+    app.volume.GetScalarVolumeDisplayNode().SetWindowLevel(400, 40)
+    app.effect.setParameter("Threads", "1")
 
 
-def paint(desk, truth, slice_):
+def paint(app, truth, slice_):
     """The object on one slice, as with another tool."""
     from SegmentEditorProMemLib.grid import Extent
 
     box = Extent.of_slices(truth.shape, "k", slice_, slice_ + 1)
-    desk.scene.write(desk.segments[0], box, truth[slice_ : slice_ + 1])
+    app.scene.write(app.segments[0], box, truth[slice_ : slice_ + 1])

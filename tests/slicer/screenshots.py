@@ -1,6 +1,7 @@
 """Pictures of the panel for the documentation: `python screenshots.py [FOLDER]`, docs/pictures unless another is named.
 
-The engine is the real one, with the default model, on a generated scan whose object fades on some slices; only the installation is played.
+The engine is the real one, with the default model, on a generated scan whose object fades on some slices; only the
+installation is played.
 """
 
 import os
@@ -20,8 +21,7 @@ application.setFont(stand_in.QtGui.QFont("DejaVu Sans", 9))
 
 import numpy as np  # noqa: E402
 import promem_phantom as phantom  # noqa: E402
-from pythonqt import desk as desks  # noqa: E402
-from pythonqt import gaps  # noqa: E402
+from pythonqt import slicer_app, timer_gaps  # noqa: E402
 from SegmentEditorProMemLib import engine  # noqa: E402
 
 SHAPE = (60, 192, 192)
@@ -70,20 +70,20 @@ class Played:
         pass
 
 
-def picture(desk, folder, name):
+def picture(app, folder, name):
     """Saves what the editor shows, as high as it wants to be."""
-    desk.python._show()
-    desk.window.resize(WIDTH, 200)
+    app.python._show()
+    app.window.resize(WIDTH, 200)
     for _ in range(3):
-        desk.events()
-        desk.python.panel.strip.refresh()
-    wanted = desk.editor.layout().heightForWidth(WIDTH)
-    desk.window.resize(WIDTH, wanted if wanted > 0 else desk.editor.minimumSizeHint().height())
+        app.events()
+        app.python.panel.strip.refresh()
+    wanted = app.editor.layout().heightForWidth(WIDTH)
+    app.window.resize(WIDTH, wanted if wanted > 0 else app.editor.minimumSizeHint().height())
     for _ in range(3):
-        desk.events()
-        desk.python.panel.strip.refresh()
+        app.events()
+        app.python.panel.strip.refresh()
     path = folder / f"slicer-{name}.png"
-    desk.editor.grab().save(str(path))
+    app.editor.grab().save(str(path))
     assert path.stat().st_size < MOST_BYTES, path
     print(path, path.stat().st_size)
 
@@ -92,40 +92,40 @@ def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "docs" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
 
-    desk = desks.Desk(installed=False)
-    desk.python.make_installation = lambda source: Played()
-    desk.show_window()
-    desk.effect.activate()
-    picture(desk, folder, "install")
-    desk.close()
+    app = slicer_app.SlicerApp(installed=False)
+    app.python.make_installation = lambda source: Played()
+    app.show_window()
+    app.effect.activate()
+    picture(app, folder, "install")
+    app.close()
 
     voxels, truth = phantom.ellipsoid(SHAPE)
-    desk = desks.Desk(voxels=faded(voxels, truth), names=("Liver", "Kidney"), engine=engine.make_engine(1))
-    phantom.show(desk)
-    desk.show_window()
-    desk.effect.activate()
-    gaps.gaps_of(desk)
-    phantom.paint(desk, truth, PAINTED)
-    picture(desk, folder, "ready")
+    app = slicer_app.SlicerApp(voxels=faded(voxels, truth), names=("Liver", "Kidney"), engine=engine.make_engine(1))
+    phantom.show(app)
+    app.show_window()
+    app.effect.activate()
+    timer_gaps.gaps_of(app)
+    phantom.paint(app, truth, PAINTED)
+    picture(app, folder, "ready")
 
-    desk.press("ProMemPropagate")
-    while desk.controller.progress is None or desk.controller.progress.done < 18:
-        desk.events()
-    desk.python.timer.stop()
-    picture(desk, folder, "propagating")
-    desk.python.timer.start()
-    gaps.gaps_of(desk)
-    if desk.widget("ProMemNextDoubtful").isEnabled():  # another model may doubt nothing
-        desk.press("ProMemNextDoubtful")
-    desk.press("ProMemOptionsFold")
-    picture(desk, folder, "report")
-    desk.press("ProMemOptionsFold")
+    app.press("ProMemPropagate")
+    while app.controller.progress is None or app.controller.progress.done < 18:
+        app.events()
+    app.python.timer.stop()
+    picture(app, folder, "propagating")
+    app.python.timer.start()
+    timer_gaps.gaps_of(app)
+    if app.widget("ProMemNextDoubtful").isEnabled():  # another model may doubt nothing
+        app.press("ProMemNextDoubtful")
+    app.press("ProMemOptionsFold")
+    picture(app, folder, "report")
+    app.press("ProMemOptionsFold")
 
-    desk.effect.setParameter("Model", "/data/weights/sam2.1_hiera_tiny.pt")
-    desk.press("ProMemPropagate")
-    gaps.gaps_of(desk)
-    picture(desk, folder, "error")
-    desk.close()
+    app.effect.setParameter("Model", "/data/weights/sam2.1_hiera_tiny.pt")
+    app.press("ProMemPropagate")
+    timer_gaps.gaps_of(app)
+    picture(app, folder, "error")
+    app.close()
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_a_painted_slice_becomes_the_whole_object(liver):
 
 
 @pytest.mark.parametrize("axis", ["i", "j", "k"])
-def test_the_axis_is_that_of_what_is_painted(axis):
+def test_propagation_follows_the_axis_of_the_painted_slice(axis):
     scene = ArrayScene(scan(LIVER))
     controller = Controller(ThresholdEngine(), scene)
     paint(scene, "liver", 10, axis)
@@ -89,18 +89,21 @@ def test_clicks_alone_are_propagated(liver):
     assert not scene.previews
 
 
-def test_a_click_outside_the_scan_is_refused_by_its_position(liver):
+def test_a_click_outside_the_scan_is_rejected_with_its_position(liver):
     controller, scene, _ = liver
     with pytest.raises(OutsideScan, match="outside the scan of 30 x 24 x 20 voxels"):
         controller.click("liver", scene.grid().ras((10, 8, 99)), "k")
     assert controller.scene.points("liver") == []
 
 
-def test_negative_points_alone_ask_for_a_positive_one(liver):
+def test_background_points_alone_ask_for_a_foreground_point(liver):
     controller, scene, engine = liver
     controller.click("liver", scene.grid().ras((10, 8, 9)), "k", positive=False)
     controller.wait(5)
-    assert "Click into the object" in controller.message and engine.count("predict") == 0
+    assert (
+        controller.message == "This slice has only background points. Add a foreground point."
+        and engine.count("predict") == 0
+    )
 
 
 def test_a_box_is_a_prompt_of_its_slice(liver):
@@ -112,7 +115,7 @@ def test_a_box_is_a_prompt_of_its_slice(liver):
     assert told == [{"slice": 9, "box": [[5, 4, 9], [29, 15, 9]]}]
 
 
-def test_an_empty_segment_is_refused_by_name(liver):
+def test_an_empty_segment_is_rejected_by_name(liver):
     controller, _, _ = liver
     controller.propagate()
     with pytest.raises(RuntimeError, match="Liver: nothing to start from"):
@@ -131,7 +134,7 @@ def test_only_one_undo_state_is_saved_and_it_brings_the_segment_back(liver):
     assert np.array_equal(scene.masks["liver"], before)
 
 
-def test_after_an_undo_propagating_again_gives_the_same(liver):
+def test_propagation_after_an_undo_gives_the_same_result(liver):
     controller, scene, _ = liver
     paint(scene, "liver", 10)
     for _ in range(2):
@@ -181,7 +184,7 @@ def test_a_slice_edited_while_the_engine_works_is_left_to_the_user(liver):
     assert np.array_equal(scene.masks["liver"][6], scene.array[6] == 100)
 
 
-def test_masking_is_no_correction(liver):
+def test_masking_does_not_count_as_a_correction(liver):
     controller, scene, engine = liver
     scene.allowed[:, :8] = False
     paint(scene, "liver", 10)
@@ -201,7 +204,7 @@ def test_a_direction_leaves_the_other_side_alone(liver, direction, slices):
     assert Extent.of(scene.masks["liver"]).k == (slices[0], slices[-1] + 1)
 
 
-def test_what_was_undone_stays_away_when_the_engine_tells_of_it_beside_the_other_direction(liver):
+def test_an_undone_direction_stays_undone_when_the_other_direction_is_propagated(liver):
     controller, scene, engine = liver
     engine.tells_again = True
     paint(scene, "liver", 10)
@@ -214,7 +217,7 @@ def test_what_was_undone_stays_away_when_the_engine_tells_of_it_beside_the_other
     assert controller.report("liver").found == list(range(4, 11))
 
 
-def test_a_range_is_kept_to_and_a_wrong_one_named(liver):
+def test_a_range_limits_the_propagation_and_a_wrong_range_is_an_error(liver):
     controller, scene, _ = liver
     paint(scene, "liver", 10)
     controller.propagate(range=(8, 12))
@@ -225,7 +228,7 @@ def test_a_range_is_kept_to_and_a_wrong_one_named(liver):
         controller.wait(5)
 
 
-def test_results_that_a_new_run_does_not_find_again_go(liver):
+def test_a_new_propagation_removes_results_that_it_does_not_find_again(liver):
     controller, scene, _ = liver
     paint(scene, "liver", 10)
     controller.propagate()
@@ -237,7 +240,7 @@ def test_results_that_a_new_run_does_not_find_again_go(liver):
     assert Extent.of(scene.masks["liver"]).k == (4, 14)
 
 
-def test_cancel_keeps_what_is_there_or_brings_back_what_was(liver):
+def test_cancel_keeps_the_finished_slices_or_restores_the_segment(liver):
     controller, scene, engine = liver
     paint(scene, "liver", 10)
     before = scene.masks["liver"].copy()
@@ -259,7 +262,7 @@ def test_cancel_keeps_what_is_there_or_brings_back_what_was(liver):
     assert np.array_equal(scene.masks["liver"], scene.array == 100)
 
 
-def test_a_dead_engine_leaves_the_scene_whole_and_the_next_run_works(liver):
+def test_an_engine_crash_leaves_the_scene_intact_and_the_next_propagation_works(liver):
     controller, scene, engine = liver
     paint(scene, "liver", 10)
     engine.dies_at = 4
@@ -273,7 +276,7 @@ def test_a_dead_engine_leaves_the_scene_whole_and_the_next_run_works(liver):
     assert engine.count("open_scan") == 2 and engine.count("load_model") == 2
 
 
-def test_an_engine_that_cannot_load_a_model_says_so_and_another_model_works(liver):
+def test_an_unreadable_model_is_an_error_and_another_model_works(liver):
     controller, scene, engine = liver
     paint(scene, "liver", 10)
     controller.options = Options(model="broken.pt")
@@ -287,7 +290,7 @@ def test_an_engine_that_cannot_load_a_model_says_so_and_another_model_works(live
     assert scene.masks["liver"].any((1, 2)).sum() == 12
 
 
-def test_all_segments_go_together_and_the_others_stay():
+def test_all_segments_are_propagated_together_and_others_stay():
     scene = ArrayScene(scan(LIVER, KIDNEY), ("liver", "kidney", "empty"))
     engine = ThresholdEngine()
     controller = Controller(engine, scene)
@@ -302,7 +305,7 @@ def test_all_segments_go_together_and_the_others_stay():
     assert "Liver: 12 slices" in controller.message and "Kidney: 8 slices" in controller.message
 
 
-def test_a_segment_that_is_no_part_of_a_run_is_taken_back_from_the_engine():
+def test_prompts_of_a_segment_outside_a_propagation_are_removed_from_the_engine():
     scene = ArrayScene(scan(LIVER, KIDNEY), ("liver", "kidney"))
     engine = ThresholdEngine()
     controller = Controller(engine, scene)
@@ -315,7 +318,7 @@ def test_a_segment_that_is_no_part_of_a_run_is_taken_back_from_the_engine():
     assert list(engine.prompts) == [2]
 
 
-def test_a_segment_that_is_deleted_in_mid_run_ends_for_itself_and_the_others_go_on():
+def test_a_segment_deleted_during_a_propagation_does_not_stop_the_others():
     scene = ArrayScene(scan(LIVER, KIDNEY), ("liver", "kidney"))
     engine = ThresholdEngine()
     controller = Controller(engine, scene)
@@ -340,7 +343,7 @@ def test_a_preview_that_is_under_way_does_not_appear_after_the_effect_was_left(l
     assert not scene.previews
 
 
-def test_after_the_prompts_were_cleared_what_is_painted_says_the_axis(liver):
+def test_the_painted_slice_sets_the_axis_after_prompts_are_cleared(liver):
     controller, scene, _ = liver
     controller.click("liver", scene.grid().ras((10, 8, 9)), "j")
     controller.wait(5)
@@ -351,7 +354,7 @@ def test_after_the_prompts_were_cleared_what_is_painted_says_the_axis(liver):
     assert controller.report("liver").axis == "k"
 
 
-def test_memory_that_is_not_there_is_told_and_the_next_run_works(liver):
+def test_missing_shared_memory_is_an_error_and_the_next_propagation_works(liver):
     controller, scene, engine = liver
     paint(scene, "liver", 10)
     whole = engine.scan_memory
@@ -369,7 +372,7 @@ def test_memory_that_is_not_there_is_told_and_the_next_run_works(liver):
     assert scene.masks["liver"].any((1, 2)).sum() == 12
 
 
-def test_a_point_that_is_taken_back_renews_the_preview(liver):
+def test_undoing_a_point_updates_the_preview(liver):
     controller, scene, engine = liver
     controller.click("liver", scene.grid().ras((10, 8, 9)), "k")
     controller.wait(5)
@@ -384,7 +387,7 @@ def test_a_point_that_is_taken_back_renews_the_preview(liver):
     assert not scene.previews
 
 
-def test_points_on_what_is_painted_correct_it_and_painting_over_them_wins(liver):
+def test_points_correct_a_painted_slice_and_later_painting_replaces_them(liver):
     controller, scene, engine = liver
     paint(scene, "liver", 10)
     controller.click("liver", scene.grid().ras((10, 8, 10)), "k")
@@ -399,7 +402,7 @@ def test_points_on_what_is_painted_correct_it_and_painting_over_them_wins(liver)
     assert entry["mask"] and not entry.get("points")
 
 
-def test_the_engine_sees_what_the_user_sees_unless_told_otherwise(liver):
+def test_the_engine_gets_the_displayed_window_unless_intensity_is_automatic(liver):
     controller, scene, engine = liver
     paint(scene, "liver", 10)
     controller.propagate()
@@ -411,7 +414,7 @@ def test_the_engine_sees_what_the_user_sees_unless_told_otherwise(liver):
     assert engine.last("set_window")["window"] is None
 
 
-def test_two_runs_at_once_are_refused(liver):
+def test_a_second_propagation_at_the_same_time_is_rejected(liver):
     controller, scene, _ = liver
     paint(scene, "liver", 10)
     controller.propagate()
@@ -420,7 +423,7 @@ def test_two_runs_at_once_are_refused(liver):
     controller.wait(5)
 
 
-def test_progress_says_how_far_and_ends_with_the_run(liver):
+def test_progress_counts_slices_and_ends_with_the_propagation(liver):
     controller, scene, _ = liver
     seen = []
     controller.on_change = lambda: seen.append(controller.progress)
@@ -433,7 +436,7 @@ def test_progress_says_how_far_and_ends_with_the_run(liver):
     assert controller.progress is None
 
 
-def test_nothing_is_left_after_close(liver):
+def test_close_releases_everything(liver):
     controller, scene, engine = liver
     paint(scene, "liver", 10)
     controller.propagate()

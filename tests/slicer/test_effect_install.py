@@ -63,14 +63,14 @@ class FakeInstallation:
 
 
 class Clinic:
-    """A desk without libtorch."""
+    """A app without libtorch."""
 
-    def __init__(self, desk):
-        self.desk = desk
+    def __init__(self, app):
+        self.app = app
         self.made = []
-        desk.python.make_installation = self._make
-        desk.show_window()
-        desk.effect.activate()
+        app.python.make_installation = self._make
+        app.show_window()
+        app.effect.activate()
 
     def _make(self, source):
         self.made.append(FakeInstallation(source))
@@ -78,7 +78,7 @@ class Clinic:
 
     @property
     def panel(self):
-        return self.desk.python.panel.install
+        return self.app.python.panel.install
 
     @property
     def installation(self):
@@ -86,20 +86,20 @@ class Clinic:
 
     def happens(self, **what):
         self.installation.next = what
-        self.desk.python.timer.timeout.emit()
+        self.app.python.timer.timeout.emit()
 
     def buttons(self):
         """Names of the buttons that can be pressed."""
         found = ("ProMemInstallButton", "ProMemInstallCancel", "ProMemInstallFromFile")
-        widgets = [self.desk.widget(name) for name in found]
+        widgets = [self.app.widget(name) for name in found]
         return {
             name.removeprefix("ProMemInstall") for name, w in zip(found, widgets) if not w.isHidden() and w.isEnabled()
         }
 
 
 @pytest.fixture
-def clinic(make_desk):
-    return Clinic(make_desk(installed=False))
+def clinic(make_app):
+    return Clinic(make_app(installed=False))
 
 
 @pytest.fixture
@@ -108,20 +108,20 @@ def planned(clinic):
     return clinic
 
 
-def test_it_is_there_only_where_libtorch_is_not(clinic, make_desk):
-    assert clinic.panel.is_open and clinic.desk.python.panel._tools.isHidden()
-    assert clinic.desk.engine.state == "stopped" and clinic.desk.controller is None
-    other = make_desk()
+def test_the_install_panel_is_shown_only_without_libtorch(clinic, make_app):
+    assert clinic.panel.is_open and clinic.app.python.panel._tools.isHidden()
+    assert clinic.app.engine.state == "stopped" and clinic.app.controller is None
+    other = make_app()
     other.effect.activate()
     assert not other.python.panel.install.is_open and not other.python.panel._tools.isHidden()
 
 
-def test_it_finds_out_at_once_what_there_is_to_do(clinic):
+def test_the_install_panel_plans_at_once(clinic):
     assert clinic.installation.calls == ["look"] and clinic.installation.source is None
-    assert "Finding out" in clinic.panel.plan.text and clinic.buttons() == set()
+    assert "Checking what has to be downloaded" in clinic.panel.plan.text and clinic.buttons() == set()
 
 
-def test_it_says_what_where_and_how_large(planned):
+def test_the_install_panel_shows_version_folder_and_size(planned):
     text = planned.panel.plan.text
     for said in ("libtorch 2.11.0", "520 MB to download", "1.3 GB on disk", "40.0 GB free", PLAN.folder, PLAN.source):
         assert said in text
@@ -129,7 +129,7 @@ def test_it_says_what_where_and_how_large(planned):
 
 
 def test_install_installs_and_shows_how_far_it_is(planned):
-    planned.desk.press("ProMemInstallButton")
+    planned.app.press("ProMemInstallButton")
     assert planned.installation.calls == ["look", "start"]
     assert planned.panel.progress.maximum == 0, "until something is known the bar only says that it works"
     planned.happens(phase="downloading", done=130_000_000, total=520_000_000, seconds_left=42.0)
@@ -141,96 +141,96 @@ def test_install_installs_and_shows_how_far_it_is(planned):
 
 
 def test_the_timer_is_quick_while_it_installs(planned):
-    planned.desk.press("ProMemInstallButton")
+    planned.app.press("ProMemInstallButton")
     planned.happens(phase="downloading")
-    assert planned.desk.python.timer.interval == 15
+    assert planned.app.python.timer.interval == 15
 
 
-def test_when_it_is_done_the_effect_begins(planned):
-    planned.desk.press("ProMemInstallButton")
+def test_the_effect_starts_after_the_installation(planned):
+    planned.app.press("ProMemInstallButton")
     planned.happens(state="done")
     assert not planned.panel.is_open and planned.installation.closed
-    planned.desk.run()
-    assert planned.desk.kind == "ready" and not planned.desk.python.panel._tools.isHidden()
-    planned.desk.click((15, 20, 10))
-    planned.desk.run()
-    assert "expected overlap" in planned.desk.status
+    planned.app.run()
+    assert planned.app.kind == "ready" and not planned.app.python.panel._tools.isHidden()
+    planned.app.click((15, 20, 10))
+    planned.app.run()
+    assert "predicted IoU" in planned.app.status
 
 
-def test_cancel_stops_it_and_install_goes_on(planned):
-    planned.desk.press("ProMemInstallButton")
+def test_cancel_stops_the_installation_and_install_continues_it(planned):
+    planned.app.press("ProMemInstallButton")
     planned.happens(phase="downloading", done=1, total=10)
-    planned.desk.press("ProMemInstallCancel")
+    planned.app.press("ProMemInstallCancel")
     assert planned.installation.calls[-1] == "cancel" and planned.buttons() == set()
     planned.happens(state="cancelled")
-    assert "goes on from there" in planned.panel.trouble.text and planned.buttons() == {"Button", "FromFile"}
-    planned.desk.press("ProMemInstallButton")
+    assert "continues from there" in planned.panel.error.text and planned.buttons() == {"Button", "FromFile"}
+    planned.app.press("ProMemInstallButton")
     assert planned.installation.calls[-1] == "start" and len(planned.made) == 1
 
 
-def test_an_error_is_said_and_it_can_be_tried_again(planned):
-    planned.desk.press("ProMemInstallButton")
+def test_an_installation_error_is_shown_and_can_be_retried(planned):
+    planned.app.press("ProMemInstallButton")
     planned.happens(state="failed", error="pypi.org cannot be reached: no route to host", kind="network")
-    assert planned.panel.trouble.text.startswith("pypi.org cannot be reached") and not planned.panel.trouble.isHidden()
+    assert planned.panel.error.text.startswith("pypi.org cannot be reached") and not planned.panel.error.isHidden()
     assert planned.panel.install.text == "Try again" and planned.buttons() == {"Button", "FromFile"}
-    planned.desk.press("ProMemInstallButton")
-    assert planned.installation.state == "installing" and planned.panel.trouble.isHidden()
+    planned.app.press("ProMemInstallButton")
+    assert planned.installation.state == "installing" and planned.panel.error.isHidden()
 
 
-def test_an_error_while_looking_leaves_a_way_on(clinic):
+def test_an_error_while_planning_can_be_retried(clinic):
     clinic.happens(state="failed", error="no network", kind="network")
-    assert clinic.buttons() == {"Button", "FromFile"} and clinic.panel.trouble.text == "no network"
+    assert clinic.buttons() == {"Button", "FromFile"} and clinic.panel.error.text == "no network"
 
 
-def test_from_a_file_it_installs_without_a_network(clinic):
+def test_a_file_installs_without_a_network(clinic):
     clinic.happens(state="failed", error="no network", kind="network")
     stand_in.FileDialog.answers[:] = ["/media/stick/torch-2.11.0.whl"]
-    clinic.desk.press("ProMemInstallFromFile")
+    clinic.app.press("ProMemInstallFromFile")
     assert clinic.installation.source == "/media/stick/torch-2.11.0.whl" and clinic.installation.calls == ["start"]
     assert clinic.made[0].closed
     clinic.happens(state="failed", error="torch-2.11.0.whl: it is damaged", kind="files")
     # Try again means the index, not the file that did not do.
-    clinic.desk.press("ProMemInstallButton")
+    clinic.app.press("ProMemInstallButton")
     assert clinic.installation.source is None and clinic.installation.calls == ["start"]
 
 
-def test_a_dialog_that_is_cancelled_begins_nothing(planned):
+def test_a_cancelled_dialog_starts_no_installation(planned):
     stand_in.FileDialog.answers[:] = [""]
-    planned.desk.press("ProMemInstallFromFile")
+    planned.app.press("ProMemInstallFromFile")
     assert len(planned.made) == 1 and planned.installation.state == "planned"
 
 
-def test_it_goes_on_while_another_effect_is_active(planned):
-    planned.desk.press("ProMemInstallButton")
-    planned.desk.effect.deactivate()
+def test_the_installation_continues_while_another_effect_is_active(planned):
+    planned.app.press("ProMemInstallButton")
+    planned.app.effect.deactivate()
     planned.happens(phase="downloading", done=5, total=10)
-    assert planned.installation.done == 5 and planned.desk.python.timer.active
-    planned.desk.effect.activate()
+    assert planned.installation.done == 5 and planned.app.python.timer.active
+    planned.app.effect.activate()
     assert len(planned.made) == 1 and planned.buttons() == {"Cancel"}
 
 
-def test_clicks_and_keys_do_nothing_before(planned):
-    assert planned.desk.views["Red"].click((100, 100)) is False
-    assert planned.desk.key("P")
-    planned.desk.run()
-    assert planned.desk.controller is None and planned.desk.status == "One thing has to be installed first."
+def test_clicks_and_keys_do_nothing_before_the_installation(planned):
+    assert planned.app.views["Red"].click((100, 100)) is False
+    assert planned.app.key("P")
+    planned.app.run()
+    assert planned.app.controller is None and planned.app.status == "libtorch has to be installed first."
 
 
-def test_the_end_of_the_editor_ends_it(planned):
-    planned.desk.press("ProMemInstallButton")
+def test_closing_the_editor_ends_the_installation(planned):
+    planned.app.press("ProMemInstallButton")
     installation = planned.installation
-    planned.desk.editor.end()
+    planned.app.editor.end()
     assert installation.closed
 
 
-def test_what_is_wrong_with_the_question_itself_is_shown(make_desk):
-    desk = make_desk()
+def test_an_error_of_the_installation_check_is_shown(make_app):
+    app = make_app()
 
     def fails():
         raise OSError("the folder cannot be read")
 
-    desk.python.needs_installation = fails
-    desk.effect.activate()
-    desk.events()
-    desk.python._show()
-    assert desk.controller is not None
+    app.python.needs_installation = fails
+    app.effect.activate()
+    app.events()
+    app.python._show()
+    assert app.controller is not None

@@ -12,124 +12,124 @@ from SegmentEditorProMemLib.options import Options  # noqa: E402
 pytest_plugins = ["pythonqt.fixtures"]
 
 
-def node_value(desk, name):
-    return desk.world.node.GetAttribute(f"ProMem.{name}")
+def node_value(app, name):
+    return app.world.node.GetAttribute(f"ProMem.{name}")
 
 
-def choose(desk, name, text):
+def choose(app, name, text):
     """What a user does with a combo box."""
-    combo = desk.widget(f"ProMem{name}")
+    combo = app.widget(f"ProMem{name}")
     index = combo.findText(text)
     assert index >= 0, [combo.itemText(n) for n in range(combo.count)]
     combo.currentIndex = index
     combo.activated.emit(index)
 
 
-def test_the_node_has_every_choice_from_the_beginning(make_desk):
-    desk = make_desk()
+def test_the_node_has_every_choice_from_the_beginning(make_app):
+    app = make_app()
     for name, value in parameters.DEFAULTS.items():
-        assert node_value(desk, name) == value
-    assert parameters.read(desk.effect) == Options()
+        assert node_value(app, name) == value
+    assert parameters.read(app.effect) == Options()
 
 
 @pytest.mark.parametrize(
     "name, text, value, field, option",
     [
-        ("Device", "Processor (CPU)", "cpu", "device", "cpu"),
-        ("Device", "Graphics card (cuda:0)", "cuda:0", "device", "cuda:0"),
+        ("Device", "CPU", "cpu", "device", "cpu"),
+        ("Device", "GPU (cuda:0)", "cuda:0", "device", "cuda:0"),
         ("Search", "Off (plain SAM 2)", "off", "search", "off"),
         ("Search", "Custom", "custom", "search", "custom"),
         ("Intensity", "Automatic", "automatic", "intensity", "automatic"),
         ("Stop", "Never", "never", "stop", "never"),
     ],
 )
-def test_a_choice_goes_to_the_node_and_to_the_controller(desk, name, text, value, field, option):
-    choose(desk, name, text)
-    assert node_value(desk, name) == value and getattr(desk.controller.options, field) == option
+def test_a_choice_goes_to_the_node_and_to_the_controller(app, name, text, value, field, option):
+    choose(app, name, text)
+    assert node_value(app, name) == value and getattr(app.controller.options, field) == option
 
 
 @pytest.mark.parametrize(
     "name, value, field, option",
     [("Beams", 4, "beams", 4), ("Threads", 3, "threads", 3), ("Threads", 0, "threads", None)],
 )
-def test_a_number_goes_to_the_node_and_to_the_controller(desk, name, value, field, option):
-    desk.widget(f"ProMem{name}").value = 9
-    desk.widget(f"ProMem{name}").value = value
-    assert node_value(desk, name) == str(value) and getattr(desk.controller.options, field) == option
+def test_a_number_goes_to_the_node_and_to_the_controller(app, name, value, field, option):
+    app.widget(f"ProMem{name}").value = 9
+    app.widget(f"ProMem{name}").value = value
+    assert node_value(app, name) == str(value) and getattr(app.controller.options, field) == option
 
 
-def test_windows_are_written_as_numbers(desk):
-    choose(desk, "Search", "Custom")
-    line = desk.widget("ProMemWindows")
+def test_windows_are_written_as_numbers(app):
+    choose(app, "Search", "Custom")
+    line = app.widget("ProMemWindows")
     assert not line.isHidden()
     line.text = "2 4"
     line.editingFinished.emit()
-    assert desk.controller.options.windows == (2, 4)
-    choose(desk, "Search", "As in the paper")
+    assert app.controller.options.windows == (2, 4)
+    choose(app, "Search", "As in the paper")
     assert line.isHidden()
 
 
 @pytest.mark.parametrize("text", ["two", "", "1, 9", "0"])
-def test_windows_that_are_none_are_refused_with_a_sentence_and_nothing_is_lost(desk, text):
-    choose(desk, "Search", "Custom")
-    line = desk.widget("ProMemWindows")
+def test_invalid_windows_are_rejected_with_a_message_and_nothing_is_lost(app, text):
+    choose(app, "Search", "Custom")
+    line = app.widget("ProMemWindows")
     line.text = text
     line.editingFinished.emit()
-    desk.run()
-    assert desk.kind == "error" and "windows" in desk.status
-    assert desk.controller.options.windows == (1, 6)
+    app.run()
+    assert app.kind == "error" and "windows" in app.status
+    assert app.controller.options.windows == (1, 6)
     line.text = "3"
     line.editingFinished.emit()
-    desk.run()
-    assert desk.kind == "ready" and desk.controller.options.windows == (3,)
+    app.run()
+    assert app.kind == "ready" and app.controller.options.windows == (3,)
 
 
-def test_a_model_file_is_chosen_in_a_dialog(desk):
+def test_a_model_file_is_chosen_in_a_dialog(app):
     stand_in.FileDialog.answers[:] = ["/weights/sam2.1_hiera_tiny.pt"]
-    choose(desk, "Model", "SAM 2 or MedSAM2 file…")
-    assert node_value(desk, "Model") == "/weights/sam2.1_hiera_tiny.pt"
-    assert desk.controller.options.model == "/weights/sam2.1_hiera_tiny.pt"
-    combo = desk.widget("ProMemModel")
+    choose(app, "Model", "SAM 2 or MedSAM2 file…")
+    assert node_value(app, "Model") == "/weights/sam2.1_hiera_tiny.pt"
+    assert app.controller.options.model == "/weights/sam2.1_hiera_tiny.pt"
+    combo = app.widget("ProMemModel")
     assert combo.currentText == "sam2.1_hiera_tiny.pt" and combo.toolTip.endswith("/weights/sam2.1_hiera_tiny.pt")
-    desk.click((15, 20, 10))
-    desk.run()
-    assert desk.engine.last("load_model")["path"] == "/weights/sam2.1_hiera_tiny.pt"
-    choose(desk, "Model", "Default")
-    assert desk.controller.options.model is None and combo.count == 2
+    app.click((15, 20, 10))
+    app.run()
+    assert app.engine.last("load_model")["path"] == "/weights/sam2.1_hiera_tiny.pt"
+    choose(app, "Model", "Default")
+    assert app.controller.options.model is None and combo.count == 2
 
 
 @pytest.mark.parametrize("answer", ["", ("", "")])
-def test_a_dialog_that_is_cancelled_changes_nothing(desk, answer):
+def test_a_cancelled_dialog_changes_nothing(app, answer):
     stand_in.FileDialog.answers[:] = ["/weights/a.pt", answer]
-    choose(desk, "Model", "SAM 2 or MedSAM2 file…")
-    choose(desk, "Model", "SAM 2 or MedSAM2 file…")
-    assert desk.controller.options.model == "/weights/a.pt"
-    assert desk.widget("ProMemModel").currentText == "a.pt"
+    choose(app, "Model", "SAM 2 or MedSAM2 file…")
+    choose(app, "Model", "SAM 2 or MedSAM2 file…")
+    assert app.controller.options.model == "/weights/a.pt"
+    assert app.widget("ProMemModel").currentText == "a.pt"
 
 
-def test_the_engine_gets_what_was_chosen(desk):
-    choose(desk, "Search", "Custom")
-    desk.widget("ProMemBeams").value = 3
-    choose(desk, "Stop", "Never")
-    desk.paint(0, 10)
-    desk.press("ProMemPropagate")
-    desk.run()
-    sent = desk.engine.last("propagate")
+def test_the_engine_gets_what_was_chosen(app):
+    choose(app, "Search", "Custom")
+    app.widget("ProMemBeams").value = 3
+    choose(app, "Stop", "Never")
+    app.paint(0, 10)
+    app.press("ProMemPropagate")
+    app.run()
+    sent = app.engine.last("propagate")
     assert (sent["memory"], sent["windows"], sent["beams"], sent["never_stop"]) == ("search", [1, 6], 3, True)
 
 
-def test_the_intensity_that_is_displayed_is_what_the_network_sees(desk):
-    desk.paint(0, 10)
-    desk.press("ProMemPropagate")
-    desk.run()
-    assert list(desk.engine.last("open_scan")["window"]) == [400, 200]
-    choose(desk, "Intensity", "Automatic")
-    desk.press("ProMemPropagate")
-    desk.run()
-    assert desk.engine.last("set_window")["window"] is None
+def test_the_network_gets_the_displayed_intensity_window(app):
+    app.paint(0, 10)
+    app.press("ProMemPropagate")
+    app.run()
+    assert list(app.engine.last("open_scan")["window"]) == [400, 200]
+    choose(app, "Intensity", "Automatic")
+    app.press("ProMemPropagate")
+    app.run()
+    assert app.engine.last("set_window")["window"] is None
 
 
-def test_a_script_sets_choices_on_the_node_and_the_panel_shows_them(desk):
+def test_a_script_sets_choices_on_the_node_and_the_panel_shows_them(app):
     for name, value in {
         "Device": "cuda:1",
         "Search": "custom",
@@ -137,53 +137,53 @@ def test_a_script_sets_choices_on_the_node_and_the_panel_shows_them(desk):
         "Beams": "7",
         "Threads": "2",
     }.items():
-        desk.effect.setParameter(name, value)
-    desk.run()
-    assert desk.widget("ProMemDevice").currentText == "cuda:1" and desk.widget("ProMemBeams").value == 7
-    assert desk.widget("ProMemWindows").text == "2, 5" and desk.widget("ProMemThreads").value == 2
-    assert desk.controller.options == Options(device="cuda:1", search="custom", windows=(2, 5), beams=7, threads=2)
+        app.effect.setParameter(name, value)
+    app.run()
+    assert app.widget("ProMemDevice").currentText == "cuda:1" and app.widget("ProMemBeams").value == 7
+    assert app.widget("ProMemWindows").text == "2, 5" and app.widget("ProMemThreads").value == 2
+    assert app.controller.options == Options(device="cuda:1", search="custom", windows=(2, 5), beams=7, threads=2)
 
 
-def test_nonsense_on_the_node_is_told_and_the_defaults_hold(desk):
-    desk.effect.setParameter("Beams", "many")
-    desk.run()
-    assert desk.kind == "error" and "Beams" in desk.status and desk.controller.options == Options()
-    desk.effect.setParameter("Beams", "2")
-    desk.run()
-    assert desk.kind == "ready"
+def test_invalid_parameters_are_an_error_and_the_defaults_apply(app):
+    app.effect.setParameter("Beams", "many")
+    app.run()
+    assert app.kind == "error" and "Beams" in app.status and app.controller.options == Options()
+    app.effect.setParameter("Beams", "2")
+    app.run()
+    assert app.kind == "ready"
 
 
-def test_the_range_is_on_the_node(desk):
-    desk.widget("ProMemRangeFirst").value = 8
-    assert node_value(desk, "RangeFirst") == "8"
-    desk.effect.setParameter("RangeLast", "12")
-    desk.run()
-    assert desk.widget("ProMemRangeLast").value == 12
+def test_the_range_is_on_the_node(app):
+    app.widget("ProMemRangeFirst").value = 8
+    assert node_value(app, "RangeFirst") == "8"
+    app.effect.setParameter("RangeLast", "12")
+    app.run()
+    assert app.widget("ProMemRangeLast").value == 12
 
 
-def test_choices_of_a_scene_that_was_saved_are_there_when_the_effect_begins(make_desk):
-    desk = make_desk()
-    desk.effect.setParameter("Search", "off")
-    desk.effect.setParameter("Model", "/weights/a.pt")
-    desk.effect.activate()
-    desk.run()
-    assert desk.engine.last("load_model")["path"] == "/weights/a.pt"
-    assert desk.widget("ProMemSearch").currentText.startswith("Off")
+def test_options_of_a_saved_scene_apply_when_the_effect_starts(make_app):
+    app = make_app()
+    app.effect.setParameter("Search", "off")
+    app.effect.setParameter("Model", "/weights/a.pt")
+    app.effect.activate()
+    app.run()
+    assert app.engine.last("load_model")["path"] == "/weights/a.pt"
+    assert app.widget("ProMemSearch").currentText.startswith("Off")
 
 
-def test_what_slicer_asks_to_write_is_what_the_panel_shows(desk):
-    combo = desk.widget("ProMemStop")
+def test_the_panel_writes_the_options_that_it_shows(app):
+    combo = app.widget("ProMemStop")
     was = combo.blockSignals(True)
     combo.currentIndex = 1
     combo.blockSignals(was)
-    assert node_value(desk, "Stop") == "automatic"
-    desk.effect.call("updateMRMLFromGUI")
-    assert node_value(desk, "Stop") == "never"
+    assert node_value(app, "Stop") == "automatic"
+    app.effect.call("updateMRMLFromGUI")
+    assert node_value(app, "Stop") == "never"
 
 
-def test_options_are_folded_away_until_they_are_wanted(desk):
-    frame = desk.python.panel.options.frame
+def test_options_are_collapsed_until_opened(app):
+    frame = app.python.panel.options.frame
     assert frame.isHidden()
-    desk.press("ProMemOptionsFold")
+    app.press("ProMemOptionsFold")
     assert not frame.isHidden()
-    assert desk.python.panel.options.engine.text.startswith("threshold")
+    assert app.python.panel.options.engine.text.startswith("threshold")

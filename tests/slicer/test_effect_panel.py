@@ -14,17 +14,17 @@ pytest_plugins = ["pythonqt.fixtures"]
 LIVER = np.s_[4:16, 10:30, 8:30]
 
 
-def slices(desk, number=0):
+def slices(app, number=0):
     """Slices across k that a segment has something on."""
-    return np.flatnonzero(desk.mask(number).any(axis=(1, 2))).tolist()
+    return np.flatnonzero(app.mask(number).any(axis=(1, 2))).tolist()
 
 
 @pytest.fixture
-def clicked(desk):
-    """A desk with a click in the liver, on slice 10."""
-    desk.click((15, 20, 10))
-    desk.run()
-    return desk
+def clicked(app):
+    """A app with a click in the liver, on slice 10."""
+    app.click((15, 20, 10))
+    app.run()
+    return app
 
 
 def test_propagate_segments_the_object_on_all_slices(clicked):
@@ -64,7 +64,7 @@ def test_the_range_begins_as_the_whole_scan_and_cannot_leave_it(clicked):
     assert last.value == 40 and clicked.python.panel.plane.text == "of 40 coronal slices"
 
 
-def test_a_range_that_is_given_backwards_is_turned_round(clicked):
+def test_a_reversed_range_is_swapped(clicked):
     clicked.widget("ProMemRangeFirst").value = 13
     clicked.widget("ProMemRangeLast").value = 8
     clicked.press("ProMemInRange")
@@ -88,7 +88,7 @@ def test_one_propagation_is_one_undo(clicked):
     assert not clicked.mask().any()
 
 
-def test_undo_point_takes_the_newest_click_back(clicked):
+def test_undo_point_removes_the_newest_point(clicked):
     clicked.click((3, 3, 10), control=True)
     clicked.run()
     clicked.press("ProMemUndoPoint")
@@ -100,7 +100,7 @@ def test_undo_point_takes_the_newest_click_back(clicked):
     assert not clicked.widget("ProMemUndoPoint").isEnabled()
 
 
-def test_clear_prompts_takes_clicks_and_box_back(clicked):
+def test_clear_prompts_removes_points_and_box(clicked):
     clicked.python.commands.box(clicked.grid.ras((8, 10, 10)), clicked.grid.ras((29, 29, 10)), "k")
     clicked.run()
     clicked.press("ProMemClearPrompts")
@@ -110,7 +110,7 @@ def test_clear_prompts_takes_clicks_and_box_back(clicked):
     assert not clicked.scene._preview.segments() and not clicked.widget("ProMemClearPrompts").isEnabled()
 
 
-def test_not_it_makes_clicks_say_what_is_not_the_object_and_ctrl_turns_them_round(clicked):
+def test_exclude_makes_clicks_background_points_and_ctrl_inverts_them(clicked):
     clicked.press("ProMemExclude")
     clicked.run()
     assert clicked.widget("ProMemExclude").isChecked() and not clicked.widget("ProMemInclude").isChecked()
@@ -122,16 +122,16 @@ def test_not_it_makes_clicks_say_what_is_not_the_object_and_ctrl_turns_them_roun
     assert signs == [True, False, True, True]
 
 
-def start(desk):
+def start(app):
     """Begins a propagation and lets it make a few slices."""
-    desk.press("ProMemPropagate")
-    while len(desk.engine.computed) < 5:
-        desk.events()
-        desk.python.timer.timeout.emit()
-    desk.python._show()
+    app.press("ProMemPropagate")
+    while len(app.engine.computed) < 5:
+        app.events()
+        app.python.timer.timeout.emit()
+    app.python._show()
 
 
-def test_while_it_runs_the_panel_shows_how_far_it_is_and_offers_to_stop(clicked):
+def test_the_panel_shows_progress_and_cancel_during_a_propagation(clicked):
     start(clicked)
     panel = clicked.python.panel
     assert not panel._running.isHidden() and panel.progress.maximum == 20 and panel.progress.value == 5
@@ -143,7 +143,7 @@ def test_while_it_runs_the_panel_shows_how_far_it_is_and_offers_to_stop(clicked)
     assert panel._running.isHidden() and clicked.widget("ProMemPropagate").isEnabled()
 
 
-def test_cancel_keeps_what_was_found(clicked):
+def test_cancel_keeps_the_finished_slices(clicked):
     start(clicked)
     clicked.press("ProMemCancel")
     clicked.run()
@@ -151,7 +151,7 @@ def test_cancel_keeps_what_was_found(clicked):
     assert 10 in found and len(found) < 12 and clicked.status.startswith("Cancelled.")
 
 
-def test_discard_makes_the_segment_what_it_was(clicked):
+def test_discard_restores_the_segment(clicked):
     clicked.paint(0, 10)
     before = clicked.mask()
     start(clicked)
@@ -160,7 +160,7 @@ def test_discard_makes_the_segment_what_it_was(clicked):
     assert np.array_equal(clicked.mask(), before)
 
 
-def test_the_keys_do_what_the_buttons_do(clicked):
+def test_keys_do_the_same_as_buttons(clicked):
     clicked.click((3, 3, 10), control=True)
     assert clicked.key(shortcuts.UNDO_POINT)
     clicked.run()
@@ -177,13 +177,13 @@ def test_the_keys_do_what_the_buttons_do(clicked):
     assert clicked.scene.points(clicked.segments[0]) == []
 
 
-def test_no_key_is_one_of_the_segment_editor(desk):
+def test_no_key_is_one_of_the_segment_editor(app):
     taken = set("0123456789ZYIQW/*,.<>") | {"Esc", "Space", "Ctrl+Z", "Ctrl+Y"} | {f"Shift+{n}" for n in range(10)}
-    ours = {shortcut.key.toString() for shortcut, _ in desk.python.shortcuts._installed}
-    assert ours == set(shortcuts.MEANINGS) and not ours & taken
+    ours = {shortcut.key.toString() for shortcut, _ in app.python.shortcuts._installed}
+    assert ours == set(shortcuts.DESCRIPTIONS) and not ours & taken
 
 
-def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(desk):
+def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(app):
     for key, name in (
         ("P", "ProMemPropagate"),
         ("C", "ProMemCancel"),
@@ -191,10 +191,10 @@ def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(desk):
         ("X", "ProMemClearPrompts"),
         ("N", "ProMemNextDoubtful"),
     ):
-        assert desk.widget(name).toolTip.endswith(f"Key: {key}") and f"<b>{key}</b>" in desk.python.helpText()
+        assert app.widget(name).toolTip.endswith(f"Key: {key}") and f"<b>{key}</b>" in app.python.helpText()
 
 
-def test_every_control_explains_itself(desk):
+def test_every_control_has_a_tooltip(app):
     from pythonqt import stand_in
 
     controls = (
@@ -205,31 +205,31 @@ def test_every_control_explains_itself(desk):
     silent = [
         widget.objectName()
         for kind in controls
-        for widget in stand_in.QtWidgets.QWidget.findChildren(desk.python.panel.widget, kind)
+        for widget in stand_in.QtWidgets.QWidget.findChildren(app.python.panel.widget, kind)
         if not stand_in.QtWidgets.QWidget.toolTip(widget)
     ]
     assert silent == []
 
 
-def test_what_is_painted_with_another_tool_is_enough_to_start_from(desk):
-    desk.paint(0, 7)
-    desk.press("ProMemPropagate")
-    desk.run()
-    assert slices(desk) == list(range(4, 16)) and desk.controller.report(desk.segments[0]).prompted == (7,)
+def test_a_slice_painted_with_another_effect_is_a_prompt(app):
+    app.paint(0, 7)
+    app.press("ProMemPropagate")
+    app.run()
+    assert slices(app) == list(range(4, 16)) and app.controller.report(app.segments[0]).prompted == (7,)
 
 
-def test_without_anything_to_start_from_it_says_so(desk):
-    desk.press("ProMemPropagate")
-    desk.run()
-    assert "nothing to start from" in desk.status and desk.kind == "error"
+def test_propagation_without_a_prompt_is_an_error(app):
+    app.press("ProMemPropagate")
+    app.run()
+    assert "nothing to start from" in app.status and app.kind == "error"
 
 
-def test_without_a_segment_there_is_nothing_to_press(make_desk):
-    desk = make_desk(names=())
-    desk.effect.activate()
-    desk.run()
+def test_buttons_are_disabled_without_a_segment(make_app):
+    app = make_app(names=())
+    app.effect.activate()
+    app.run()
     for name in ("ProMemPropagate", "ProMemUp", "ProMemAll", "ProMemInRange", "ProMemUndoPoint"):
-        assert not desk.widget(name).isEnabled()
-    desk.key("P")
-    desk.run()
-    assert desk.status.startswith("No segment is selected")
+        assert not app.widget(name).isEnabled()
+    app.key("P")
+    app.run()
+    assert app.status.startswith("No segment is selected")

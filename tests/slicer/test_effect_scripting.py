@@ -58,7 +58,7 @@ def test_the_example_of_the_documentation_runs(nodes, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("12 slices (5 to 16)")
 
 
-def test_two_lines_segment_everything_that_is_painted(nodes):
+def test_two_lines_of_python_segment_every_painted_segment(nodes):
     with open_with(nodes) as session:
         paint(session, "Segment_1", 10)
     engine = ThresholdEngine()
@@ -79,21 +79,21 @@ def test_several_segments_are_propagated_together(nodes):
             assert np.array_equal(session.scene.mask(segment), whole(segment))
 
 
-def test_a_direction_and_a_range_are_kept_to(nodes):
+def test_direction_and_range_limit_the_propagation(nodes):
     with open_with(nodes) as session:
         paint(session, "Segment_1", 10)
         assert session.propagate("Segment_1", "up").found == list(range(10, 16))
         assert session.propagate("Segment_1", "both", (8, 12)).found == list(range(8, 13))
 
 
-def test_a_click_says_where_the_object_is_along_any_axis(nodes):
+def test_a_click_is_a_prompt_along_any_axis(nodes):
     with open_with(nodes) as session:
         session.click("Segment_1", session.scene.grid().ras((12, 15, 10)), axis="j")
         assert session.propagate("Segment_1").axis == "j"
         assert np.array_equal(session.scene.mask("Segment_1"), whole("Segment_1"))
 
 
-def test_a_box_says_it_too(nodes):
+def test_a_box_is_a_prompt(nodes):
     with open_with(nodes) as session:
         grid = session.scene.grid()
         session.box("Segment_1", grid.ras((6, 8, 10)), grid.ras((23, 21, 10)))
@@ -108,7 +108,7 @@ def test_options_reach_the_engine(nodes):
     assert engine.last("propagate")["memory"] == "sam2" and engine.last("open_scan")["window"] is None
 
 
-def test_masking_of_the_sessions_editor_is_kept_to(nodes):
+def test_masking_of_the_sessions_editor_applies(nodes):
     with open_with(nodes) as session:
         session.editor.SetSourceVolumeIntensityMask(True)
         session.editor.SetSourceVolumeIntensityMaskRange(150, 250)
@@ -117,7 +117,7 @@ def test_masking_of_the_sessions_editor_is_kept_to(nodes):
         assert not session.scene.mask("Segment_1").any()
 
 
-def test_what_is_wrong_is_raised_and_the_session_goes_on(nodes):
+def test_errors_are_raised_and_the_session_stays_usable(nodes):
     with open_with(nodes) as session:
         with pytest.raises(RuntimeError, match="nothing to start from"):
             session.propagate("Segment_1")
@@ -131,7 +131,7 @@ def test_what_is_wrong_is_raised_and_the_session_goes_on(nodes):
         scripting.propagate(None, None)
 
 
-def test_a_call_that_takes_too_long_ends(nodes):
+def test_a_call_times_out(nodes):
     engine = ThresholdEngine()
     engine.poll = lambda: None
     with open_with(nodes, engine, seconds=0.05) as session:
@@ -155,7 +155,7 @@ def test_a_session_leaves_nothing_behind_but_segments_and_prompts(nodes):
     not (ROOT / "target" / "release" / "libpromem.so").exists() and os.environ.get("PROMEM_REQUIRE_ALL") != "1",
     reason="libpromem is not built",
 )
-def test_with_the_engine_itself_two_lines_segment_an_object(world):
+def test_two_lines_of_python_segment_an_object_with_the_real_engine(world):
     from promem_phantom import ellipsoid
 
     voxels, truth = ellipsoid((12, 96, 96))

@@ -7,7 +7,7 @@ from conftest import needs
 needs("slicer", "PySide6")
 
 from pythonqt import stand_in  # noqa: E402
-from SegmentEditorProMemLib import strip, views, words  # noqa: E402
+from SegmentEditorProMemLib import slice_views, strip, ui_text  # noqa: E402
 from SegmentEditorProMemLib.report import DOUBTFUL, Report  # noqa: E402
 
 pytest_plugins = ["pythonqt.fixtures"]
@@ -16,18 +16,18 @@ SCORES = (None, None, 0.95, 0.9, 0.4, 0.6, 1.0, 0.92, 0.3, None) + (None,) * 10
 
 
 @pytest.fixture
-def reported(desk):
-    """A desk whose first segment has a report: doubtful are slices 9, 5 and 6, in this order; slice 7 was clicked."""
-    desk.show_window()
-    desk.paint(0, 8)
-    desk.controller.keep_report(desk.segments[0], Report(desk.segments[0], "k", SCORES, (6,), 3.0))
-    desk.python._show()
-    desk.events()
-    return desk
+def reported(app):
+    """A app whose first segment has a report: doubtful are slices 9, 5 and 6, in this order; slice 7 was clicked."""
+    app.show_window()
+    app.paint(0, 8)
+    app.controller.keep_report(app.segments[0], Report(app.segments[0], "k", SCORES, (6,), 3.0))
+    app.python._show()
+    app.events()
+    return app
 
 
-def picture(desk):
-    button = desk.widget("ProMemStripPicture")
+def picture(app):
+    button = app.widget("ProMemStripPicture")
     return button.icon.pixmap(button.iconSize).toImage(), button
 
 
@@ -40,15 +40,15 @@ def middle(width, slice_):
     return (2 * slice_ + 1) * width / (2 * len(SCORES))
 
 
-def test_without_a_report_there_is_no_strip(desk):
-    assert desk.widget("ProMemStrip").isHidden()
+def test_the_strip_is_hidden_without_a_report(app):
+    assert app.widget("ProMemStrip").isHidden()
 
 
-def test_a_propagation_leaves_a_strip(desk):
-    desk.click((15, 20, 10))
-    desk.press("ProMemPropagate")
-    desk.run()
-    assert not desk.widget("ProMemStrip").isHidden() and not desk.widget("ProMemNextDoubtful").isEnabled()
+def test_a_propagation_shows_the_strip(app):
+    app.click((15, 20, 10))
+    app.press("ProMemPropagate")
+    app.run()
+    assert not app.widget("ProMemStrip").isHidden() and not app.widget("ProMemNextDoubtful").isEnabled()
 
 
 def test_bars_are_coloured_by_score_and_prompts_are_blue(reported):
@@ -66,7 +66,7 @@ def test_bars_are_coloured_by_score_and_prompts_are_blue(reported):
             assert seen == strip.color_of(score)
 
 
-def test_the_higher_the_score_the_higher_the_bar(reported):
+def test_bar_height_follows_the_score(reported):
     image, _ = picture(reported)
     ground = color(image, middle(image.width(), 0), image.height() - 4)
 
@@ -84,12 +84,12 @@ def test_colours_go_from_green_over_amber_to_red():
     assert strip.color_of(0.8) not in (strip.GOOD, strip.AMBER)
 
 
-def press_at(desk, slice_):
+def press_at(app, slice_):
     """Moves the mouse over a bar and presses."""
-    button = desk.widget("ProMemStripPicture")
+    button = app.widget("ProMemStripPicture")
     at = stand_in.QtCore.QPoint(int(middle(button.width, slice_)), 10)
     stand_in.QtGui.QCursor.setPos(button.mapToGlobal(at))
-    desk.events()
+    app.events()
     button.pressed.emit()
 
 
@@ -97,16 +97,16 @@ def press_at(desk, slice_):
 def test_a_click_on_a_bar_brings_the_views_to_its_slice(reported, slice_):
     reported.look_at("Red", (15, 20, 12))
     press_at(reported, slice_)
-    assert views.shown_slice(reported.nodes["Red"], reported.grid, "k") == slice_
+    assert slice_views.displayed_slice(reported.nodes["Red"], reported.grid, "k") == slice_
 
 
 def test_a_click_on_a_bar_brings_the_other_views_to_the_middle_of_the_object(reported):
     press_at(reported, 8)
-    assert views.shown_slice(reported.nodes["Green"], reported.grid, "j") == 20
-    assert views.shown_slice(reported.nodes["Yellow"], reported.grid, "i") == 19
+    assert slice_views.displayed_slice(reported.nodes["Green"], reported.grid, "j") == 20
+    assert slice_views.displayed_slice(reported.nodes["Yellow"], reported.grid, "i") == 19
 
 
-def test_the_slice_that_is_looked_at_is_marked_and_named(reported):
+def test_the_displayed_slice_is_marked_and_named(reported):
     reported.look_at("Red", (15, 20, 4))
     reported.effect.call("processViewNodeEvents", reported.nodes["Red"], 0, reported.views["Red"])
     reported.run()
@@ -114,12 +114,16 @@ def test_the_slice_that_is_looked_at_is_marked_and_named(reported):
     x = int(middle(image.width(), 4))
     top = [color(image, at, 0) for at in (x - 12, x, x + 12)]
     assert top[1] != top[0] == top[2]
-    assert reported.python.panel.strip.text.text == "Slice 5: expected overlap 0.40"
+    assert reported.python.panel.strip.text.text == "Slice 5: predicted IoU 0.40"
 
 
 def test_the_tooltip_is_that_of_the_bar_under_the_mouse(reported):
     button = reported.widget("ProMemStripPicture")
-    for slice_, text in ((4, "Slice 5: expected overlap 0.40"), (6, "Slice 7: yours"), (0, "Slice 1: nothing")):
+    for slice_, text in (
+        (4, "Slice 5: predicted IoU 0.40"),
+        (6, "Slice 7: prompt slice"),
+        (0, "Slice 1: not segmented"),
+    ):
         at = stand_in.QtCore.QPoint(int(middle(button.width, slice_)), 10)
         stand_in.QtGui.QCursor.setPos(button.mapToGlobal(at))
         reported.events()
@@ -127,16 +131,16 @@ def test_the_tooltip_is_that_of_the_bar_under_the_mouse(reported):
         assert button.toolTip == text
 
 
-def test_next_doubtful_goes_from_the_worst_to_the_least_bad_and_around(reported):
+def test_next_doubtful_visits_the_lowest_score_first_and_wraps_around(reported):
     button = reported.widget("ProMemNextDoubtful")
     assert button.text == "Next doubtful (3)"
     seen = []
     for _ in range(4):
         reported.press("ProMemNextDoubtful")
-        seen.append(views.shown_slice(reported.nodes["Red"], reported.grid, "k"))
+        seen.append(slice_views.displayed_slice(reported.nodes["Red"], reported.grid, "k"))
     assert seen == [8, 4, 5, 8]
     reported.key("N")
-    assert views.shown_slice(reported.nodes["Red"], reported.grid, "k") == 4
+    assert slice_views.displayed_slice(reported.nodes["Red"], reported.grid, "k") == 4
 
 
 def test_a_new_report_begins_with_its_worst_slice(reported):
@@ -144,7 +148,7 @@ def test_a_new_report_begins_with_its_worst_slice(reported):
     scores = (None, 0.5, 0.2) + SCORES[3:]
     reported.controller.keep_report(reported.segments[0], Report(reported.segments[0], "k", scores, (6,), 3.0))
     reported.press("ProMemNextDoubtful")
-    assert views.shown_slice(reported.nodes["Red"], reported.grid, "k") == 2
+    assert slice_views.displayed_slice(reported.nodes["Red"], reported.grid, "k") == 2
 
 
 def test_the_strip_is_that_of_the_selected_segment(reported):
@@ -156,7 +160,7 @@ def test_the_strip_is_that_of_the_selected_segment(reported):
     assert not reported.widget("ProMemStrip").isHidden()
 
 
-def test_a_wider_panel_has_a_wider_picture(reported):
+def test_the_picture_follows_the_panel_width(reported):
     before = picture(reported)[0].width()
     reported.window.resize(700, 800)
     reported.events()
@@ -165,7 +169,7 @@ def test_a_wider_panel_has_a_wider_picture(reported):
     assert image.width() == button.width > before
 
 
-def test_many_slices_on_few_pixels_show_and_lead_to_the_worst():
+def test_a_bar_of_several_slices_shows_the_lowest_score():
     scores = [0.9] * 1000
     scores[503] = 0.1
     assert strip.slice_at(scores, 100, 50) == 503
@@ -180,20 +184,20 @@ def test_many_slices_on_few_pixels_show_and_lead_to_the_worst():
         ([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], ("coronal", "axial", "sagittal")),
     ],
 )
-def test_planes_are_called_as_radiologists_call_them(directions, names):
+def test_planes_have_their_anatomical_names(directions, names):
     from mrml_world import placed
     from SegmentEditorProMemLib.grid import Grid
 
     grid = Grid((10, 20, 30), placed(directions))
-    assert tuple(words.plane_of(grid, axis) for axis in "ijk") == names
+    assert tuple(ui_text.plane_of(grid, axis) for axis in "ijk") == names
 
 
-def test_a_plane_between_two_has_no_name_of_its_own():
+def test_a_plane_between_two_anatomical_planes_is_oblique():
     from mrml_world import placed, rotation
     from SegmentEditorProMemLib.grid import Grid
 
-    assert words.plane_of(Grid((10, 20, 30), placed(rotation(40, 0, 0))), "k") == "oblique"
-    assert words.plane_of(Grid((10, 20, 30), placed(rotation(20, 0, 0))), "k") == "axial"
+    assert ui_text.plane_of(Grid((10, 20, 30), placed(rotation(40, 0, 0))), "k") == "oblique"
+    assert ui_text.plane_of(Grid((10, 20, 30), placed(rotation(20, 0, 0))), "k") == "axial"
 
 
 @pytest.mark.parametrize(
@@ -207,5 +211,5 @@ def test_a_plane_between_two_has_no_name_of_its_own():
         (9000, "about 2.5 h left"),
     ],
 )
-def test_the_time_left_is_as_exact_as_it_is_good_for(seconds, text):
-    assert words.time_left(seconds) == text
+def test_the_time_left_is_rounded_by_its_size(seconds, text):
+    assert ui_text.time_left(seconds) == text

@@ -1,4 +1,6 @@
-"""How processes are started: with Slicer's Python and the environment that Slicer was started in, or with this Python outside Slicer."""
+"""How processes are started: with Slicer's Python and the environment that Slicer was started in, or with this Python
+outside Slicer.
+"""
 
 import os
 import sys
@@ -31,33 +33,33 @@ def inside(monkeypatch, tmp_path):
     return slicer
 
 
-def test_outside_slicer_it_is_this_python_with_this_environment(outside, monkeypatch):
+def test_the_engine_uses_this_python_outside_slicer(outside, monkeypatch):
     monkeypatch.setenv("SOMETHING", "here")
-    assert engine.command() == [sys.executable]
+    assert engine.python_command() == [sys.executable]
     assert engine.environment()["SOMETHING"] == "here"
 
 
 def test_slicers_libraries_without_the_application_are_not_slicer(monkeypatch):
     monkeypatch.setitem(sys.modules, "slicer", types.ModuleType("slicer"))
-    assert engine.command() == [sys.executable]
+    assert engine.python_command() == [sys.executable]
 
 
-def test_inside_slicer_it_is_slicers_python_with_the_environment_of_the_start(inside):
-    assert engine.command() == [str(inside.python)]
+def test_the_engine_uses_slicers_python_and_startup_environment(inside):
+    assert engine.python_command() == [str(inside.python)]
     environment = engine.environment()
     assert environment["LANG"] == "C" and "LD_LIBRARY_PATH" not in environment
     assert inside.start == {"PATH": "/usr/bin:/bin", "LANG": "C"}, "Slicer's own stays as it is"
     assert "PROMEM_LIBTORCH" not in os.environ or os.environ["PROMEM_LIBTORCH"] == environment["PROMEM_LIBTORCH"]
 
 
-def test_slicers_python_is_looked_for_on_the_path_too(inside, monkeypatch, tmp_path):
+def test_slicers_python_is_found_on_the_path(inside, monkeypatch, tmp_path):
     (tmp_path / "other").mkdir()
     other = inside.python.rename(tmp_path / "other" / "PythonSlicer")
     monkeypatch.setenv("PATH", str(tmp_path / "other"))
-    assert engine.command() == [str(other)]
+    assert engine.python_command() == [str(other)]
     other.unlink()
-    with pytest.raises(engine.NoPython, match=f"{tmp_path}/bin/PythonSlicer is not there"):
-        engine.command()
+    with pytest.raises(engine.PythonNotFound, match=f"{tmp_path}/bin/PythonSlicer does not exist"):
+        engine.python_command()
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def libtorch(monkeypatch, tmp_path):
     return tmp_path / "home" / "libtorch-2.11.0" / "torch" / "lib"
 
 
-def test_where_no_libtorch_is_found_it_has_to_be_installed(libtorch, outside):
+def test_missing_libtorch_needs_an_installation(libtorch, outside):
     assert engine.libtorch() is None and engine.needs_installation()
     assert "PROMEM_LIBTORCH" not in engine.environment()
     libtorch.mkdir(parents=True)
@@ -81,7 +83,7 @@ def test_where_no_libtorch_is_found_it_has_to_be_installed(libtorch, outside):
     assert engine.environment()["PROMEM_LIBTORCH"] == str(libtorch)
 
 
-def test_where_the_user_names_a_wrong_folder_installing_would_not_help(libtorch, outside, monkeypatch, tmp_path):
+def test_a_wrong_libtorch_folder_needs_no_installation(libtorch, outside, monkeypatch, tmp_path):
     monkeypatch.setenv("PROMEM_LIBTORCH", str(tmp_path))
     assert engine.libtorch() is None and not engine.needs_installation()
     assert engine.environment()["PROMEM_LIBTORCH"] == str(tmp_path), "the engine says what is wrong with it"

@@ -1,4 +1,6 @@
-"""The extension's files: what CMake packs, what the Extensions Index reads, icons, and the hidden module, without Slicer."""
+"""The extension's files: what CMake packs, what the Extensions Index reads, icons, and the hidden module, without
+Slicer.
+"""
 
 import ast
 import json
@@ -274,7 +276,7 @@ def test_the_module_is_hidden_and_waits_for_the_end_of_the_start(module, slicer_
     ]
 
 
-def test_it_registers_the_effect_from_its_file(module, monkeypatch):
+def test_the_module_registers_the_effect_from_its_file(module, monkeypatch):
     seen = []
 
     class Effect:
@@ -295,7 +297,7 @@ def test_it_registers_the_effect_from_its_file(module, monkeypatch):
     assert pathlib.Path(seen[0]).is_file()
 
 
-def test_it_offers_a_scan_whose_content_is_known(module, monkeypatch):
+def test_the_module_offers_a_sample_scan_with_a_checksum(module, monkeypatch):
     seen = []
     sample_data = types.ModuleType("SampleData")
     sample_data.SampleDataLogic = types.SimpleNamespace(
@@ -312,7 +314,7 @@ def test_it_offers_a_scan_whose_content_is_known(module, monkeypatch):
     assert set(scan) == allowed
 
 
-def test_in_a_checkout_it_makes_the_package_importable(module, monkeypatch):
+def test_the_module_makes_the_package_importable_in_a_checkout(module, monkeypatch):
     path = [entry for entry in sys.path if not (pathlib.Path(entry or ".") / "promem").is_dir()]
     monkeypatch.setattr(sys, "path", path)
     monkeypatch.delitem(sys.modules, "promem", raising=False)

@@ -1,5 +1,6 @@
-"""The self test that the extension brings along for a real Slicer, run on what stands for Slicer here: its real scene and Segment Editor
-logic, the effect on Qt, and the real engine. What only a Slicer can show is whether its widget behaves as this one.
+"""The self test that the extension brings along for a real Slicer, run on what stands for Slicer here: its real scene
+and Segment Editor logic, the effect on Qt, and the real engine. What only a Slicer can show is whether its widget
+behaves as this one.
 """
 
 import pathlib
@@ -126,7 +127,7 @@ def test_the_self_test_passes(module):
     test.runTest()
 
 
-def test_without_libtorch_it_is_skipped_and_says_so(module, monkeypatch):
+def test_the_self_test_is_skipped_with_a_reason_without_libtorch(module, monkeypatch):
     import unittest
 
     from SegmentEditorProMemLib import engine
@@ -136,7 +137,7 @@ def test_without_libtorch_it_is_skipped_and_says_so(module, monkeypatch):
         module.SegmentEditorProMemTest("runTest").runTest()
 
 
-def test_every_test_of_it_is_run(module):
+def test_every_method_of_the_self_test_runs(module):
     run = pathlib.Path(module.__file__).read_text().split("def runTest")[1].split("def test_")[0]
     for name in dir(module.SegmentEditorProMemTest):
         if name.startswith("test_"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from SegmentEditorProMemLib.grid import Extent, Grid, ObliqueView, OutsideScan, axis_of_view
 from SegmentEditorProMemLib.options import BadOption, Options, windows_from_text
-from SegmentEditorProMemLib.plan import History, Kind, axis_of_painting, digests_of
 from SegmentEditorProMemLib.report import Report, bars
+from SegmentEditorProMemLib.slice_history import History, SliceKind, axis_of_single_slice, digests_of
 
 
 def turned(degrees, axis=2):
@@ -44,7 +44,7 @@ def test_a_views_axis_is_found_in_turned_and_flipped_scans(axis, flip):
     view[:3, 0] = directions[:3, (column + 1) % 3]
     view[:3, 1] = directions[:3, (column + 2) % 3]
     assert axis_of_view(view, grid) == axis
-    with pytest.raises(ObliqueView, match="turned by 8°.*rotate the view to the volume plane"):
+    with pytest.raises(ObliqueView, match="rotated by 8°.*Rotate to Volume Plane"):
         axis_of_view(view @ turned(8, 0), grid)
 
 
@@ -62,10 +62,10 @@ def test_extents_go_to_vtk_and_back_and_hold_what_they_are_of():
 
 
 def test_the_axis_of_a_single_painted_slice():
-    assert axis_of_painting(Extent((3, 4), (0, 9), (0, 9))) == "k"
-    assert axis_of_painting(Extent((0, 9), (0, 9), (3, 4))) == "i"
-    assert axis_of_painting(Extent((3, 4), (3, 4), (0, 9))) is None
-    assert axis_of_painting(None) is None
+    assert axis_of_single_slice(Extent((3, 4), (0, 9), (0, 9))) == "k"
+    assert axis_of_single_slice(Extent((0, 9), (0, 9), (3, 4))) == "i"
+    assert axis_of_single_slice(Extent((3, 4), (3, 4), (0, 9))) is None
+    assert axis_of_single_slice(None) is None
 
 
 def slices(*held):
@@ -75,39 +75,39 @@ def slices(*held):
     return digests_of(mask, "k")
 
 
-def test_what_was_never_propagated_is_painted():
-    reading = History().read("k", slices((3, 5), (6, 2)))
+def test_slices_never_propagated_count_as_painted():
+    reading = History().classify("k", slices((3, 5), (6, 2)))
     assert reading.painted == [3, 6] and not reading.emptied
 
 
-def test_results_are_known_again_and_what_differs_is_painted():
+def test_results_are_recognised_and_changed_slices_count_as_painted():
     history = History()
-    before = history.read("k", slices((3, 5)))
-    history.left(before)
+    before = history.classify("k", slices((3, 5)))
+    history.record(before)
     after = slices((2, 4), (3, 5), (4, 6), (5, 2))
-    kinds = {slice_: Kind.PAINTED if slice_ == 3 else Kind.RESULT for slice_ in after}
-    history.left(type(before)("k", after, kinds))
-    assert history.read("k", after).painted == [3]
+    kinds = {slice_: SliceKind.PAINTED if slice_ == 3 else SliceKind.RESULT for slice_ in after}
+    history.record(type(before)("k", after, kinds))
+    assert history.classify("k", after).painted == [3]
     corrected = slices((2, 4), (3, 5), (4, 7))
-    reading = history.read("k", corrected)
+    reading = history.classify("k", corrected)
     assert reading.painted == [3, 4] and reading.emptied == {5}
     # Undone: as before the propagation, and nothing was emptied.
-    undone = history.read("k", slices((3, 5)))
+    undone = history.classify("k", slices((3, 5)))
     assert undone.painted == [3] and not undone.emptied
     # Cleared as a whole: it begins anew.
-    assert not history.read("k", {}).emptied
+    assert not history.classify("k", {}).emptied
 
 
-def test_along_another_axis_everything_is_painted():
+def test_slices_across_another_axis_count_as_painted():
     history = History()
-    history.left(history.read("k", slices((3, 5))))
-    assert history.read("j", slices((3, 5))).painted == [3]
+    history.record(history.classify("k", slices((3, 5))))
+    assert history.classify("j", slices((3, 5))).painted == [3]
 
 
-def test_options_become_the_engines_words():
-    assert Options().walk_arguments == {"never_stop": False, "memory": "search"}
-    assert Options(search="off").walk_arguments["memory"] == "sam2"
-    custom = Options(search="custom", windows=(2, 4), beams=3, stop="never").walk_arguments
+def test_options_become_arguments_of_the_engine():
+    assert Options().propagate_arguments == {"never_stop": False, "memory": "search"}
+    assert Options(search="off").propagate_arguments["memory"] == "sam2"
+    custom = Options(search="custom", windows=(2, 4), beams=3, stop="never").propagate_arguments
     assert custom == {"never_stop": True, "memory": "search", "windows": [2, 4], "beams": 3}
     assert windows_from_text("1, 6") == (1, 6)
     for wrong in ({"search": "fast"}, {"windows": ()}, {"windows": (7,)}, {"beams": 0}):
@@ -123,7 +123,7 @@ def test_a_report_names_the_doubtful_slices_worst_first():
     assert report.summary == "4 slices (2 to 5) in 2.0 s. Look at slices 4 and 5."
     assert Report("s", "k", (None, 0.9), (), 1.0).summary == "1 slice (2) in 1.0 s."
     assert Report("s", "k", (0.1, 0.2, 0.3, 0.4), (), 1.0).summary.endswith("Look at slices 1, 2, 3 and 1 more.")
-    assert Report("s", "k", (None, None), (), 1.0).summary == "Nothing was found beside the prompt."
+    assert Report("s", "k", (None, None), (), 1.0).summary == "No slice was segmented."
 
 
 def test_a_bar_shows_the_worst_of_its_slices():

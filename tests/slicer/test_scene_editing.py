@@ -40,7 +40,9 @@ def paint(world, scene, name, extent=BOX, mask=True):
 
 
 class Changes:
-    """How often a segmentation's labelmaps have been changed, and how often its node said so, upon which views are drawn."""
+    """How often a segmentation's labelmaps have been changed, and how often its node said so, upon which views are
+    drawn.
+    """
 
     def __init__(self, segmentation):
         self.count = self.told = 0
@@ -64,7 +66,7 @@ class Changes:
         ]
 
 
-def test_what_is_written_is_read_and_nothing_outside_it_changes(oblique, scene):
+def test_a_write_is_read_back_and_changes_nothing_outside_its_box(oblique, scene):
     segment = oblique.add_segment()
     first, second = noise(BOX, 1), noise(Extent((4, 6), (0, 9), (0, 24)), 2)
     scene.write(segment, BOX, first)
@@ -76,7 +78,7 @@ def test_what_is_written_is_read_and_nothing_outside_it_changes(oblique, scene):
     assert np.array_equal(scene.mask(segment, Extent((3, 7), (2, 5), (1, 23))), expected[3:7, 2:5, 1:23])
 
 
-def test_many_writes_leave_what_numpy_says(oblique, scene):
+def test_many_writes_match_numpy(oblique, scene):
     segments = [oblique.add_segment(name) for name in "ABC"]
     oblique.node.SetOverwriteMode(EditorNode.OverwriteAllSegments)
     expected = np.zeros((3, *SHAPE), bool)
@@ -95,7 +97,7 @@ def test_many_writes_leave_what_numpy_says(oblique, scene):
         assert np.array_equal(scene.mask(segment), expected[n])
 
 
-def test_where_nothing_differs_nothing_is_touched(oblique, scene):
+def test_a_write_without_difference_changes_nothing(oblique, scene):
     segment = paint(oblique, scene, "A", BOX, noise(BOX, 1))
     empty = oblique.add_segment("empty")
     changes = Changes(oblique.segmentation)
@@ -132,7 +134,7 @@ def test_other_labelmaps_are_not_touched(oblique, scene):
 
 @pytest.mark.parametrize("mode", ["OverwriteAllSegments", "OverwriteVisibleSegments", "OverwriteNone"])
 @pytest.mark.parametrize("collapse", [False, True], ids=["own labelmaps", "a shared labelmap"])
-def test_others_lose_what_a_segment_gains_as_the_overwrite_mode_says(oblique, scene, mode, collapse):
+def test_overwrite_mode_decides_what_other_segments_lose(oblique, scene, mode, collapse):
     left, right = Extent((2, 8), (3, 12), (0, 8)), Extent((2, 8), (3, 12), (12, 24))
     shown = paint(oblique, scene, "shown", left)
     hidden = paint(oblique, scene, "hidden", right)
@@ -168,7 +170,7 @@ def test_in_a_shared_labelmap_removing_leaves_the_neighbours(oblique, scene):
 @pytest.mark.parametrize(
     "mode", ["OutsideAllSegments", "InsideAllSegments", "OutsideVisibleSegments", "InsideVisibleSegments"]
 )
-def test_the_editable_area_is_kept_whichever_segment_is_selected(oblique, scene, mode, selected):
+def test_the_editable_area_applies_whichever_segment_is_selected(oblique, scene, mode, selected):
     left, right = Extent((2, 8), (3, 12), (0, 8)), Extent((2, 8), (3, 12), (12, 24))
     shown, hidden = paint(oblique, scene, "shown", left), paint(oblique, scene, "hidden", right)
     own = Extent((4, 6), (8, 10), (9, 11))
@@ -190,7 +192,7 @@ def test_the_editable_area_is_kept_whichever_segment_is_selected(oblique, scene,
     assert oblique.node.GetSelectedSegmentID() == (segment if selected == "written" else shown)
 
 
-def test_inside_one_segment_nothing_is_painted_outside_it(oblique, scene):
+def test_masking_inside_one_segment_allows_no_voxel_outside_it(oblique, scene):
     left = Extent((2, 8), (3, 12), (0, 8))
     around, segment = paint(oblique, scene, "around", left), oblique.add_segment("A")
     oblique.node.SetMaskMode(SegmentationNode.EditAllowedInsideSingleSegment)
@@ -236,7 +238,7 @@ def test_intensity_range_editable_area_and_overwriting_hold_together(oblique, sc
     assert np.array_equal(scene.mask(other), full(left, True) & ~expected)
 
 
-def test_inside_one_segment_what_is_taken_away_goes_back_to_it(oblique, scene):
+def test_voxels_removed_inside_one_segment_return_to_it(oblique, scene):
     left = Extent((2, 8), (3, 12), (0, 8))
     around, segment = paint(oblique, scene, "around", left), oblique.add_segment("A")
     oblique.node.SetMaskMode(SegmentationNode.EditAllowedInsideSingleSegment)
@@ -255,7 +257,7 @@ AREAS = ["Everywhere", "InsideAllSegments", "InsideVisibleSegments", "OutsideAll
 
 @pytest.mark.parametrize("by_intensity", [False, True], ids=["any intensity", "an intensity range"])
 @pytest.mark.parametrize("mode", AREAS)
-def test_what_the_masks_let_through_is_what_slicer_lets_through(oblique, scene, mode, by_intensity):
+def test_masking_allows_the_same_voxels_as_slicer(oblique, scene, mode, by_intensity):
     whole = Extent.whole(SHAPE)
     corners = np.zeros(SHAPE, bool)
     corners[0, 0, 0] = corners[-1, -1, -1] = True
@@ -270,11 +272,11 @@ def test_what_the_masks_let_through_is_what_slicer_lets_through(oblique, scene, 
     oblique.node.SetSourceVolumeIntensityMask(by_intensity)
     # Not whole: how a bound is cut to the voxels' type is a part of it.
     oblique.node.SetSourceVolumeIntensityMaskRange(1200.7, 3600.7)
-    lattice = scene._chosen.lattice()
-    extent = lattice.vtk_extent(BOX)
+    geometry = scene._editor_selection.geometry()
+    extent = geometry.vtk_extent(BOX)
     for mode_, voxels in ((Mode.REMOVE, before & ~wanted), (Mode.ADD, wanted & ~before)):
         display.SetSegmentVisibility(ours, False)
-        scene._editing.modify(slicers, lattice.labelmap(BOX, voxels), mode_, extent)
+        scene._editing.modify(slicers, geometry.labelmap(BOX, voxels), mode_, extent)
         display.SetSegmentVisibility(ours, True)
     # Each of the two is in the other's way in the same measure.
     display.SetSegmentVisibility(slicers, False)
@@ -289,7 +291,7 @@ def test_what_the_masks_let_through_is_what_slicer_lets_through(oblique, scene, 
 
 @pytest.mark.parametrize("bounds", [(120.7, 3600.2), (1200.7, 3600.2), (-1e9, 1e9), (5000, 4000)])
 @pytest.mark.parametrize("scalar", ["u1", "i2", "f4"])
-def test_an_intensity_range_is_cut_as_slicer_cuts_it(world, scalar, bounds):
+def test_an_intensity_range_is_clipped_as_in_slicer(world, scalar, bounds):
     # On both sides of each bound, and on what is left of it without its fraction.
     near = [0, 120, 121, 255] if scalar == "u1" else [1199, 1200, 1200.7, 1201, 3599, 3600, 3601, 4500]
     voxels = np.random.default_rng(1).choice(near, SHAPE).astype(scalar)
@@ -300,13 +302,13 @@ def test_an_intensity_range_is_cut_as_slicer_cuts_it(world, scalar, bounds):
     world.node.SetOverwriteMode(EditorNode.OverwriteNone)
     world.node.SetSourceVolumeIntensityMask(True)
     world.node.SetSourceVolumeIntensityMaskRange(*bounds)
-    lattice = scene._chosen.lattice()
-    scene._editing.modify(slicers, lattice.labelmap(BOX, np.ones(BOX.shape)), Mode.ADD, lattice.vtk_extent(BOX))
+    geometry = scene._editor_selection.geometry()
+    scene._editing.modify(slicers, geometry.labelmap(BOX, np.ones(BOX.shape)), Mode.ADD, geometry.vtk_extent(BOX))
     scene.write(ours, BOX, np.ones(BOX.shape))
     assert np.array_equal(scene.mask(ours), scene.mask(slicers))
 
 
-def test_a_segment_that_is_not_selected_is_written_and_nobody_is_told_of_a_selection(oblique, scene):
+def test_writing_an_unselected_segment_sends_no_selection_event(oblique, scene):
     segment, other = oblique.add_segment("A"), oblique.add_segment("B")
     oblique.select(other)
     heard = []
@@ -316,7 +318,7 @@ def test_a_segment_that_is_not_selected_is_written_and_nobody_is_told_of_a_selec
     assert scene.selected() == other and heard == []
 
 
-def test_after_a_write_the_masks_are_as_the_user_set_them_and_nobody_was_told_otherwise(oblique, scene):
+def test_a_write_restores_the_masking_settings_without_events(oblique, scene):
     segment = oblique.add_segment()
     node = oblique.node
     node.SetMaskMode(SegmentationNode.EditAllowedOutsideAllSegments)
@@ -356,7 +358,7 @@ def test_a_segment_that_was_emptied_holds_nothing_and_can_be_filled_again(obliqu
     assert scene.mask(segment).sum() == 1 and scene.mask(segment)[0, 0, 0]
 
 
-def test_a_copy_is_read_that_nobody_else_writes(oblique, scene):
+def test_a_mask_read_is_a_copy(oblique, scene):
     segment = paint(oblique, scene, "A", BOX)
     mask = scene.mask(segment)
     mask[...] = False
@@ -385,7 +387,7 @@ def test_undo_brings_all_segments_back_exactly_and_redo_what_was_written(oblique
         assert scene.can_undo
 
 
-def test_a_run_is_one_step_of_undo(oblique, scene):
+def test_a_propagation_is_one_undo_step(oblique, scene):
     segment = paint(oblique, scene, "A", BOX)
     for n in range(3):
         scene.save_undo()
@@ -400,7 +402,7 @@ def test_a_run_is_one_step_of_undo(oblique, scene):
 
 
 @pytest.mark.parametrize("blocked", [False, True], ids=["nothing written", "all of it masked"])
-def test_undo_of_a_run_that_changed_nothing_leaves_the_edit_before_it(oblique, scene, blocked):
+def test_undo_of_an_unchanged_propagation_keeps_the_edit_before_it(oblique, scene, blocked):
     segment = oblique.add_segment()
     scene.save_undo()
     scene.write(segment, BOX, noise(BOX, 1))
@@ -415,14 +417,14 @@ def test_undo_of_a_run_that_changed_nothing_leaves_the_edit_before_it(oblique, s
     assert np.array_equal(scene.mask(segment), full(BOX, noise(BOX, 1)))
 
 
-def test_where_the_editor_remembers_nothing_saving_says_so(oblique):
+def test_save_undo_is_false_without_undo_states(oblique):
     oblique.logic.SetMaximumNumberOfUndoStates(0)
     oblique.add_segment()
     scene = oblique.open()
     assert scene.save_undo() is False and not scene.can_undo
 
 
-def test_a_mask_of_another_shape_than_its_box_is_refused(oblique, scene):
+def test_a_mask_that_does_not_fit_its_box_is_rejected(oblique, scene):
     segment = oblique.add_segment()
     with pytest.raises(ValueError, match=r"mask: \(1, 2, 3\).*expected \(6, 9, 15\)"):
         scene.write(segment, BOX, np.zeros((1, 2, 3)))

@@ -1,4 +1,6 @@
-"""Where things are: the grid, the source volume on it, and segments that land in the world where they were meant, for every geometry."""
+"""Where things are: the grid, the source volume on it, and segments that land in the world where they were meant, for
+every geometry.
+"""
 
 import numpy as np
 import pytest
@@ -83,7 +85,7 @@ def assert_lands(world, scene, seed=3):
 
 def assert_shows(scene, margin=1e-9):
     """The voxels on the grid are what the volume shows there, wherever it shows something."""
-    volume = scene._chosen.volume()
+    volume = scene._editor_selection.volume()
     grid, voxels = scene.grid(), scene.voxels()
     assert voxels.shape == grid.shape
     indices = np.argwhere(np.ones(grid.shape))[:, ::-1]
@@ -118,7 +120,7 @@ def test_the_grid_is_the_volumes_and_shows_its_voxels(world, place):
 
 @pytest.mark.parametrize("moved", MOVES)
 @pytest.mark.parametrize("place", ["LPS, as DICOM has it", "oblique, left-handed"])
-def test_under_transforms_the_grid_shows_what_the_volume_shows_there(world, place, moved):
+def test_the_grid_matches_the_volume_under_transforms(world, place, moved):
     scene = make(world, PLACES[place], *MOVES[moved])
     assert_shows(scene, margin=-0.01)
 
@@ -169,7 +171,7 @@ def test_a_finer_grid_is_filled_between_the_volumes_voxels(world):
     assert_lands(world, scene)
 
 
-def test_where_a_segment_reaches_beyond_the_volume_the_grid_grows_and_everything_still_lands(world):
+def test_the_grid_grows_for_a_segment_that_extends_beyond_the_volume(world):
     scene = make(world, PLACES["oblique"])
     far = world.add_segment("far")
     outside = slicer.vtkOrientedImageData()

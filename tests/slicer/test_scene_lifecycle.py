@@ -34,13 +34,13 @@ def told(scene):
 # What is missing.
 
 
-def test_without_an_editors_parameters_it_says_so(world):
+def test_a_missing_parameter_node_is_an_error(world):
     world.logic.SetSegmentEditorNode(None)
-    with pytest.raises(SceneError, match="no parameters"):
+    with pytest.raises(SceneError, match="no parameter node"):
         world.open().grid()
 
 
-def test_without_a_segmentation_it_says_so(world):
+def test_a_missing_segmentation_is_an_error(world):
     scene = world.open()
     for ask in (scene.grid, scene.segment_ids, scene.save_undo, lambda: scene.mask("a")):
         with pytest.raises(SceneError, match=r"No (segmentation|source volume) is selected"):
@@ -48,7 +48,7 @@ def test_without_a_segmentation_it_says_so(world):
     assert scene.selected() is None
 
 
-def test_without_a_source_volume_it_says_so(world):
+def test_a_missing_source_volume_is_an_error(world):
     world.edit(None, world.add_segmentation())
     scene = world.open()
     for ask in (scene.grid, scene.voxels, scene.window, scene.source_stamp):
@@ -92,7 +92,7 @@ def test_a_segment_that_is_gone_is_named_and_not_selected(oblique, scene):
     scene.show_preview(segment, "k", 1, None)
 
 
-def test_segments_that_are_stored_as_surfaces_are_refused_with_what_to_do(oblique, scene):
+def test_segments_stored_as_surfaces_are_rejected_with_a_remedy(oblique, scene):
     segment = oblique.add_segment("Liver")
     scene.write(segment, BOX, np.ones(BOX.shape))
     segmentation = oblique.segmentation.GetSegmentation()
@@ -104,7 +104,7 @@ def test_segments_that_are_stored_as_surfaces_are_refused_with_what_to_do(obliqu
         scene.mask(segment)
 
 
-def test_a_segmentation_under_a_transform_that_bends_is_refused_and_named(oblique, scene):
+def test_a_segmentation_under_a_nonlinear_transform_is_rejected_by_name(oblique, scene):
     bend = oblique.mrml.AddNewNodeByClass("vtkMRMLGridTransformNode", "warp")
     grid = slicer.vtkOrientedGridTransform()
     displacement = slicer.vtkOrientedImageData()
@@ -126,7 +126,7 @@ def test_the_error_is_the_scenes_own(scene):
 # What changes.
 
 
-def test_the_stamp_is_another_when_voxels_or_place_are(oblique, scene):
+def test_the_stamp_changes_with_voxels_or_placement(oblique, scene):
     stamps = [scene.source_stamp()]
 
     def changed():
@@ -163,7 +163,7 @@ def test_the_stamp_is_another_when_voxels_or_place_are(oblique, scene):
     assert changed()
 
 
-def test_a_change_of_the_source_is_told(oblique, scene, told):
+def test_a_change_of_the_source_is_reported(oblique, scene, told):
     oblique.volume.SetOrigin(1, 2, 3)
     assert "source" in told
     told.clear()
@@ -182,7 +182,7 @@ def test_a_change_of_the_source_is_told(oblique, scene, told):
     assert "source" in told and "segments" not in told
 
 
-def test_segments_that_are_added_renamed_selected_or_removed_are_told(oblique, scene, told):
+def test_added_renamed_selected_and_removed_segments_are_reported(oblique, scene, told):
     segment = oblique.add_segment("Liver")
     assert told == ["segments"]
     oblique.select(segment)
@@ -203,7 +203,7 @@ def test_an_edit_of_voxels_is_no_change_of_segments_or_source(oblique, scene, to
     assert told == []
 
 
-def test_what_the_volume_is_shown_with_is_the_window(oblique, scene):
+def test_the_window_is_that_of_the_display(oblique, scene):
     assert scene.window() is None
     oblique.volume.CreateDefaultDisplayNodes()
     display = oblique.volume.GetDisplayNode()
@@ -215,7 +215,7 @@ def test_what_the_volume_is_shown_with_is_the_window(oblique, scene):
 # What goes away.
 
 
-def test_a_segmentation_that_is_removed_is_told_and_missed(oblique, scene, told, no_complaints):
+def test_a_removed_segmentation_is_reported_and_missing(oblique, scene, told, no_complaints):
     segment = oblique.add_segment("Liver")
     oblique.select(segment)
     scene.show_preview(segment, "k", 3, np.ones(SHAPE[1:]))
@@ -229,7 +229,7 @@ def test_a_segmentation_that_is_removed_is_told_and_missed(oblique, scene, told,
     scene.close()
 
 
-def test_a_volume_that_is_removed_is_told_and_missed(oblique, scene, told, no_complaints):
+def test_a_removed_volume_is_reported_and_missing(oblique, scene, told, no_complaints):
     oblique.mrml.RemoveNode(oblique.volume)
     assert "source" in told
     with pytest.raises(SceneError, match="No source volume is selected"):
@@ -285,7 +285,7 @@ def test_a_logic_is_given_the_node_that_comes_with_it(oblique):
     scene.close()
 
 
-def test_after_close_nothing_is_told_and_nobody_is_observed(oblique, scene, told, no_complaints):
+def test_close_removes_every_observer(oblique, scene, told, no_complaints):
     segment = oblique.add_segment("Liver")
     told.clear()
     scene.close()
@@ -296,7 +296,7 @@ def test_after_close_nothing_is_told_and_nobody_is_observed(oblique, scene, told
     assert told == []
 
 
-def test_a_scene_that_was_dropped_without_closing_hears_no_more(oblique, no_complaints):
+def test_a_scene_dropped_without_close_gets_no_events(oblique, no_complaints):
     heard = []
     scene = Scene(oblique.mrml, oblique.logic)
     scene.on_source_changed = lambda: heard.append(1)
@@ -315,7 +315,7 @@ def test_the_editor_around_an_effect_is_found_among_its_parents(oblique, monkeyp
     assert editor_around(None) is None
 
 
-def test_where_there_is_no_editor_around_an_effect_undo_says_what_to_do(oblique, monkeypatch):
+def test_undo_without_an_editor_widget_is_an_error_with_a_remedy(oblique, monkeypatch):
     effect = editing_of(oblique, "effect", monkeypatch)._effect
     scene = oblique.open(EffectEditing(effect, editor=lambda: None))
     with pytest.raises(SceneError, match="Use its own undo button"):

@@ -1,4 +1,6 @@
-"""Prompts as markups: what is set is there in order, is told when a user moves it, is saved, and goes with its segment."""
+"""Prompts as markups: what is set is there in order, is told when a user moves it, is saved, and goes with its
+segment.
+"""
 
 import numpy as np
 import pytest
@@ -107,7 +109,7 @@ def test_a_new_box_replaces_the_one_before(oblique, scene, liver):
     assert {grid.voxel(ras)[0] for ras in scene.box(liver)} == {2}
 
 
-def test_what_the_scene_itself_does_is_not_told(scene, liver, heard):
+def test_changes_by_the_scene_itself_are_not_reported(scene, liver, heard):
     grid = scene.grid()
     scene.add_point(liver, grid.ras((3, 4, 5)), True)
     scene.set_box(liver, grid.ras((3, 4, 5)), grid.ras((8, 9, 5)), "k")
@@ -117,7 +119,7 @@ def test_what_the_scene_itself_does_is_not_told(scene, liver, heard):
     assert heard == []
 
 
-def test_a_dragged_point_is_told_once_when_it_is_let_go(oblique, scene, liver, heard):
+def test_a_dragged_point_is_reported_once_on_release(oblique, scene, liver, heard):
     scene.add_point(liver, (1, 2, 3), True)
     (node,) = nodes(oblique)
     node.InvokeCustomModifiedEvent(Markups.PointStartInteractionEvent)
@@ -128,7 +130,7 @@ def test_a_dragged_point_is_told_once_when_it_is_let_go(oblique, scene, liver, h
     assert heard == [liver] and scene.points(liver) == [((10, 2, 3), True)]
 
 
-def test_a_point_that_was_taken_but_not_moved_is_not_told(oblique, scene, liver, heard):
+def test_a_point_pressed_but_not_moved_is_not_reported(oblique, scene, liver, heard):
     scene.add_point(liver, (1, 2, 3), True)
     (node,) = nodes(oblique)
     node.InvokeCustomModifiedEvent(Markups.PointStartInteractionEvent)
@@ -138,7 +140,7 @@ def test_a_point_that_was_taken_but_not_moved_is_not_told(oblique, scene, liver,
     assert heard == []
 
 
-def test_points_that_a_user_moves_adds_or_deletes_are_told(oblique, scene, liver, heard):
+def test_points_moved_added_or_deleted_by_the_user_are_reported(oblique, scene, liver, heard):
     scene.add_point(liver, (1, 2, 3), True)
     scene.add_point(liver, (4, 5, 6), True)
     (node,) = nodes(oblique)
@@ -153,7 +155,7 @@ def test_points_that_a_user_moves_adds_or_deletes_are_told(oblique, scene, liver
     assert heard == [liver] * 4 and scene.points(liver) == []
 
 
-def test_a_point_that_is_still_at_the_mouse_is_none(oblique, scene, liver, heard):
+def test_a_point_being_placed_is_not_a_prompt(oblique, scene, liver, heard):
     scene.add_point(liver, (1, 2, 3), True)
     (node,) = nodes(oblique)
     index = node.AddNControlPoints(1, "", [9.0, 9.0, 9.0])
@@ -166,7 +168,7 @@ def test_a_point_that_is_still_at_the_mouse_is_none(oblique, scene, liver, heard
     assert scene.points(liver) == [((1, 2, 3), True), ((6, 5, 5), True)] and heard == [liver]
 
 
-def test_a_box_that_a_user_sizes_is_told(oblique, scene, liver, heard):
+def test_a_box_resized_by_the_user_is_reported(oblique, scene, liver, heard):
     grid = scene.grid()
     scene.set_box(liver, grid.ras((3, 4, 5)), grid.ras((8, 9, 5)), "k")
     (node,) = nodes(oblique, "box")
@@ -217,9 +219,7 @@ def test_prompts_of_two_segmentations_whose_segments_are_called_alike_are_not_mi
 
 
 @pytest.mark.parametrize("added", [False, True], ids=["opened", "added to another"])
-def test_a_saved_scene_has_its_prompts_again_and_tells_when_they_are_moved(
-    oblique, scene, liver, heard, tmp_path, added
-):
+def test_a_saved_scene_restores_its_prompts_and_reports_their_moves(oblique, scene, liver, heard, tmp_path, added):
     grid = scene.grid()
     scene.add_point(liver, (1, 2, 3), True)
     scene.add_point(liver, (4, 5, 6), False)
@@ -256,7 +256,7 @@ def test_a_saved_scene_has_its_prompts_again_and_tells_when_they_are_moved(
     assert heard == [liver]
 
 
-def test_after_close_prompts_stay_and_nothing_is_told(oblique, scene, liver, heard):
+def test_prompts_stay_after_close_and_nothing_is_reported(oblique, scene, liver, heard):
     scene.add_point(liver, (1, 2, 3), True)
     scene.close()
     (node,) = nodes(oblique)

@@ -1,4 +1,6 @@
-"""Previews: seen where they belong, no part of segments, of undo, of editors' lists or of a saved scene, and gone when they are done with."""
+"""Previews: seen where they belong, no part of segments, of undo, of editors' lists or of a saved scene, and gone when
+they are done with.
+"""
 
 import numpy as np
 import pytest
@@ -21,8 +23,8 @@ def shown(world, scene, segment):
     found = node.GetSegmentation().GetSegment(segment) if node is not None else None
     if found is None:
         return np.zeros(scene.grid().shape, bool)
-    lattice = scene._chosen.lattice()
-    return labelmaps.mask_of(found, lattice, lattice.whole)
+    geometry = scene._editor_selection.geometry()
+    return labelmaps.mask_of(found, geometry, geometry.whole)
 
 
 def plane(seed, shape, share=0.4):
@@ -109,7 +111,7 @@ def test_the_mask_that_was_given_may_be_changed_afterwards(oblique, scene, liver
 
 
 @pytest.mark.parametrize("nothing", [None, np.zeros(SHAPE[1:], bool)], ids=["None", "an empty mask"])
-def test_nothing_to_show_takes_a_preview_away_and_leaves_others(oblique, scene, liver, nothing):
+def test_an_empty_mask_removes_one_preview_only(oblique, scene, liver, nothing):
     spleen = oblique.add_segment("Spleen")
     scene.show_preview(liver, "k", 5, plane(1, SHAPE[1:]))
     scene.show_preview(spleen, "k", 5, plane(2, SHAPE[1:]))
@@ -131,7 +133,7 @@ def test_previews_go_when_another_segmentation_is_chosen(oblique, scene, liver):
     assert scene._preview.node.GetSegmentation().GetNumberOfSegments() == 0
 
 
-def test_after_close_nothing_of_the_preview_is_in_the_scene(oblique, scene, liver):
+def test_close_removes_the_preview_nodes(oblique, scene, liver):
     before = oblique.mrml.GetNumberOfNodes()
     scene.show_preview(liver, "k", 5, plane(1, SHAPE[1:]))
     assert oblique.mrml.GetNumberOfNodes() > before
@@ -147,6 +149,6 @@ def test_a_preview_can_be_shown_again_after_its_node_was_deleted(oblique, scene,
     assert np.array_equal(shown(oblique, scene, liver)[5], plane(1, SHAPE[1:]))
 
 
-def test_a_mask_of_another_shape_than_the_slice_is_refused(scene, liver):
+def test_a_mask_that_does_not_fit_the_slice_is_rejected(scene, liver):
     with pytest.raises(ValueError, match=r"\(1, 3, 4\) on slice 5 across k, expected \(1, 18, 24\)"):
         scene.show_preview(liver, "k", 5, np.ones((3, 4)))

@@ -63,7 +63,7 @@ def test_an_update_makes_the_surfaces_of_what_changed_and_no_others(oblique, sce
     assert surface(oblique, left) is made
 
 
-def test_what_another_segment_lost_is_seen_after_an_update(oblique, scene, segments):
+def test_an_update_shows_what_another_segment_lost(oblique, scene, segments):
     left, right = segments
     oblique.node.SetOverwriteMode(oblique.node.OverwriteAllSegments)
     before = surface(oblique, right)
@@ -82,7 +82,7 @@ def test_a_write_of_what_is_there_touches_no_surface(oblique, scene, segments):
     assert heard == []
 
 
-def test_where_nothing_is_shown_in_3d_nothing_is_made(oblique, scene):
+def test_an_update_makes_no_surface_without_a_3d_display(oblique, scene):
     segment = oblique.add_segment("left")
     scene.write(segment, LEFT, np.ones(LEFT.shape))
     scene.update_surfaces()
@@ -118,7 +118,7 @@ def test_undo_before_an_update_leaves_no_surface_behind(oblique, scene, segments
     assert scene.mask(left).sum() == np.prod(LEFT.shape)
 
 
-def test_closing_makes_what_is_behind(oblique, scene, segments):
+def test_close_updates_outdated_surfaces(oblique, scene, segments):
     before = surface(oblique, segments[0])
     scene.write(segments[0], BETWEEN, np.ones(BETWEEN.shape))
     scene.close()
@@ -128,10 +128,10 @@ def test_closing_makes_what_is_behind(oblique, scene, segments):
 def test_an_edit_with_another_tool_afterwards_makes_the_surface_itself(oblique, scene, segments):
     left, _ = segments
     scene.write(left, BETWEEN, np.ones(BETWEEN.shape))
-    lattice = scene._chosen.lattice()
+    geometry = scene._editor_selection.geometry()
     at = Extent((4, 6), (5, 7), (20, 22))
     logic = oblique.logic
     logic.ModifySegmentByLabelmap(
-        oblique.segmentation, left, lattice.labelmap(at, 1), logic.ModificationModeAdd, True, False
+        oblique.segmentation, left, geometry.labelmap(at, 1), logic.ModificationModeAdd, True, False
     )
     assert reach(oblique, scene, left)[1] == pytest.approx(21, abs=1)

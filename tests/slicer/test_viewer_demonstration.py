@@ -46,7 +46,7 @@ def labels_of(path):
     return np.asanyarray(nibabel.load(path).dataobj).T
 
 
-def test_one_object_is_marked_segmented_undone_and_saved(page, truth):
+def test_one_object_is_prompted_segmented_undone_and_saved(page, truth):
     # The first page offers a scan.
     assert page.page.is_visible("#open-card")
     page.picture("open")
@@ -67,7 +67,7 @@ def test_one_object_is_marked_segmented_undone_and_saved(page, truth):
     middle = np.argwhere(truth[MARKED]).mean(axis=0)[::-1]
     began = page.click(at(*middle))
     print(f"\nfirst click to preview: {page.until_previewed(1) - began:.2f} s")
-    assert page.status.startswith(f"Slice {MARKED + 1}: expected overlap")
+    assert page.status.startswith(f"Slice {MARKED + 1}: predicted IoU")
     began = page.click(at(middle[0] + 12, middle[1] + 9), control=True)
     print(f"second click to preview: {page.until_previewed(2) - began:.2f} s")
     assert page.segments == {SEGMENT: 0}
@@ -129,6 +129,6 @@ def read_with_slicer(path):
     return found
 
 
-def test_the_browser_and_the_terminal_have_nothing_to_complain_of(page):
+def test_browser_and_terminal_print_no_errors(page):
     assert page.problems == []
     assert page.process.complaints() == []

@@ -1,4 +1,6 @@
-"""What can be done on the viewer's page, each for itself, on a small generated scan and with weights that have learned nothing."""
+"""What can be done on the viewer's page, each for itself, on a small generated scan and with weights that have learned
+nothing.
+"""
 
 import pytest
 from conftest import needs
@@ -15,23 +17,23 @@ pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"the viewer's tests lac
 K, J, I = MIDDLE  # noqa: E741
 
 
-def test_points_are_previewed_and_taken_back(page):
+def test_points_are_previewed_and_undone(page):
     at = page.at()
     page.click(at(I, J), control=True)
-    page.until_says("only what it is not has been marked")
+    page.until_says("This slice has only background points.")
     page.press("exclude")
     page.click(at(I + 12, J))
     page.press("include")
     page.click(at(I - 5, J + 3))
     page.until_previewed(3)
-    assert page.status.startswith(f"Slice {K + 1}: expected overlap") and page.voxels == 0
-    page.press("take-back")
-    page.until_says("only what it is not has been marked")
+    assert page.status.startswith(f"Slice {K + 1}: predicted IoU") and page.voxels == 0
+    page.press("undo-point")
+    page.until_says("This slice has only background points.")
     page.page.keyboard.press("x")
     page.until(lambda: page.value("#marks", "points") == "0", "all points are taken back")
 
 
-def test_a_click_of_a_hand_that_shakes_is_one_point(page):
+def test_a_click_with_a_small_movement_is_one_point(page):
     number, (x, y) = page.number(), page.at()(I, J)
     page.drag([(x, y), (x + 2, y - 1), (x - 1, y + 1)])
     page.until_previewed(1)
@@ -65,7 +67,7 @@ def test_strokes_are_undone_and_redone_one_by_one(page):
     assert page.voxels == sizes[-1] and page.page.is_disabled("#redo")
 
 
-def test_what_is_being_typed_stays_while_the_page_changes(page):
+def test_text_being_typed_stays_while_the_page_changes(page):
     name = page.page.locator(".segment.chosen .name")
     name.fill("Sple")
     at = page.at()
@@ -95,7 +97,7 @@ def test_segments_are_named_coloured_hidden_and_deleted(page):
     page.until(lambda: "Left kidney" in page.segments, "it is back")
 
 
-def test_all_segments_that_are_marked_are_propagated_together(page, folder):
+def test_all_segments_with_prompts_are_propagated_together(page, folder):
     page.open(folder / "ball.nrrd")
     page.until(lambda: page.segments == {"Segment 1": 0}, "the scan is opened anew")
     page.until_opened("ball")

@@ -17,7 +17,7 @@ from viewer_scans import ball, write_nrrd  # noqa: E402
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"the viewer's tests lack {lacking()}")
 
 
-def test_a_segmentation_is_gone_on_with(tmp_path):
+def test_an_existing_segmentation_is_continued(tmp_path):
     voxels, inside = ball()
     scan = write_nrrd(tmp_path / "ball.nrrd", voxels)
     affine = np.array([[-2.0, 0, 0, 40], [0, -2.5, 0, 50], [0, 0, 5, -30], [0, 0, 0, 1]])
@@ -31,7 +31,7 @@ def test_a_segmentation_is_gone_on_with(tmp_path):
         assert page.problems == [] and page.process.complaints() == []
 
 
-def test_it_is_reached_from_this_computer_only_and_leaves_nothing_behind(tmp_path):
+def test_the_viewer_listens_locally_and_leaves_nothing_behind(tmp_path):
     process = Process(tmp_path, write_nrrd(tmp_path / "ball.nrrd", ball()[0]))
     try:
         port = int(process.address.split(":")[2].split("/")[0])
@@ -57,6 +57,6 @@ def alive(pid):
         (["--port", "99999"], "--port: 99999, expected 0 to 65535"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(arguments, said):
+def test_invalid_arguments_are_rejected(arguments, said):
     ended = subprocess.run([sys.executable, VIEWER, *arguments], capture_output=True, text=True)
     assert ended.returncode == 2 and said in ended.stderr

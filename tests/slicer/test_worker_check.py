@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
-from worker_help import worker
+from worker_harness import worker
 
 
-def test_the_check_tells_what_would_be_used():
+def test_the_check_prints_what_would_be_used():
     with worker("--check") as made:
         told, _ = made.communicate()
     assert made.returncode == 0
@@ -25,7 +25,7 @@ def test_the_check_tells_what_would_be_used():
         ("PROMEM_MODEL", "/nowhere/model.pt"),
     ],
 )
-def test_the_check_tells_in_one_line_what_is_missing(name, value):
+def test_the_check_prints_one_line_for_what_is_missing(name, value):
     with worker("--check", environment={name: value}) as made:
         told, error = made.communicate()
     assert made.returncode == 1 and told == b""

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from worker_help import host, is_running
+from worker_harness import host, is_running
 
 
 def test_an_exception_in_a_callback_loses_no_other_callback():
@@ -49,7 +49,7 @@ def test_a_stop_inside_a_callback_is_a_stop():
         assert later == ["Died"] and made.engine.state == "stopped"
 
 
-def test_a_failure_that_nobody_waits_for_is_logged(caplog):
+def test_a_failure_without_a_callback_is_logged(caplog):
     with host() as made:
         made.engine.send("scores", object=1)
         made.until(lambda: caplog.records)
@@ -63,7 +63,8 @@ def test_no_thread_is_started_by_the_client():
         assert threading.active_count() == before
 
 
-# Fake workers: whatever they do, a poll is short. A fifth of a second is far more than it takes, and far less than any of these goes on.
+# Fake workers: whatever they do, a poll is short. A fifth of a second is far more than it takes, and far less than any
+# of these goes on.
 POLL_AT_MOST = 0.2
 
 
@@ -84,7 +85,7 @@ def fake(program):
 def test_polling_never_takes_longer_than_a_fifth_of_a_second_however_much_comes():
     with fake('while True: say(b\'{"event":"flood","text":"\' + b"x" * 1000 + b\'"}\\n\')') as made:
         assert longest_poll(made.engine) < POLL_AT_MOST
-        assert len(made.told("flood")) > 100
+        assert len(made.received("flood")) > 100
 
 
 def test_polling_never_takes_longer_than_a_fifth_of_a_second_where_nobody_reads():
@@ -110,7 +111,7 @@ say(b'}\\n'); sys.stdout.flush()
 time.sleep(100)
 """
     with fake(program) as made:
-        made.until(lambda: made.told("half"))
+        made.until(lambda: made.received("half"))
         assert [told["event"] for told in made.events] == ["slow", "large", "half"]
         assert len(made.events[1]["text"]) == 3_000_000
 
@@ -129,15 +130,15 @@ time.sleep(100)
         assert made.ask("anything", text="x" * 3_000_000) == {"length": 3_000_000}
 
 
-def test_a_worker_that_talks_nonsense_is_ended():
+def test_a_worker_with_invalid_output_is_ended():
     with fake('say(b\'{"event":"started"}\\nnonsense\\n\'); sys.stdout.flush(); time.sleep(100)') as made:
         process, answers = made.engine.pid, made.send("hello")
         made.until(lambda: made.deaths)
-        assert "no message: 'nonsense' is not JSON" in made.deaths[0]
+        assert "invalid message: 'nonsense' is not JSON" in made.deaths[0]
         assert answers[0].kind == "Died" and not is_running(process)
 
 
-def test_what_a_worker_said_before_its_end_is_told_before_its_death():
+def test_messages_before_a_workers_end_arrive_before_its_death():
     program = """
 say(b'{"event":"started"}\\n')
 for n in range(5000):
@@ -147,6 +148,6 @@ say(b'{"id":1,"result":{"fine":true}}\\n'); sys.stdout.flush()
     with fake(program) as made:
         answers, lost = made.send("first"), made.send("second")
         made.until(lambda: made.deaths)
-        assert len(made.told("last")) == 5000
+        assert len(made.received("last")) == 5000
         assert answers == [{"fine": True}] and lost[0].kind == "Died"
         assert made.deaths == ["The engine ended with exit code 0."]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from promem import Closed, InvalidArgument, IoError
 from promem.worker import SharedArray, memory
-from worker_help import PACKAGE, descriptors
+from worker_harness import PACKAGE, descriptors
 
 
 def used():
@@ -20,7 +20,7 @@ def used():
     return (space.f_blocks - space.f_bfree) * space.f_frsize
 
 
-def test_both_see_what_either_writes():
+def test_shared_arrays_are_visible_to_both_processes():
     with SharedArray((2, 3, 4), np.int16) as made:
         assert made.array.shape == (2, 3, 4) and not made.array.any()
         made.array[:] = np.arange(24).reshape(2, 3, 4)
@@ -31,7 +31,7 @@ def test_both_see_what_either_writes():
         assert seen[1, 2, 3] == -5
 
 
-def test_a_writable_one_is_cleared_and_written_back():
+def test_a_writable_array_is_cleared_and_written_back():
     for folder in ("/dev/shm", tempfile.gettempdir()):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(memory, "_SHARED_MEMORY", folder)
@@ -60,7 +60,7 @@ def test_numpys_short_names_are_understood():
             assert memory.attach(made.name, [1, 2, 3], name).dtype == np.int32
 
 
-def test_the_other_ones_view_outlives_the_array_and_its_name():
+def test_an_attached_view_outlives_the_array_and_its_name():
     with SharedArray((2, 2, 2), "uint8") as made:
         made.array[:] = 7
         seen, view, name = memory.attach(made.name, [2, 2, 2], "uint8"), made.array[1], made.name
@@ -72,11 +72,11 @@ def test_the_other_ones_view_outlives_the_array_and_its_name():
         memory.attach(name, [2, 2, 2], "uint8")
 
 
-def test_a_descriptor_that_was_given_away_again_is_not_the_array():
+def test_a_reused_descriptor_is_not_the_array():
     with SharedArray((2, 2, 2), "uint8") as made, SharedArray((2, 2, 2), "uint8") as other:
         process, _, inode = made.name.split(".")
         _, descriptor, _ = other.name.split(".")
-        with pytest.raises(InvalidArgument, match="another file by now"):
+        with pytest.raises(InvalidArgument, match="not the one that was shared"):
             memory.attach(f"{process}.{descriptor}.{inode}", [2, 2, 2], "uint8")
 
 
@@ -85,7 +85,7 @@ def test_only_names_of_shared_arrays_are_opened(tmp_path):
     file.write_bytes(bytes(8))
     with open(file, "rb") as opened:
         named = f"{os.getpid()}.{opened.fileno()}.{os.fstat(opened.fileno()).st_ino}"
-        with pytest.raises(InvalidArgument, match="another file"):
+        with pytest.raises(InvalidArgument, match="not the one that was shared"):
             memory.attach(named, [2, 2, 2], "uint8")
     for name in ("", "x", str(file), "../../etc/passwd", "1.2", "1.2.3.4", "1.-2.3", "१.2.3", None, 5, "1.2.3\n"):
         with pytest.raises(InvalidArgument, match="expected the name of a SharedArray"):
@@ -108,7 +108,7 @@ def test_sizes_are_checked():
             SharedArray(shape, dtype)
 
 
-def test_what_does_not_fit_is_refused_before_it_is_written(monkeypatch):
+def test_an_array_that_does_not_fit_is_rejected_before_it_is_written(monkeypatch):
     with pytest.raises(IoError, match=r"shared memory of \d+ MB: /dev/shm has \d+ MB left, "):
         SharedArray((1 << 20, 1 << 20, 64), "uint8")
     real = os.statvfs

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from promem.worker import Engine, EngineError
-from worker_help import MODEL, PACKAGE, VOXELS, Host, descriptors, gone, host, is_running, worker, zombies
+from worker_harness import MODEL, PACKAGE, VOXELS, Host, descriptors, gone, host, is_running, worker, zombies
 
 POINT = {"slice": 7, "points": [[36, 30, 7, True]]}
 
@@ -21,13 +21,13 @@ def computing():
         memories = made.open_scan(VOXELS)
         made.ask("set_prompts", object=1, slices=[POINT])
         walk = made.send("propagate", never_stop=True)
-        made.until(lambda: made.told("progress"))
+        made.until(lambda: made.received("progress"))
         yield made, walk
     for memory in memories:
         memory.close()
 
 
-def test_an_engine_starts_at_once_and_tells_its_state():
+def test_an_engine_starts_at_once_and_reports_its_state():
     engine = Engine()
     assert (engine.state, engine.pid) == ("stopped", None)
     made = Host(engine)
@@ -50,7 +50,7 @@ def test_an_engine_starts_at_once_and_tells_its_state():
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, "3000"), ({"GOMP_SPINCOUNT": "5"}, "5")])
-def test_its_threads_soon_sleep_unless_the_environment_says_how_they_wait(given, expected):
+def test_worker_threads_sleep_soon_unless_the_environment_sets_their_wait(given, expected):
     unsaid = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     # libgomp says what it has read when it is loaded.
     engine = Engine(environment={**unsaid, "OMP_DISPLAY_ENV": "verbose", **given})
@@ -65,7 +65,7 @@ def test_its_threads_soon_sleep_unless_the_environment_says_how_they_wait(given,
         engine.stop()
 
 
-def test_a_program_without_a_window_asks_and_waits():
+def test_a_program_without_a_window_can_ask_and_wait():
     engine = Engine()
     engine.start()
     with engine:
@@ -92,7 +92,7 @@ def test_a_program_without_a_window_asks_and_waits():
         engine.ask("hello")
 
 
-def test_a_worker_killed_in_mid_run_fails_every_open_request_and_starts_again(computing):
+def test_a_killed_worker_fails_every_open_request_and_restarts(computing):
     made, walk = computing
     assert descriptors() > 0 and not walk
     others = [made.send("scores", object=1), made.send("cancel")]
@@ -116,7 +116,7 @@ def test_a_worker_killed_in_mid_run_fails_every_open_request_and_starts_again(co
     assert made.answer("scores", object=1).kind == "InvalidArgument"
 
 
-def test_an_engine_that_is_started_by_who_hears_of_its_death_works():
+def test_an_engine_restarted_inside_on_died_works():
     with host(environment={**os.environ, "PROMEM_WORKER_TEST": "1"}) as made:
         order = []
 
@@ -136,7 +136,7 @@ def test_an_engine_that_is_started_by_who_hears_of_its_death_works():
         assert order[2] == made.engine.pid
 
 
-def test_dying_on_request_is_for_tests_alone():
+def test_the_die_request_exists_only_in_tests():
     with host() as made:
         assert made.answer("die", signal=9).kind == made.answer("sleep", seconds=1).kind == "InvalidArgument"
 
@@ -165,7 +165,7 @@ def test_nothing_is_left_of_many_workers():
     assert [is_running(process) for process in ended] == [False] * 4
 
 
-def test_a_stop_fails_what_is_open_and_tells_of_no_death(computing):
+def test_a_stop_fails_open_requests_and_reports_no_death(computing):
     made, walk = computing
     process = made.engine.pid
     made.engine.stop()
@@ -199,7 +199,7 @@ def test_a_worker_that_does_not_end_is_killed():
 CLIENT = """
 import os, sys, threading, time
 sys.path.insert(0, {tests!r})
-from worker_help import *
+from worker_harness import *
 made = Host(Engine({command}))
 if {thread}:
     # It ends, and the worker stays.
@@ -214,7 +214,7 @@ if {walk}:
     made.open_scan(VOXELS)
     made.ask("set_prompts", object=1, slices=[POINTS])
     made.send("propagate", never_stop=True)
-    made.until(lambda: made.told("progress"))
+    made.until(lambda: made.received("progress"))
 else:
     made.send("sleep", seconds=1000)
     for _ in range(100):
@@ -297,7 +297,7 @@ def test_a_worker_ends_on_sigterm_even_where_its_parent_ignored_it():
         assert made.wait(20) == -signal.SIGTERM
 
 
-def test_an_engine_that_cannot_be_started_dies_with_a_sentence(tmp_path):
+def test_an_engine_that_cannot_start_reports_a_reason(tmp_path):
     for command in (["/nowhere/python"], [str(tmp_path)], []):
         made = Host(Engine(command=command))
         made.engine.start()
@@ -316,12 +316,12 @@ def test_the_last_line_of_stderr_is_part_of_the_sentence():
     with host(command=[sys.executable, "-c", program]) as made:
         answers = made.send("hello")
         made.until(lambda: made.deaths)
-        assert made.deaths == ['The engine ended with exit code 3; it wrote last: "no disk left".']
+        assert made.deaths == ['The engine ended with exit code 3; its last output was: "no disk left".']
         assert answers[0].message == made.deaths[0]
         assert made.engine.last_lines == [str(n) for n in range(151, 200)] + ["no disk left "]
 
 
-def test_what_others_print_does_not_reach_the_messages(tmp_path):
+def test_output_of_other_code_does_not_reach_the_messages(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         """
 import os, sys, threading, time
@@ -342,7 +342,7 @@ threading.Thread(target=noise, daemon=True).start()
         assert made.deaths == [] and len(made.engine.last_lines) <= 50
 
 
-def test_where_the_user_works_no_module_is_picked_up(tmp_path, monkeypatch):
+def test_no_module_is_imported_from_the_working_folder(tmp_path, monkeypatch):
     if sys.version_info < (3, 11):
         pytest.skip("Python cannot be told so before 3.11")
     (tmp_path / "numpy.py").write_text("raise SystemExit(9)")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from promem import InvalidArgument
 from promem.worker import pack
-from promem.worker.prompts import Grid, read, steps
+from promem.worker.prompts import Grid, parse, session_calls
 
 # Across j: rows are k, columns are i.
 GRID = Grid(sizes=(5, 6, 7), axis=1, slice_shape=(7, 5))
@@ -28,27 +28,27 @@ def said(points=(), box=None, mask=None, slice=2):
 
 
 def names(before, after):
-    return [name for name, _ in steps(read(before, GRID), read(after, GRID), GRID)]
+    return [name for name, _ in session_calls(parse(before, GRID), parse(after, GRID), GRID)]
 
 
-def test_what_is_said_again_takes_no_step():
+def test_repeated_prompts_take_no_call():
     whole = [said([FIRST, SECOND], BOX, MASK), said(box=[[0, 4, 0], [1, 4, 1]], slice=4)]
     assert names(whole, whole) == [] == names(whole, whole[::-1])
 
 
 def test_new_points_are_added_in_their_order():
-    made = steps(read([said([FIRST])], GRID), read([said([FIRST, SECOND, THIRD])], GRID), GRID)
+    made = session_calls(parse([said([FIRST])], GRID), parse([said([FIRST, SECOND, THIRD])], GRID), GRID)
     assert made == [("add_point", ((2, 2, 4), False)), ("add_point", ((0, 2, 0), True))]
 
 
 def test_everything_of_a_new_slice_is_added():
-    ((first, arguments), *others) = steps({}, read([said([FIRST], BOX, MASK)], GRID), GRID)
+    ((first, arguments), *others) = session_calls({}, parse([said([FIRST], BOX, MASK)], GRID), GRID)
     assert first == "add_mask" and arguments[0] == 2
     assert arguments[1].sum() == 1 and arguments[1][0, 0]
     assert others == [("add_box", ((0, 2, 0), (3, 2, 3))), ("add_point", ((1, 2, 3), True))]
 
 
-def test_points_that_were_taken_back_or_exchanged_are_said_anew():
+def test_removed_or_changed_points_are_sent_again():
     for after in ([FIRST], [SECOND, FIRST], [FIRST, THIRD]):
         expected = ["remove_slice"] + ["add_point"] * len(after)
         assert names([said([FIRST, SECOND])], [said(after)]) == expected
@@ -61,20 +61,22 @@ def test_a_box_or_a_mask_replaces_the_one_before():
     assert names([said([FIRST])], [said([FIRST], BOX, MASK)]) == ["add_mask", "add_box"]
 
 
-def test_a_box_or_a_mask_that_is_gone_makes_the_slice_anew():
+def test_a_removed_box_or_mask_resets_the_slice():
     assert names([said([FIRST], BOX)], [said([FIRST])]) == ["remove_slice", "add_point"]
     assert names([said([FIRST], BOX, MASK)], [said([FIRST], BOX)]) == ["remove_slice", "add_box", "add_point"]
 
 
 def test_only_slices_that_differ_are_touched():
     other = said([[1, 4, 3, True]], slice=4)
-    made = steps(read([said([FIRST]), other], GRID), read([other, said([FIRST], slice=2, box=BOX)], GRID), GRID)
+    made = session_calls(
+        parse([said([FIRST]), other], GRID), parse([other, said([FIRST], slice=2, box=BOX)], GRID), GRID
+    )
     assert made == [("add_box", ((0, 2, 0), (3, 2, 3)))]
-    assert steps(read([said([FIRST]), other], GRID), read([other], GRID), GRID) == [("remove_slice", (2,))]
+    assert session_calls(parse([said([FIRST]), other], GRID), parse([other], GRID), GRID) == [("remove_slice", (2,))]
 
 
-def test_a_slice_of_which_nothing_is_said_is_not_there():
-    assert read([said(), {"slice": 3}], GRID) == {}
+def test_a_slice_without_prompts_is_omitted():
+    assert parse([said(), {"slice": 3}], GRID) == {}
     assert names([said([FIRST])], [said()]) == ["remove_slice"]
 
 
@@ -89,7 +91,7 @@ def test_a_slice_of_which_nothing_is_said_is_not_there():
         ([said(slice=-1)], "slice: -1"),
         ([said(slice=1.0)], "slice: 1.0"),
         ([said(slice=True)], "slice: True"),
-        ([said([FIRST]), said([FIRST])], "slice 2: it is there twice"),
+        ([said([FIRST]), said([FIRST])], "slice 2: it is given twice"),
         ([said([[1, 2, 3]])], "point: .*expected a list of 4"),
         ([said([[1, 2, 3, "yes"]])], "expected true or false"),
         ([said([[5, 2, 3, True]])], "point, i: 5, expected 0 to 4"),
@@ -100,12 +102,12 @@ def test_a_slice_of_which_nothing_is_said_is_not_there():
         ([{"slice": 2, "points": 5}], "points: 5, expected a list"),
     ],
 )
-def test_what_cannot_be_said_is_refused(slices, message):
+def test_invalid_prompts_are_rejected(slices, message):
     with pytest.raises(InvalidArgument, match=message):
-        read(slices, GRID)
+        parse(slices, GRID)
 
 
-def test_a_mask_that_does_not_fit_is_refused_before_any_step():
+def test_a_mask_that_does_not_fit_is_rejected_before_any_call():
     for wrong, message in ((pack(np.ones((5, 7))), "expected \\(7, 5\\)"), (mask(), "it is empty"), ({}, "mask")):
         with pytest.raises(InvalidArgument, match=message):
-            steps({}, read([said([FIRST]), said(mask=wrong, slice=3)], GRID), GRID)
+            session_calls({}, parse([said([FIRST]), said(mask=wrong, slice=3)], GRID), GRID)

@@ -1,4 +1,4 @@
-"""Lines, messages and masks, without a process."""
+"""LineReader, messages and masks, without a process."""
 
 import base64
 import pathlib
@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from promem import InvalidArgument
 from promem.worker import pack, protocol, unpack
-from promem.worker.protocol import BadMessage, Lines, decode, encode
+from promem.worker.protocol import BadMessage, LineReader, decode, encode
 
 
 def drained(lines):
     found = []
-    while (line := lines.take()) is not None:
+    while (line := lines.next_line()) is not None:
         found.append(line)
     return found
 
 
-def test_lines_are_found_however_they_are_cut():
+def test_lines_are_found_in_any_pieces():
     data = b"first\n\nthird line\nhalf"
     for size in range(1, len(data) + 1):
-        lines, found = Lines(), []
+        lines, found = LineReader(), []
         for begin in range(0, len(data), size):
             lines.add(data[begin : begin + size])
             found += drained(lines)
@@ -32,19 +32,19 @@ def test_lines_are_found_however_they_are_cut():
 
 def test_a_line_too_long_is_dropped_and_the_next_one_read():
     for data in (b"x" * 11 + b"\nnext\n", b"x" * 11, b"x" * 50):
-        lines = Lines(most=10)
+        lines = LineReader(max_bytes=10)
         lines.add(data)
         if not data.endswith(b"\n"):
-            assert lines.take() is None
-            assert len(lines._held) == 0
+            assert lines.next_line() is None
+            assert len(lines._buffer) == 0
             lines.add(b"xxx\nnext\n")
         with pytest.raises(BadMessage, match="more than 10 bytes"):
-            lines.take()
+            lines.next_line()
         assert drained(lines) == [b"next"]
 
 
 def test_a_line_as_long_as_allowed_is_a_line():
-    lines = Lines(most=10)
+    lines = LineReader(max_bytes=10)
     lines.add(b"0123456789\n")
     assert drained(lines) == [b"0123456789"]
 
@@ -57,11 +57,11 @@ def test_a_line_in_many_pieces_is_searched_once(monkeypatch):
             searched.append(len(self) - begin)
             return super().find(what, begin)
 
-    lines = Lines()
-    lines._held = Held()
+    lines = LineReader()
+    lines._buffer = Held()
     for _ in range(100):
         lines.add(b"x" * 10)
-        assert lines.take() is None
+        assert lines.next_line() is None
     assert sum(searched) == 1000
 
 
@@ -75,7 +75,7 @@ def test_numbers_of_numpy_are_numbers():
 
 
 @pytest.mark.parametrize("line", [b"", b"hello", b"[1, 2]", b'{"a":', b"\xff\xfe", b"[" * 100000, b"7"])
-def test_what_is_no_message_is_refused_in_one_short_sentence(line):
+def test_an_invalid_message_is_rejected_in_one_short_sentence(line):
     with pytest.raises(BadMessage) as refused:
         decode(line)
     assert len(str(refused.value)) < 300 and "\n" not in str(refused.value)
@@ -85,7 +85,7 @@ def test_what_is_no_message_is_refused_in_one_short_sentence(line):
     "message",
     [{}, {"id": 1}, {"id": True, "method": "hello"}, {"id": 1, "method": 2}, {"id": 1, "method": "x", "arguments": []}],
 )
-def test_a_request_without_its_parts_is_refused(message):
+def test_an_incomplete_request_is_rejected(message):
     with pytest.raises(BadMessage, match="expected"):
         protocol.request(message)
     assert protocol.request({"id": 1, "method": "hello"}) == ("hello", {})
@@ -107,7 +107,7 @@ def test_a_large_mask_is_small_as_text():
     assert len(encode(pack(mask))) < 20000
 
 
-def test_a_mask_that_is_none_is_refused():
+def test_an_invalid_mask_is_rejected():
     with pytest.raises(InvalidArgument, match="3 axes, expected two"):
         pack(np.zeros((2, 2, 2)))
     good = pack(np.ones((4, 4)))

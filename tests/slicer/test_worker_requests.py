@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from worker_help import PATIENCE, worker
+from worker_harness import PATIENCE, worker
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from worker_help import PATIENCE, worker
     ],
     ids=lambda value: value[:40] if isinstance(value, bytes) else None,
 )
-def test_a_wrong_request_is_answered_with_an_error_and_the_next_one_served(raw, line, number, kind):
+def test_an_invalid_request_is_answered_with_an_error_and_the_next_one_is_served(raw, line, number, kind):
     assert raw(line) == {"id": number, "kind": kind}
     assert raw(b'{"id": 8, "method": "scores", "arguments": {"object": 1}}') == {"id": 8, "kind": "InvalidArgument"}
 

@@ -1,4 +1,4 @@
-"""Models and scans in the worker: opened, prompted, changed, closed, and refused where they do not fit."""
+"""ModelHolder and scans in the worker: opened, prompted, changed, closed, and refused where they do not fit."""
 
 import os
 import pathlib
@@ -7,12 +7,12 @@ import numpy as np
 import promem
 import pytest
 from promem.worker import pack, unpack
-from worker_help import AROUND, BOX, IJK_TO_RAS, INSIDE, MODEL, POINTS, VOXELS, host
+from worker_harness import AROUND, BOX, IJK_TO_RAS, INSIDE, MODEL, POINTS, VOXELS, host
 
 pytest_plugins = ["worker_fixtures"]
 
 
-def test_a_model_tells_what_it_is(worker_with_model):
+def test_a_model_is_described(worker_with_model):
     told = worker_with_model.ask("load_model", **MODEL)
     path = told.pop("path")
     assert os.path.isfile(path)
@@ -26,16 +26,16 @@ def test_a_model_tells_what_it_is(worker_with_model):
     assert worker_with_model.ask("hello")["threads"] == 1
 
 
-def test_an_opened_scan_tells_its_slices(opened):
+def test_an_opened_scan_reports_its_slices(opened):
     made, _ = opened
     assert made.opened == {"axis": "k", "slices": 14, "slice_shape": [60, 66]}
     assert made.ask("set_axis", axis="j") == {"axis": "j", "slices": 60, "slice_shape": [14, 66]}
     assert made.ask("set_axis", axis="auto") == {"axis": "k", "slices": 14, "slice_shape": [60, 66]}
 
 
-def test_a_prompt_that_cannot_be_changes_nothing(opened):
+def test_an_invalid_prompt_changes_nothing(opened):
     made, _ = opened
-    made.tell_both()
+    made.set_both_prompts()
     for slices in (
         [POINTS, {"slice": 14, "points": []}],
         [{"slice": 7, "points": [[36, 30, 6, True]]}],
@@ -49,7 +49,7 @@ def test_a_prompt_that_cannot_be_changes_nothing(opened):
     assert made.ask("set_prompts", object=1, slices=[{**POINTS, **BOX}]) == {"steps": 0}
 
 
-def test_an_object_of_which_nothing_is_said_any_more_is_gone(opened):
+def test_an_object_without_prompts_is_removed(opened):
     made, _ = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     assert made.ask("set_prompts", object=1, slices=[]) == {"steps": 1}
@@ -59,19 +59,19 @@ def test_an_object_of_which_nothing_is_said_any_more_is_gone(opened):
     assert error.kind == "InvalidArgument" and "no prompt" in error.message
 
 
-def test_a_reset_takes_everything_back_and_tells_of_it(opened):
+def test_a_reset_removes_everything_and_reports_it(opened):
     made, results = opened
     made.ask("set_prompts", object=1, slices=[{**POINTS, **BOX}])
     made.ask("propagate", range=[7, 8])
     assert results.array.any()
     made.events.clear()
     made.ask("reset")
-    (changed,) = made.told("changed")
+    (changed,) = made.received("changed")
     assert not results.array.any() and changed["extent"][:2] == [7, 9]
     assert made.ask("set_prompts", object=1, slices=[{**POINTS, **BOX}]) == {"steps": 4 - 1}
 
 
-def test_another_window_is_seen(opened, direct):
+def test_another_intensity_window_changes_the_result(opened, direct):
     made, _ = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     made.ask("set_window", window=[30, 45])
@@ -91,7 +91,7 @@ def test_the_scan_stays_when_its_memory_was_closed(worker_with_model, found_dire
     shared.close()
     labels = results.array
     results.close()
-    worker_with_model.tell_both()
+    worker_with_model.set_both_prompts()
     worker_with_model.ask("propagate", **AROUND)
     np.testing.assert_array_equal(labels, found_directly["labels"])
     worker_with_model.ask("close_scan")
@@ -186,13 +186,13 @@ def test_the_same_model_is_not_loaded_again_and_another_one_closes_the_scan(tmp_
         results.close()
 
 
-def test_without_a_model_no_scan_is_opened():
+def test_opening_a_scan_without_a_model_is_an_error():
     with host() as made:
         error = made.answer("open_scan", memory="1.2.3", shape=[1, 1, 1], dtype="int8", results="1.2.3")
         assert error.kind == "InvalidArgument" and "load_model" in error.message
 
 
-def test_memory_that_does_not_fit_anywhere_is_an_error_of_the_engine(worker_with_model):
+def test_memory_that_does_not_fit_is_an_engine_error(worker_with_model):
     with pytest.raises(promem.worker.EngineError, match="MB left") as raised:
         worker_with_model.engine.scan_memory((1 << 20, 1 << 20, 64), "int16")
     assert raised.value.kind == "IoError"

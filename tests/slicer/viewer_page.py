@@ -1,6 +1,7 @@
 """The viewer in a process of its own and its page in Chromium, for tests: what a user sees, and what a user does.
 
-In: a scan, clicks at voxels. Out: what the page says. What the viewer has to complain of, in its terminal or in the browser, is kept.
+In: a scan, clicks at voxels. Out: what the page says. What the viewer has to complain of, in its terminal or in the
+browser, is kept.
 """
 
 import contextlib
@@ -285,7 +286,9 @@ class Page:
         self.until(lambda: self.number(view) == number, f"{view} shows slice {number}")
 
     def at(self, view="Red"):
-        """A function from the two indices that run across a view, the horizontal one first, to where they are on the page."""
+        """A function from the two indices that run across a view, the horizontal one first, to where they are on the
+        page.
+        """
         x, y, width, height = self.place_of(view)
         corners = [(x + width * part, y + height * part) for part in (0.3, 0.7)]
         (x0, y0), (x1, y1) = corners
@@ -306,7 +309,9 @@ class Page:
         return index[:along] + index[along + 1 :]
 
     def move(self, place):
-        """Moves the mouse, and waits until the viewer has seen it there: of moves that come faster it sees the last only."""
+        """Moves the mouse, and waits until the viewer has seen it there: of moves that come faster it sees the last
+        only.
+        """
         self.page.mouse.move(*place)
         self.until(lambda: self._is_seen_at(place), "the viewer has seen where the mouse is")
 
@@ -353,7 +358,9 @@ class Page:
         self.page.mouse.up()
 
     def paint(self, mask):
-        """Paints most of a mask [j, i] of the generated scan on the slice that the axial view shows. Returns how many voxels that are."""
+        """Paints most of a mask [j, i] of the generated scan on the slice that the axial view shows. Returns how many
+        voxels that are.
+        """
         at = self.at()
         self.use("paint")
         self.brush(8)
@@ -376,7 +383,9 @@ class Page:
         return path
 
     def picture(self, name, into_documentation=True):
-        """Beside the other files of the test; with PROMEM_PICTURES=1 where pictures are kept: into the documentation, or into target/."""
+        """Beside the other files of the test; with PROMEM_PICTURES=1 where pictures are kept: into the documentation,
+        or into target/.
+        """
         from PIL import Image
 
         shot = self.folder / f"{name}.png"

@@ -47,7 +47,9 @@ def folder_of_scans():
 
 
 def as_seen(path):
-    """The voxels [k, j, i] of a NIfTI file and where they are, as Slicer numbers them: of a left-handed image it turns the slices round."""
+    """The voxels [k, j, i] of a NIfTI file and where they are, as Slicer numbers them: of a left-handed image it turns
+    the slices round.
+    """
     import nibabel
 
     image = nibabel.load(path)
@@ -60,7 +62,9 @@ def as_seen(path):
 
 
 def strokes(mask, radius):
-    """A path (across, down) that fills a mask [down, across] with a brush of that radius in pixels, row by row, within its rim."""
+    """A path (across, down) that fills a mask [down, across] with a brush of that radius in pixels, row by row, within
+    its rim.
+    """
     rows = []
     for down in range(0, mask.shape[0], max(1, int(radius))):
         across = np.flatnonzero(mask[down])

@@ -3,7 +3,7 @@
 import promem
 import pytest
 from promem.worker import unpack
-from worker_help import AROUND, BOX, IJK_TO_RAS, MASK, MODEL, POINTS, VOXELS, host
+from worker_harness import AROUND, BOX, IJK_TO_RAS, MASK, MODEL, POINTS, VOXELS, host
 
 
 @pytest.fixture(scope="module")

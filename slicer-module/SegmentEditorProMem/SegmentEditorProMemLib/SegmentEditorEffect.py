@@ -1,12 +1,12 @@
-"""The Segment Editor effect: what Slicer calls, and when.
+"""The Segment Editor effect, as Slicer calls it.
 
-In: Slicer's calls. Out: the same as calls of the parts: `commands` (what a user can want), `pointing` (the mouse), `panel` (what is seen),
-`shortcuts`. A timer drives the controller. Nothing here waits, and no exception leaves.
+In: Slicer's calls. Out: calls of the parts: `commands`, `mouse`, `panel`, `shortcuts`. A timer drives the controller.
+Nothing here waits, and no exception is raised into Slicer.
 """
 
 import os
 
-# Slicer runs this file as a module of the name of its folder, in the place of the package of that name; so it has to be that package.
+# Slicer runs this file as a module with the name of its folder, instead of that package: it must act as the package.
 if __name__ == "SegmentEditorProMemLib":
     __path__ = [os.path.dirname(os.path.abspath(__file__))]
 
@@ -14,39 +14,39 @@ import qt
 import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 
-from SegmentEditorProMemLib import parameters, shortcuts, words
+from SegmentEditorProMemLib import parameters, shortcuts, ui_text
 from SegmentEditorProMemLib.commands import Commands
 from SegmentEditorProMemLib.editing import EffectEditing
+from SegmentEditorProMemLib.mouse import SliceViewMouse
 from SegmentEditorProMemLib.panel import Panel
-from SegmentEditorProMemLib.pointing import Pointing
 from SegmentEditorProMemLib.scene import Scene
 
-# Milliseconds between two ticks: while a preview is waited for, while something else goes on, and while nothing does.
+# Milliseconds between two ticks: during a preview, during other jobs, and without a job.
 QUICK, BUSY, IDLE = 5, 15, 100
-# While something goes on, the panel looks again at every so manieth tick.
+# During a job the panel is updated after this many ticks.
 TICKS_PER_LOOK = 6
 
 ABOUT = (
-    "Segments an object on all slices from one of them.<br>"
-    "<b>1.</b> Paint it on one slice with any tool, or click into it here (Ctrl+click: what is not it; drag: a box).<br>"
-    "<b>2.</b> <b>Propagate</b>. What you painted stays; undo, masking and overwriting work as always.<br>"
-    "<b>3.</b> Look at the doubtful slices in the strip, correct them, propagate again.<br>"
-    f"Keys: {', '.join(f'<b>{key}</b> {what}' for key, what in shortcuts.MEANINGS.items())}. "
-    f'<a href="{words.DOCUMENTATION}">More …</a><br>'
+    "Segments an object on all slices from a prompt on one slice.<br>"
+    "<b>1.</b> Paint it on one slice with any tool, or click into it (Ctrl+click to exclude; drag to draw a box).<br>"
+    "<b>2.</b> Press <b>Propagate</b>. Painted slices are not changed; undo, masking and overwrite mode apply.<br>"
+    "<b>3.</b> Check the doubtful slices in the strip, correct them, propagate again.<br>"
+    f"Keys: {', '.join(f'<b>{key}</b> {what}' for key, what in shortcuts.DESCRIPTIONS.items())}. "
+    f'<a href="{ui_text.DOCUMENTATION}">More …</a><br>'
     "Not a medical device."
 )
 
 
 class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
-    """One for each Segment Editor. `commands.controller` is for scripts; there is none before the effect was first active."""
+    """One for each Segment Editor. `controller` is for scripts; it is None before the effect is first activated."""
 
     def __init__(self, scriptedEffect):
         # Not translated: modules find effects by their names.
         scriptedEffect.name = "ProMem"
         scriptedEffect.title = "ProMem"
         AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
-        # Slicer makes one that is only copied: whatever costs something waits for setupOptionsFrame.
-        self.commands = self.pointing = self.panel = self.shortcuts = self.timer = None
+        # Slicer creates a prototype that is only cloned: parts are created in setupOptionsFrame.
+        self.commands = self.mouse = self.panel = self.shortcuts = self.timer = None
         self.make_engine, self.make_installation = make_engine, make_installation
         self.needs_installation = needs_installation
         self._is_stale = False
@@ -54,10 +54,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     @property
     def controller(self):
-        """The controller; None before the effect was first active."""
+        """The controller; None before the effect is first activated."""
         return self.commands.controller if self.commands is not None else None
 
-    # What Slicer shows of it.
+    # Presentation.
 
     def clone(self):
         import qSlicerSegmentationsEditorEffectsPythonQt as effects
@@ -76,15 +76,15 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def createCursor(self, widget):
         return qt.QCursor(qt.Qt.CrossCursor)
 
-    # Its life.
+    # Lifecycle.
 
     def setMRMLDefaults(self):
         parameters.set_defaults(self.scriptedEffect)
 
     def setupOptionsFrame(self):
         self.commands = Commands(self.scriptedEffect, slicer.mrmlScene)
-        self.commands.on_change = self._look_again
-        self.pointing = Pointing(self.scriptedEffect, self.commands)
+        self.commands.on_change = self._schedule_update
+        self.mouse = SliceViewMouse(self.scriptedEffect, self.commands)
         self.panel = Panel(self.commands, lambda source: self.make_installation(source))
         self.panel.install.on_done = self._open
         self.scriptedEffect.addOptionsWidget(self.panel.widget)
@@ -113,50 +113,50 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def deactivate(self):
         self.shortcuts.remove()
-        self.pointing.forget()
-        self.commands.leave()
-        # What was begun goes on; the timer stops at its end.
+        self.mouse.cancel()
+        self.commands.deactivate()
+        # A running propagation continues; the timer stops at its end.
 
     def cleanup(self):
-        """Ends everything: the engine's process, the timer, and each connection that would keep this alive."""
+        """Ends the engine's process and the timer, and disconnects every signal."""
         if self.commands is None:
             return
         self.timer.stop()
         self.timer.disconnect("timeout()", self._tick)
         self.shortcuts.remove()
-        self.pointing.forget()
+        self.mouse.cancel()
         self.panel.install.close()
         self.panel.disconnect()
         self.commands.on_change = do_nothing
         self.commands.close()
 
-    # What else Slicer tells.
+    # Events.
 
     def processInteractionEvents(self, callerInteractor, eventId, viewWidget):
         try:
-            return self.pointing.process(callerInteractor, eventId, viewWidget)
-        except Exception as trouble:
-            self.pointing.forget()
-            self.commands.show_trouble(trouble)
-            self._look_again()
+            return self.mouse.process(callerInteractor, eventId, viewWidget)
+        except Exception as error:
+            self.mouse.cancel()
+            self.commands.show_error(error)
+            self._schedule_update()
             return False
 
     def processViewNodeEvents(self, callerViewNode, eventId, viewWidget):
-        # The slice that is looked at is another.
-        self._look_again()
+        # The displayed slice may have changed.
+        self._schedule_update()
 
     def interactionNodeModified(self, interactionNode):
-        """Overridden: the base class ends the effect when a markup is placed, and the effect's own prompts are markups."""
+        """Does nothing: the base class deactivates the effect during markup placement, and prompts are markups."""
 
     def sourceVolumeNodeChanged(self):
-        self._look_again()
+        self._schedule_update()
 
     def referenceGeometryChanged(self):
-        self._look_again()
+        self._schedule_update()
 
     def layoutChanged(self):
-        if self.pointing is not None:
-            self.pointing.forget()
+        if self.mouse is not None:
+            self.mouse.cancel()
 
     def updateGUIFromMRML(self):
         if self.commands is not None:
@@ -170,7 +170,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     # The timer.
 
     def _tick(self):
-        """As little as possible: this runs in the thread that draws."""
+        """Runs in the GUI thread, so it does as little as possible."""
         self._ticks += 1
         try:
             self.panel.install.tick()
@@ -181,8 +181,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             if self._ticks % TICKS_PER_LOOK == 0 or not is_busy:
                 self.panel.strip.refresh()
             self._set_pace(is_busy)
-        except Exception as trouble:
-            self.commands.show_trouble(trouble)
+        except Exception as error:
+            self.commands.show_error(error)
             self._is_stale = True
 
     def _set_pace(self, is_busy):
@@ -198,26 +198,26 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if self.timer.interval != interval:
             self.timer.setInterval(interval)
 
-    # Its parts.
+    # Parts.
 
     def _must_install(self):
         try:
             return self.controller is None and self.needs_installation()
-        except Exception as trouble:
-            self.commands.show_trouble(trouble)
+        except Exception as error:
+            self.commands.show_error(error)
             return False
 
     def _open(self):
         self.commands.open(self.make_engine, lambda: Scene(slicer.mrmlScene, EffectEditing(self.scriptedEffect)))
         self._show()
 
-    def _look_again(self):
-        """Something that the panel shows is another, or something has begun: the next tick comes soon."""
+    def _schedule_update(self):
+        """The displayed state has changed, or a job has begun: schedules a tick soon."""
         self._is_stale = True
         if self.timer is None:
             return
         self._set_interval(self._busy_interval())
-        # A script may begin something while another effect is active.
+        # A script may start a job while another effect is active.
         if not self.timer.active and self.commands.is_busy:
             self.timer.start()
 
@@ -225,12 +225,12 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._is_stale = False
         now = self.commands.snapshot()
         if self.panel.install.is_open and not now.sentence:
-            now.sentence = "One thing has to be installed first."
+            now.sentence = "libtorch has to be installed first."
         self.panel.show(now)
 
 
 def make_engine():
-    """The engine in a process of its own, started with Slicer's Python."""
+    """The engine in a separate process, started with Slicer's Python."""
     from SegmentEditorProMemLib import engine
 
     return engine.make_engine()

@@ -1,1 +1,1 @@
-"""The Segment Editor effect: pure logic, the scene, and the panel, in this order; no module knows of a later one."""
+"""The Segment Editor effect: logic, scene and panel, in this order. No module imports a later one."""

@@ -1,6 +1,7 @@
-"""What a user can want of the effect: one method for each button, key and click. None of them raises: what goes wrong is shown.
+"""The commands of the effect: one method for each button, key and click. No command raises: errors are shown.
 
-In: wishes. Out: calls of the controller, parameters on the editor's node, slice views that move, and a snapshot for the panel. Knows no widget.
+In: commands. Out: calls of the controller, parameters on the editor's node, jumps of slice views, and a snapshot for
+the panel. Knows no widget.
 """
 
 import functools
@@ -8,29 +9,31 @@ import platform
 import traceback
 from typing import Any, Callable, Optional
 
-from . import parameters, views, words
+from . import parameters, slice_views, ui_text
 from .controller import Controller
 from .grid import ObliqueView, OutsideScan, axis_of_view
 from .options import BadOption, Options
 from .report import Report
-from .snapshot import ERROR, KINDS, WORKING, Snapshot
+from .snapshot import ERROR, STATUS_KINDS, WORKING, Snapshot
 
-# What says by its sentence all there is to know.
-PLAIN = (BadOption, ObliqueView, OutsideScan)
+# Errors whose message is complete for the user; others are shown with a traceback to copy.
+USER_ERRORS = (BadOption, ObliqueView, OutsideScan)
 
-STOPPED = "The volume or the segmentation has changed: the propagation was stopped. What it had written is kept."
+SOURCE_CHANGED = (
+    "The volume or the segmentation has changed: the propagation was stopped. The slices segmented so far are kept."
+)
 
 
-def guarded(method: Callable) -> Callable:
-    """A handler: an exception that leaves it would reach a console that nobody looks at, and perhaps end the application."""
+def shows_errors(method: Callable) -> Callable:
+    """Decorates a command so that its exceptions are shown in the panel instead of being raised into Slicer."""
 
     @functools.wraps(method)
     def call(self: "Commands", *arguments: Any) -> Any:
         try:
-            self.trouble = None
+            self.error = None
             return method(self, *arguments)
-        except Exception as trouble:
-            self.show_trouble(trouble)
+        except Exception as error:
+            self.show_error(error)
             return None
         finally:
             self.on_change()
@@ -38,9 +41,9 @@ def guarded(method: Callable) -> Callable:
     return call
 
 
-def wish(method: Callable) -> Callable:
-    """A handler that is of no use before there is a controller: keys work while libtorch is still being installed."""
-    handler = guarded(method)
+def needs_controller(method: Callable) -> Callable:
+    """Decorates a command that does nothing without a controller: keys work while libtorch is being installed."""
+    handler = shows_errors(method)
 
     @functools.wraps(method)
     def call(self: "Commands", *arguments: Any) -> Any:
@@ -50,127 +53,127 @@ def wish(method: Callable) -> Callable:
 
 
 class Commands:
-    """One per effect. on_change: called when the panel has to look again."""
+    """One per effect. on_change: called when the panel has to be updated."""
 
     def __init__(self, effect: Any, mrml_scene: Any) -> None:
         """effect: Slicer's scriptedEffect."""
         self.on_change: Callable[[], None] = lambda: None
         self.controller: Optional[Controller] = None
         self.engine: Any = None
-        # The slice view that was used last, for the slice that is looked at.
+        # The slice view used last; its slice is marked in the strip.
         self.view: Any = None
-        # Whether clicks mark what belongs to the object.
+        # Whether clicks add foreground points.
         self.positive = True
-        self.trouble: Optional[tuple[str, str]] = None
+        self.error: Optional[tuple[str, str]] = None
         self._effect = effect
         self._mrml_scene = mrml_scene
         self._selected: Optional[str] = None
         self._segmentation: Optional[str] = None
         self._axis: tuple[Any, str] = (None, "k")
-        self._is_preview_late = False
+        self._is_preview_pending = False
         self._doubtful: tuple[Optional[Report], int] = (None, 0)
 
     # The controller.
 
-    @guarded
+    @shows_errors
     def open(self, make_engine: Callable[[], Any], make_scene: Callable[[], Any]) -> None:
-        """Makes the controller at the first time, and lets it start the engine."""
+        """Creates the controller on the first call, and starts the engine."""
         if self.controller is None:
             self.engine = make_engine()
-            self._begin(make_scene())
+            self._create_controller(make_scene())
         self.controller.activate()
         self._segmentation = self._segmentation_id()
         self._selected = self._or_none(self.controller.scene.selected)
         self._read_options()
 
-    def _begin(self, scene: Any) -> None:
+    def _create_controller(self, scene: Any) -> None:
         self.controller = Controller(self.engine, scene)
         self.controller.on_change = lambda: self.on_change()
-        tell = scene.on_prompts_changed
-        scene.on_prompts_changed = lambda segment: self.prompts_changed(tell, segment)
+        notify = scene.on_prompts_changed
+        scene.on_prompts_changed = lambda segment: self.prompts_changed(notify, segment)
         scene.on_segments_changed = self.segments_changed
         scene.on_source_changed = self.source_changed
 
-    @wish
-    def leave(self) -> None:
-        """The user goes to another effect: previews go away, a propagation goes on."""
-        self._put_previews_away()
+    @needs_controller
+    def deactivate(self) -> None:
+        """Another effect becomes active: removes previews, continues a propagation."""
+        self._clear_previews()
 
     def close(self) -> None:
-        """Ends the engine; nothing of it is left."""
+        """Ends the controller and the engine."""
         controller, self.controller = self.controller, None
         if controller is not None:
             controller.close()
 
     def tick(self) -> None:
-        """A piece of the controller's work. What goes wrong in it is shown, and stays shown until the user does something."""
+        """Does a piece of the controller's work. An error stays shown until the next command."""
         if self.controller is None:
             return
         try:
             self.controller.tick()
-            if self._is_preview_late and self.controller.is_idle:
-                self._put_previews_away()
-        except Exception as trouble:
-            # A write that fails would fail at each tick, and the propagation never end.
+            if self._is_preview_pending and self.controller.is_idle:
+                self._clear_previews()
+        except Exception as error:
+            # A failing write would fail at each tick, and the propagation would never end.
             if self.controller.is_propagating:
-                self._begin_again()
-            self.show_trouble(trouble)
+                self._restart_controller()
+            self.show_error(error)
             self.on_change()
 
-    def _put_previews_away(self) -> None:
-        """Those that are shown, and one that is still being computed."""
+    def _clear_previews(self) -> None:
+        """Removes the previews that are shown, and one that is still being computed."""
         self.controller.deactivate()
-        self._is_preview_late = self.is_busy
+        self._is_preview_pending = self.is_busy
 
     @property
     def is_busy(self) -> bool:
         return self.controller is not None and not self.controller.is_idle
 
-    def _begin_again(self) -> None:
-        """A controller that knows nothing of what was, on the same engine."""
+    def _restart_controller(self) -> None:
+        """Replaces the controller by a new one on the same engine, without reports and history."""
         before = self.controller
         if before.is_propagating:
             self.engine.send("cancel")
         before.deactivate()
-        if before.link.scan is not None:
-            before.link.scan.close()
-        self._begin(before.scene)
+        if before.connection.scan is not None:
+            before.connection.scan.close()
+        self._create_controller(before.scene)
         self.controller.options, self.controller.view_axis = before.options, before.view_axis
         self.controller.activate()
 
-    # What the scene tells.
+    # Events of the scene.
 
-    @wish
-    def prompts_changed(self, tell: Callable[[str], None], segment: str) -> None:
-        """The user has dragged a point, or taken one away. tell: the controller's own ear."""
-        tell(segment)
+    @needs_controller
+    def prompts_changed(self, notify: Callable[[str], None], segment: str) -> None:
+        """The user moved or removed a prompt. notify: the controller's own callback."""
+        notify(segment)
 
     def source_changed(self) -> None:
-        """Another volume, another segmentation, or another place of one of them."""
+        """The volume, the segmentation or the placement of one of them has changed."""
         if self.controller is None:
             return
         controller = self.controller
         controller.scene.clear_previews()
         segmentation, self._segmentation = self._segmentation, self._segmentation_id()
-        if segmentation != self._segmentation or self._is_run_of_another_scan():
-            # Segments of another segmentation may have the same identifiers: what is known of them is of others.
+        if segmentation != self._segmentation or self._is_propagating_another_scan():
+            # Segments of another segmentation may have the same identifiers: reports and history must not be mixed.
             was_propagating = controller.is_propagating
-            self._begin_again()
+            self._restart_controller()
             if was_propagating:
-                self.trouble = (STOPPED, "")
+                self.error = (SOURCE_CHANGED, "")
         self.on_change()
 
-    def _is_run_of_another_scan(self) -> bool:
-        """Whether slices are being written that are no slices of the scan that there is now."""
+    def _is_propagating_another_scan(self) -> bool:
+        """Whether the running propagation belongs to a scan other than the current one."""
         controller = self.controller
-        if controller.run is None or controller.link.scan is None:
+        if controller.propagation is None or controller.connection.scan is None:
             return False
-        # Without a stamp the engine is gone, and the run ends of itself.
-        stamp = controller.link.scan.stamp
+        # Without a stamp the engine has ended, and the propagation ends by itself.
+        stamp = controller.connection.scan.stamp
         return stamp is not None and self._or_none(controller.scene.source_stamp) != stamp
 
     def segments_changed(self) -> None:
-        """Segments were added, removed, renamed, or another one was selected, which begins with clean clicks."""
+        """Segments were added, removed, renamed or selected. A selection clears previews and resets the click mode."""
         controller = self.controller
         if controller is None:
             return
@@ -178,10 +181,10 @@ class Commands:
         if selected != self._selected:
             self._selected = selected
             self.positive = True
-            self._put_previews_away()
-        if controller.run is not None:
+            self._clear_previews()
+        if controller.propagation is not None:
             there = self._or_none(controller.scene.segment_ids) or []
-            if any(target.segment not in there for target in controller.run.targets):
+            if any(target.segment not in there for target in controller.propagation.targets):
                 controller.cancel(keep=True)
         self.on_change()
 
@@ -192,35 +195,35 @@ class Commands:
 
     # Clicks.
 
-    @wish
+    @needs_controller
     def point(self, ras: Any, axis: str, positive: bool) -> None:
-        self._is_preview_late = False
+        self._is_preview_pending = False
         self.controller.click(self._segment(), ras, axis, positive)
 
-    @wish
+    @needs_controller
     def box(self, ras: Any, opposite: Any, axis: str) -> None:
-        self._is_preview_late = False
+        self._is_preview_pending = False
         self.controller.box(self._segment(), ras, opposite, axis)
 
-    @wish
+    @needs_controller
     def axis_of(self, slice_to_ras: Any, view: Any) -> Optional[str]:
-        """The axis that a slice view looks along, which is that of what has none of its own; None, and a sentence, for an oblique one."""
+        """The axis of a slice view, which becomes the default axis; None, and an error, for an oblique view."""
         self.view = view
-        return self.controller.look_along(slice_to_ras)
+        return self.controller.set_view_axis(slice_to_ras)
 
-    def look_at(self, slice_to_ras: Any, view: Any) -> None:
-        """The user is at a slice view; that it may be oblique matters only when it is clicked."""
+    def view_entered(self, slice_to_ras: Any, view: Any) -> None:
+        """The mouse has entered a slice view. An oblique view is an error only when it is clicked."""
         if self.controller is not None:
             self.view = view
             axis = self._or_none(lambda: axis_of_view(slice_to_ras, self.controller.scene.grid()))
             self.controller.view_axis = axis or self.controller.view_axis
             self.on_change()
 
-    @wish
+    @needs_controller
     def undo_point(self) -> None:
         self.controller.undo_prompt(self._segment())
 
-    @wish
+    @needs_controller
     def clear_prompts(self) -> None:
         self.controller.clear_prompts(self._segment())
 
@@ -230,33 +233,33 @@ class Commands:
 
     # Propagations.
 
-    @wish
+    @needs_controller
     def propagate_both(self) -> None:
         self.controller.propagate([self._segment()], "both")
 
-    @wish
+    @needs_controller
     def propagate_up(self) -> None:
         self.controller.propagate([self._segment()], "up")
 
-    @wish
+    @needs_controller
     def propagate_down(self) -> None:
         self.controller.propagate([self._segment()], "down")
 
-    @wish
+    @needs_controller
     def propagate_range(self) -> None:
-        axis = self._look_along(self._segment())
+        axis = self._segment_axis(self._segment())
         first, last = parameters.read_range(self._effect, self.controller.scene.grid().count(axis))
         self.controller.propagate([self._segment()], "both", (first - 1, last - 1), axis)
 
-    @wish
+    @needs_controller
     def propagate_all(self) -> None:
         self.controller.propagate(self.controller.scene.segment_ids(), "both")
 
-    @wish
+    @needs_controller
     def cancel(self) -> None:
         self.controller.cancel(keep=True)
 
-    @wish
+    @needs_controller
     def discard(self) -> None:
         self.controller.cancel(keep=False)
 
@@ -268,17 +271,17 @@ class Commands:
 
     # Slices.
 
-    @wish
+    @needs_controller
     def jump(self, slice_: int) -> None:
-        """Brings the slice views to a slice of the report."""
+        """Moves the slice views to a slice of the report."""
         report = self._report()
         if report is not None:
-            place = views.place_of_slice(self.controller.scene, report.segment, report.axis, slice_)
-            views.jump(self._mrml_scene, place)
+            place = slice_views.position_on_slice(self.controller.scene, report.segment, report.axis, slice_)
+            slice_views.jump(self._mrml_scene, place)
 
-    @wish
+    @needs_controller
     def next_doubtful(self) -> None:
-        """Goes to the slices to look at, the most doubtful first, and around."""
+        """Goes to the next doubtful slice, the lowest predicted IoU first, and wraps around."""
         report = self._report()
         slices = report.doubtful if report is not None else []
         if not slices:
@@ -289,7 +292,7 @@ class Commands:
         self.jump(slices[number % len(slices)])
 
     def _report(self) -> Optional[Report]:
-        """That of the selected segment, where the scan still is the one that it is of."""
+        """The report of the selected segment, if it belongs to the current scan."""
         if self.controller is None or self._selected is None:
             return None
         report = self.controller.report(self._selected)
@@ -297,24 +300,24 @@ class Commands:
             return None
         return report
 
-    # Choices.
+    # Options.
 
-    @guarded
+    @shows_errors
     def change_options(self, values: dict[str, str]) -> None:
         parameters.write(self._effect, values)
         self._read_options()
 
-    @guarded
-    def refuse_option(self, sentence: str) -> None:
+    @shows_errors
+    def reject_option(self, sentence: str) -> None:
         raise BadOption(sentence)
 
-    @guarded
+    @shows_errors
     def change_range(self, first: int, last: int) -> None:
         parameters.write(self._effect, {"RangeFirst": first, "RangeLast": last})
 
-    @guarded
+    @shows_errors
     def read_options(self) -> None:
-        """The node's parameters are others."""
+        """The parameters of the node have changed."""
         self._read_options()
 
     def _read_options(self) -> None:
@@ -323,29 +326,29 @@ class Commands:
         try:
             self.controller.options = parameters.read(self._effect)
         except BadOption:
-            # A script may have written nonsense: better the defaults than what was chosen before, or nothing.
+            # A script may have written invalid parameters: the defaults apply until they are valid.
             self.controller.options = Options()
             raise
 
-    # What is shown.
+    # The displayed state.
 
-    def show_trouble(self, trouble: Exception) -> None:
-        plain = (*PLAIN, self.controller.scene.Error) if self.controller is not None else PLAIN
-        if isinstance(trouble, plain):
-            self.trouble = (str(trouble), "")
+    def show_error(self, error: Exception) -> None:
+        plain = (*USER_ERRORS, self.controller.scene.Error) if self.controller is not None else USER_ERRORS
+        if isinstance(error, plain):
+            self.error = (str(error), "")
         else:
-            text = "".join(traceback.format_exception(type(trouble), trouble, trouble.__traceback__))
-            sentence = f"Something went wrong in ProMem: {str(trouble) or type(trouble).__name__}"
-            self.trouble = (sentence, self._details(text))
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            sentence = f"Internal error in ProMem: {str(error) or type(error).__name__}"
+            self.error = (sentence, self._details(text))
 
     def _details(self, what: str) -> str:
         lines = [what.rstrip(), f"{platform.platform()}, Python {platform.python_version()}"]
-        if self.controller is not None and self.controller.link.model:
-            lines.append(words.engine_line(self.controller.link.model))
+        if self.controller is not None and self.controller.connection.model:
+            lines.append(ui_text.engine_line(self.controller.connection.model))
         return "\n".join([*lines, *getattr(self.engine, "last_lines", [])])
 
     def snapshot(self) -> Snapshot:
-        """For the panel. Whatever is missing in the scene is left out, not told of: the user has done nothing yet."""
+        """The state for the panel. Missing nodes are no error here: the user may not have chosen them yet."""
         now = Snapshot(
             positive=self.positive, options={name: self._effect.parameter(name) for name in parameters.DEFAULTS}
         )
@@ -355,13 +358,13 @@ class Commands:
             return now
         scene = controller.scene
         now.is_propagating, now.progress = controller.is_propagating, controller.progress
-        now.engine = words.engine_line(controller.link.model)
+        now.engine = ui_text.engine_line(controller.connection.model)
         try:
             now.segments = len(scene.segment_ids())
             grid = scene.grid()
             selected = scene.selected()
-            axis = self._look_along(selected)
-            now.slices, now.plane = grid.count(axis), words.plane_of(grid, axis)
+            axis = self._segment_axis(selected)
+            now.slices, now.plane = grid.count(axis), ui_text.plane_of(grid, axis)
             now.range = parameters.read_range(self._effect, now.slices)
             if selected is not None:
                 now.has_selection = True
@@ -369,27 +372,27 @@ class Commands:
                 now.has_prompts = now.has_points or scene.box(selected) is not None
             now.report = self._report()
             if now.report is not None:
-                now.current = views.current_slice(self._mrml_scene, grid, now.report.axis, self.view)
+                now.current = slice_views.current_slice(self._mrml_scene, grid, now.report.axis, self.view)
         except (scene.Error, BadOption):
             pass
-        except Exception as trouble:
-            self.show_trouble(trouble)
+        except Exception as error:
+            self.show_error(error)
             self._add_status(now)
         return now
 
     def _add_status(self, now: Snapshot) -> None:
-        if self.trouble is not None:
-            now.kind, (now.sentence, now.details) = ERROR, self.trouble
+        if self.error is not None:
+            now.kind, (now.sentence, now.details) = ERROR, self.error
         elif self.controller is not None and self.controller.error is not None:
             now.kind, now.sentence = ERROR, self.controller.error
             now.details = self._details(self.controller.error)
         elif self.controller is not None:
-            now.kind, now.sentence = KINDS[self.controller.state], self.controller.message
+            now.kind, now.sentence = STATUS_KINDS[self.controller.state], self.controller.message
             if self.is_busy and now.kind != ERROR:
                 now.kind = WORKING
 
-    def _look_along(self, segment: Optional[str]) -> str:
-        """The axis that the segment would be propagated along. Known without a look at its voxels, unless something has changed."""
+    def _segment_axis(self, segment: Optional[str]) -> str:
+        """The axis along which the segment would be propagated; cached, as it may depend on its voxels."""
         controller, scene = self.controller, self.controller.scene
         if segment is None:
             return controller.view_axis or scene.grid().coarsest_axis
@@ -403,5 +406,5 @@ class Commands:
     def _or_none(self, ask: Callable[[], Any]) -> Any:
         try:
             return ask()
-        except (*PLAIN, self.controller.scene.Error):
+        except (*USER_ERRORS, self.controller.scene.Error):
             return None

@@ -1,10 +1,10 @@
-"""What the effect does, without a widget: prompts become previews, segments become runs of the engine, slices become writes to the scene.
+"""Controls the effect without a widget: previews of prompts, propagations, and writes of their slices to the scene.
 
-In: clicks, choices, and a tick every few milliseconds. Out: a state that a panel shows, previews and segments in the scene. Knows neither Qt
-nor MRML: `scene` and `engine` are what `scene.Scene` and `promem.worker.Engine` are.
+In: prompts, options, and a tick every few milliseconds. Out: a state that a panel shows, previews and segments in the
+scene. Knows neither Qt nor MRML: `scene` has the methods of `scene.Scene`, `engine` those of `promem.worker.Engine`.
 
-Work is cut into pieces: a job is a generator that yields after each piece and wherever it waits for the engine. One job runs at a time, and
-none keeps a tick for longer than PIECE, so that the application stays quick.
+A job is a generator that yields after each piece of work and wherever it waits for the engine. One job runs at a time.
+A tick takes about TICK_SECONDS at most, so that the application stays responsive.
 """
 
 import time
@@ -13,23 +13,23 @@ from collections.abc import Generator, Sequence
 from typing import Any, Callable, Optional
 
 from . import jobs
+from .connection import EngineConnection, RequestFailed
 from .grid import AXES, Extent, ObliqueView, OutsideScan, axis_of_view
-from .link import Failed, Link
 from .options import DIRECTIONS, BadOption, Options
-from .plan import History, axis_of_painting
+from .propagation import Propagation
 from .report import Progress, Report
-from .run import Run
+from .slice_history import History, axis_of_single_slice
 
 # Seconds of work in one tick.
-PIECE = 0.012
-# Seconds between two looks at what the engine has found: each write redraws the views.
-WRITE_EVERY = 0.15
-# A segment's axis is looked for in its voxels only where they are so few.
-MOST_VOXELS_FOR_AXIS = 16_000_000
+TICK_SECONDS = 0.012
+# Seconds between two writes to the scene: each write redraws the views.
+WRITE_INTERVAL = 0.15
+# Larger segments are not searched for the axis of a single painted slice.
+MAX_VOXELS_FOR_AXIS = 16_000_000
 
 
 class Controller:
-    """One per editor. `on_change` is called, within `tick` or the calls below, when something that a panel shows has changed."""
+    """One per editor. `on_change` is called, in `tick` or the methods below, when the displayed state has changed."""
 
     def __init__(self, engine: Any, scene: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.scene = scene
@@ -39,11 +39,11 @@ class Controller:
         self.error: Optional[str] = None
         self.progress: Optional[Progress] = None
         self.on_change: Callable[[], None] = lambda: None
-        # The axis for what has none of its own: the host sets it to that of the view last used.
+        # The axis of segments without a click or a single painted slice: that of the slice view used last.
         self.view_axis: Optional[str] = None
-        self.link = Link(engine, scene)
-        self.run: Optional[Run] = None
-        self.guides: dict[tuple[str, int], Any] = {}
+        self.connection = EngineConnection(engine, scene)
+        self.propagation: Optional[Propagation] = None
+        self.initial_masks: dict[tuple[str, int], Any] = {}
         self._clock = clock
         self._histories: dict[str, History] = {}
         self._axes: dict[str, str] = {}
@@ -56,7 +56,7 @@ class Controller:
         engine.on_died = self._died
         scene.on_prompts_changed = self._prompts_changed
 
-    # What a user does.
+    # Actions of the user.
 
     def activate(self) -> None:
         """Starts the engine and loads the model, so that the first click finds it ready."""
@@ -64,61 +64,63 @@ class Controller:
             self._enqueue("activate", jobs.activate(self))
 
     def deactivate(self) -> None:
-        """The user goes to another effect: previews go away, prompts stay, a propagation goes on."""
+        """Another effect becomes active: removes previews, keeps prompts, continues a propagation."""
         self.scene.clear_previews()
-        self._drop("preview")
+        self._remove_queued("preview")
         if self._job is not None and self._job[0] == "preview":
             self._end_job()
-            self._settle(self.message)
+            self._finish(self.message)
 
     def close(self) -> None:
-        """Ends everything; nothing of it is left."""
+        """Ends every job, the engine and the scene's observers."""
         self._end_job()
         self._queue.clear()
-        self.link.close()
+        self.connection.close()
         self.scene.close()
         self.state = "off"
 
     def click(self, segment: str, ras: Sequence[float], axis: str, positive: bool = True) -> None:
-        """Adds a point, and previews its slice. Raises OutsideScan, SceneError."""
+        """Adds a point and previews its slice. Raises OutsideScan, SceneError."""
         grid = self.scene.grid()
         slice_ = grid.slice_of(ras, axis)
         self._axes[segment] = axis
-        self._guide(segment, slice_, axis)
+        self._keep_initial_mask(segment, slice_, axis)
         self.scene.add_point(segment, ras, positive)
         self.preview(segment, slice_)
 
     def box(self, segment: str, ras: Sequence[float], opposite: Sequence[float], axis: str) -> None:
-        """Sets the box of a slice, and previews it. Raises OutsideScan, SceneError."""
+        """Sets the box of a slice and previews it. Raises OutsideScan, SceneError."""
         slice_ = self.scene.grid().slice_of(ras, axis)
         self._axes[segment] = axis
-        self._guide(segment, slice_, axis)
+        self._keep_initial_mask(segment, slice_, axis)
         self.scene.set_box(segment, ras, opposite, axis)
         self.preview(segment, slice_)
 
-    def look_along(self, slice_to_ras: Any) -> str:
-        """The axis of a slice view, kept for what has none of its own. Raises ObliqueView."""
+    def set_view_axis(self, slice_to_ras: Any) -> str:
+        """Sets the default axis to that of a slice view, and returns it. Raises ObliqueView."""
         self.view_axis = axis_of_view(slice_to_ras, self.scene.grid())
         return self.view_axis
 
     def undo_prompt(self, segment: str) -> None:
-        """Takes the newest point back."""
+        """Removes the newest point."""
         self.scene.remove_last_point(segment)
         self._prompts_changed(segment)
 
     def clear_prompts(self, segment: str) -> None:
-        """Takes back every point and the box; what is painted stays."""
+        """Removes every point and the box. Painted slices stay."""
         self.scene.clear_prompts(segment)
         self.scene.clear_previews()
-        self._drop("preview")
+        self._remove_queued("preview")
         self._axes.pop(segment, None)
-        for key in [key for key in self.guides if key[0] == segment]:
-            del self.guides[key]
+        for key in [key for key in self.initial_masks if key[0] == segment]:
+            del self.initial_masks[key]
         self._changed()
 
     def preview(self, segment: str, slice_: int) -> None:
-        """Shows what the prompts of a slice select there, as soon as the engine has it; the newest wish wins."""
-        self._drop("preview")
+        """Shows the mask that the prompts of a slice predict, when the engine has it. A newer preview replaces an
+        older one.
+        """
+        self._remove_queued("preview")
         self._enqueue("preview", jobs.preview(self, segment, slice_))
 
     def propagate(
@@ -128,11 +130,13 @@ class Controller:
         range: Optional[tuple[int, int]] = None,
         axis: Optional[str] = None,
     ) -> None:
-        """Segments the slices around the prompts.
+        """Propagates the prompts to other slices.
 
-        segments: None: the selected one; several share what the engine computes of a slice, and overlaps go to the better score.
-        direction: "both", "up" (towards higher slice numbers) or "down". range: first and last slice to stay within, counted from 0, both
-        inside. axis: "i", "j" or "k"; None: that of the clicks, else of what is painted, else of the view last used.
+        segments: None: the selected segment. Several segments share slice embeddings; the higher predicted IoU wins
+        where they overlap.
+        direction: "both", "up" (towards higher slice numbers) or "down".
+        range: the first and the last slice, counted from 0, both included; None: the whole scan.
+        axis: "i", "j" or "k"; None: that of the clicks, else of a single painted slice, else of the view used last.
         Raises BadOption, SceneError.
         """
         if direction not in DIRECTIONS:
@@ -142,22 +146,24 @@ class Controller:
         chosen = [self.scene.selected()] if segments is None else list(segments)
         if not chosen or chosen[0] is None:
             raise BadOption("No segment is selected: add one or select one.")
-        self._drop("preview")
+        self._remove_queued("preview")
         self._cancelled = None
         self._enqueue("propagate", jobs.propagate(self, chosen, direction, range, axis))
 
     def cancel(self, keep: bool = True) -> None:
-        """Ends the propagation after the slice that it is at. keep: what is there stays; else the segments become what they were."""
+        """Ends the propagation after the current slice. keep: finished slices stay; otherwise the segments are
+        restored.
+        """
         if not self.is_propagating:
             return
-        self._drop("propagate")
+        self._remove_queued("propagate")
         if self._job is not None and self._job[0] == "propagate":
             self._cancelled = keep
-            if self.run is None:
+            if self.propagation is None:
                 self._end_job()
-                self._settle("Cancelled before it began.")
+                self._finish("Cancelled before the propagation started.")
             else:
-                self.link.send("cancel")
+                self.connection.send("cancel")
         self._changed()
 
     @property
@@ -169,50 +175,52 @@ class Controller:
         return self._job is None and not self._queue
 
     def report(self, segment: str) -> Optional[Report]:
-        """What the last propagation of a segment found; None where there was none."""
+        """The report of a segment's last propagation; None if there was none."""
         return self._reports.get(segment)
 
     def wait(self, seconds: float = 600.0) -> None:
-        """Ticks until nothing is to be done; for scripts. Raises the sentence of what went wrong, or TimeoutError."""
+        """Ticks until every job has ended; for scripts. Raises RuntimeError with the message of an error, or
+        TimeoutError.
+        """
         end = self._clock() + seconds
         while not self.is_idle:
             self.tick()
             if self._clock() > end:
-                raise TimeoutError(f"not done after {seconds:g} s: {self.message}")
+                raise TimeoutError(f"not finished after {seconds:g} s: {self.message}")
             time.sleep(0.002)
         if self.error is not None:
             raise RuntimeError(self.error)
 
-    # What the host's timer does.
+    # The timer.
 
     def tick(self) -> None:
-        """A piece of work; to be called every 15 ms or so."""
-        self.link.poll()
-        until = self._clock() + PIECE
-        if self.run is not None and self._clock() >= self._next_write and self.run.waiting:
-            self.run.write(until, self._clock)
-            self._next_write = self._clock() + WRITE_EVERY
+        """Does a piece of work. To be called about every 15 ms."""
+        self.connection.poll()
+        until = self._clock() + TICK_SECONDS
+        if self.propagation is not None and self._clock() >= self._next_write and self.propagation.pending:
+            self.propagation.write(until, self._clock)
+            self._next_write = self._clock() + WRITE_INTERVAL
         while self._clock() < until:
             if self._job is None:
                 if not self._queue:
                     return
                 self._job = self._queue.popleft()
                 self.error = None
-            if self.link.is_waiting:
+            if self.connection.is_waiting:
                 return
-            self._advance()
+            self._resume_job()
 
-    def _advance(self) -> None:
+    def _resume_job(self) -> None:
         try:
-            self.link.resume(self._job[1])
+            self.connection.resume(self._job[1])
         except StopIteration:
             self._job = None
             if not self._queue:
-                self._settle(self.message)
-        except (Failed, BadOption, OutsideScan, ObliqueView, self.scene.Error) as error:
+                self._finish(self.message)
+        except (RequestFailed, BadOption, OutsideScan, ObliqueView, self.scene.Error) as error:
             self._job = None
-            self.run = None
-            self._settle(str(error))
+            self.propagation = None
+            self._finish(str(error))
             self.error = str(error)
             self._changed()
 
@@ -220,51 +228,51 @@ class Controller:
         if self._job is not None:
             self._job[1].close()
             self._job = None
-        self.run = None
-        self.link.forget()
+        self.propagation = None
+        self.connection.forget()
 
-    def _settle(self, message: str) -> None:
+    def _finish(self, message: str) -> None:
         self.progress = None
-        self.show(self.link.state, message)
+        self.show(self.connection.state, message)
 
     def _enqueue(self, name: str, job: Generator) -> None:
         self._queue.append((name, job))
         self._changed()
 
-    def _drop(self, name: str) -> None:
-        """Takes jobs back that have not begun."""
+    def _remove_queued(self, name: str) -> None:
+        """Removes jobs of one kind that have not begun."""
         self._queue = deque(job for job in self._queue if job[0] != name)
 
     def _changed(self) -> None:
         self.on_change()
 
-    # What the engine and the scene tell.
+    # Events of the engine and the scene.
 
     def _event(self, event: dict[str, Any]) -> None:
-        if self.run is None:
+        if self.propagation is None:
             return
         if event["event"] == "progress":
-            self.run.heard(event["object"], event["slice"])
-            self.progress = jobs.progress_of(self.run, event, self._clock())
+            self.propagation.slice_finished(event["object"], event["slice"])
+            self.progress = jobs.progress_of(self.propagation, event, self._clock())
             self.show("propagating", self.message)
         elif event["event"] == "changed":
-            self.run.labels_are_there()
+            self.propagation.labels_updated()
 
     def _died(self, sentence: str) -> None:
-        self.link.died()
+        self.connection.died()
         if self._job is None:
             self.error = sentence
-            self._settle(sentence)
+            self._finish(sentence)
 
     def _prompts_changed(self, segment: str) -> None:
-        """A point was dragged or taken away."""
-        slices = self.link.slices_with_other_prompts(segment, self.axis_of(segment))
+        """The user moved or removed a prompt."""
+        slices = self.connection.slices_with_changed_prompts(segment, self.axis_of(segment))
         self.scene.clear_previews()
         if slices:
             self.preview(segment, slices[-1])
         self._changed()
 
-    # What jobs need.
+    # For jobs.
 
     def show(self, state: str, message: str) -> None:
         self.state, self.message = state, message
@@ -278,7 +286,7 @@ class Controller:
 
     @property
     def cancelled(self) -> Optional[bool]:
-        """Whether the run was cancelled: None, or whether what is there is kept."""
+        """None unless the propagation was cancelled; then whether its finished slices are kept."""
         return self._cancelled
 
     @property
@@ -286,19 +294,19 @@ class Controller:
         return self._clock()
 
     def axis_of(self, segment: str) -> str:
-        """The axis that a segment is propagated along."""
+        """The axis along which a segment is propagated."""
         if segment in self._axes:
             return self._axes[segment]
         box = self.scene.occupied(segment)
-        if box is not None and box.shape[0] * box.shape[1] * box.shape[2] <= MOST_VOXELS_FOR_AXIS:
-            painted = axis_of_painting(Extent.of(self.scene.mask(segment, box), box.first))
+        if box is not None and box.shape[0] * box.shape[1] * box.shape[2] <= MAX_VOXELS_FOR_AXIS:
+            painted = axis_of_single_slice(Extent.of(self.scene.mask(segment, box), box.first))
             if painted is not None:
                 return painted
         return self.view_axis or self.scene.grid().coarsest_axis
 
-    def _guide(self, segment: str, slice_: int, axis: str) -> None:
-        """What is on a slice when the first point is set there: the points say what is wrong with it."""
-        if (segment, slice_) not in self.guides:
+    def _keep_initial_mask(self, segment: str, slice_: int, axis: str) -> None:
+        """Keeps the mask of a slice when its first point is set: the points correct that mask."""
+        if (segment, slice_) not in self.initial_masks:
             grid = self.scene.grid()
             box = Extent.of_slices(grid.shape, axis, slice_, slice_ + 1)
-            self.guides[segment, slice_] = self.scene.mask(segment, box).squeeze(AXES[axis])
+            self.initial_masks[segment, slice_] = self.scene.mask(segment, box).squeeze(AXES[axis])

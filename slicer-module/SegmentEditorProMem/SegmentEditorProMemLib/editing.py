@@ -1,7 +1,8 @@
-"""What the scene asks of a Segment Editor: its node, its geometry, its edits under its masks, its undo.
+"""The interface to a Segment Editor: its node, geometry, masked edits and undo.
 
-In: labelmaps with the box in which they differ. Out: edited segments. `LogicEditing` works on vtkSlicerSegmentEditorLogic (trame, tests, scripts),
-`EffectEditing` on the methods that Slicer gives a scripted effect, whose logic is out of reach from Python. Knows nothing of arrays and prompts.
+In: labelmaps with the box in which they differ. Out: edited segments. `LogicEditing` uses vtkSlicerSegmentEditorLogic
+(trame, tests, scripts). `EffectEditing` uses the methods of a scripted effect, whose logic Python cannot reach. Knows
+nothing of arrays and prompts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,38 +14,38 @@ import slicer
 
 
 class SceneError(Exception):
-    """Something in the scene is missing or is not of the kind that can be segmented; the sentence is for the user."""
+    """A node is missing or cannot be segmented. The message is for the user."""
 
 
 class Mode(Enum):
-    """What an edit does where its labelmap is 1."""
+    """The effect of an edit where its labelmap is 1."""
 
     ADD = "Add"
     REMOVE = "Remove"
 
 
 class Editing:
-    """The seam. `modify` and the undo methods are what a host of its own kind overrides."""
+    """The interface. A host with its own editor overrides its methods."""
 
     @property
     def node(self) -> Optional[slicer.vtkMRMLSegmentEditorNode]:
-        """Segmentation, source volume, selected segment, masks: the editor's choices."""
+        """The parameter node: segmentation, source volume, selected segment, masking."""
         raise NotImplementedError
 
     def reference_geometry(self) -> Optional[slicer.vtkOrientedImageData]:
-        """The geometry of labelmaps that may be passed to `modify`, in the segmentation's own coordinates; None where there is none."""
+        """The geometry of labelmaps for `modify`, in segmentation coordinates; None if there is none."""
         raise NotImplementedError
 
     def aligned_source(self) -> Optional[slicer.vtkOrientedImageData]:
-        """The source volume on that geometry; None where it cannot be made."""
+        """The source volume resampled to that geometry; None if that is impossible."""
         raise NotImplementedError
 
     def modify(self, segment_id: str, labelmap: slicer.vtkOrientedImageData, mode: Mode, extent: Sequence[int]) -> None:
-        """Edits a segment as far as the editor's masks allow, and others as its overwrite mode says. extent: where the labelmap is not 0."""
+        """Edits a segment under masking and overwrite mode. extent: the box in which the labelmap is not 0."""
         raise NotImplementedError
 
     def save_undo(self) -> bool:
-        """Remembers how all segments are. False where the editor remembers nothing."""
+        """Saves an undo state of all segments. False if the editor keeps none."""
         raise NotImplementedError
 
     def undo(self) -> None:
@@ -64,22 +65,22 @@ class Editing:
 
 @contextmanager
 def selecting(node: slicer.vtkMRMLSegmentEditorNode, segment_id: str) -> Iterator[None]:
-    """Makes a segment the selected one without telling anybody.
+    """Selects a segment inside, without events.
 
-    Slicer makes its mask for the selected segment: "outside all segments" means outside all others than that.
+    Slicer's masking depends on the selected segment: "outside all segments" excludes it.
     """
     selected = node.GetSelectedSegmentID()
     if selected == segment_id:
         yield
         return
-    told = node.GetDisableModifiedEvent()
+    was_disabled = node.GetDisableModifiedEvent()
     node.SetDisableModifiedEvent(1)
     node.SetSelectedSegmentID(segment_id)
     try:
         yield
     finally:
         node.SetSelectedSegmentID(selected)
-        node.SetDisableModifiedEvent(told)
+        node.SetDisableModifiedEvent(was_disabled)
 
 
 class LogicEditing(Editing):
@@ -124,12 +125,14 @@ class LogicEditing(Editing):
 
 
 class EffectEditing(Editing):
-    """On a `scriptedEffect`. editor: gives the qMRMLSegmentEditorWidget around it, which undoes; None: found from the effect's options."""
+    """On a `scriptedEffect`. editor: returns the qMRMLSegmentEditorWidget, for undo; None: the effect's ancestor
+    widget.
+    """
 
     def __init__(self, scripted_effect: Any, editor: Optional[Callable[[], Any]] = None) -> None:
         self._effect = scripted_effect
         self._editor = editor or (lambda: editor_around(scripted_effect.optionsFrame()))
-        # The widget does not say what it remembers: states that were saved here, and states that were undone here.
+        # The widget does not expose its undo states: these count states saved and undone here.
         self._saved = self._undone = 0
 
     @property
@@ -145,7 +148,7 @@ class EffectEditing(Editing):
     def modify(self, segment_id: str, labelmap: slicer.vtkOrientedImageData, mode: Mode, extent: Sequence[int]) -> None:
         modes = slicer.qSlicerSegmentEditorAbstractEffect
         number = {Mode.ADD: modes.ModificationModeAdd, Mode.REMOVE: modes.ModificationModeRemove}[mode]
-        # Of modifySegmentByLabelmap Python reaches no form that takes an extent; a list would pass there as "bypass masking".
+        # Python cannot call modifySegmentByLabelmap with an extent: the list would be taken for "bypass masking".
         with selecting(self.node, segment_id):
             self._effect.modifySelectedSegmentByLabelmap(labelmap, number, list(extent))
 
@@ -178,7 +181,7 @@ class EffectEditing(Editing):
 
 
 def editor_around(widget: Any) -> Any:
-    """The qMRMLSegmentEditorWidget that a Qt widget is part of; None where there is none."""
+    """The qMRMLSegmentEditorWidget that contains a Qt widget; None if there is none."""
     while widget is not None and widget.className() != "qMRMLSegmentEditorWidget":
         widget = widget.parent()
     return widget

@@ -1,7 +1,7 @@
-"""How the engine's process, and that of an installation, are started: with Slicer's own Python, or with this one outside Slicer.
+"""Creates the engine and the installation, which run with Slicer's Python, or with this one outside Slicer.
 
-In: where this runs. Out: an `Engine`, an `Installation`, and whether the latter is needed. Imports neither Qt nor MRML; of Slicer it asks
-where it lies and which environment it was started with. Slicer's own process and environment stay as they are.
+In: Slicer's folder and startup environment. Out: an `Engine`, an `Installation`, and whether the latter is needed.
+Imports neither Qt nor MRML. Slicer's own process and environment are not changed.
 """
 
 import os
@@ -10,28 +10,30 @@ import sys
 from typing import Any, Optional
 
 
-class NoPython(RuntimeError):
-    """Slicer's Python is not where it should be; the text says where it was looked for."""
+class PythonNotFound(RuntimeError):
+    """Slicer's Python was not found; the message says where it was searched."""
 
 
-def command() -> list[str]:
-    """How to start Python. Raises NoPython."""
+def python_command() -> list[str]:
+    """The command that starts Python. Raises PythonNotFound."""
     home = _slicer_home()
     if home is None:
         return [sys.executable]
-    # A launcher that sets up the environment of Slicer's Python. Slicer puts its folder on the path, too.
+    # PythonSlicer sets up the environment of Slicer's Python. Slicer adds its folder to PATH, too.
     name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
     path = os.path.join(home, "bin", name)
     found = path if os.path.isfile(path) else shutil.which(name)
     if found is None:
-        raise NoPython(f"{path} is not there, nor is {name} in a folder of PATH: this Slicer is not complete")
+        raise PythonNotFound(
+            f"{path} does not exist, and no folder of PATH contains {name}: this Slicer installation is incomplete"
+        )
     return [found]
 
 
 def environment(threads: Optional[int] = None) -> dict[str, str]:
-    """The environment of these processes. threads: the most that libtorch may use; None: as the environment says.
+    """The environment of the processes. threads: CPU threads of libtorch; None: as the environment says.
 
-    It is the one that Slicer was started in: libraries of Slicer's own must not come between libtorch and the system's.
+    It is the environment in which Slicer was started: Slicer's libraries must not replace those of the system.
     """
     if _slicer_home() is None:
         found = dict(os.environ)
@@ -48,7 +50,7 @@ def environment(threads: Optional[int] = None) -> dict[str, str]:
 
 
 def libtorch() -> Optional[str]:
-    """The folder of the libtorch that the engine will load; None where there is none."""
+    """The folder of the libtorch that the engine will load; None if there is none."""
     from promem import LibraryNotLoaded, _library, _libtorch
 
     try:
@@ -58,24 +60,26 @@ def libtorch() -> Optional[str]:
 
 
 def needs_installation() -> bool:
-    """Whether libtorch has to be installed first. Where PROMEM_LIBTORCH names a wrong folder, that would not help: the engine says so."""
+    """Whether libtorch has to be installed. It does not help if PROMEM_LIBTORCH names a wrong folder: the engine says
+    so.
+    """
     return libtorch() is None and not os.environ.get("PROMEM_LIBTORCH")
 
 
 def make_engine(threads: Optional[int] = None) -> Any:
-    """A `promem.worker.Engine` that is not started yet. Raises NoPython."""
+    """A `promem.worker.Engine` that is not started yet. Raises PythonNotFound."""
     from promem.worker import Engine
 
-    return Engine(command(), environment(threads))
+    return Engine(python_command(), environment(threads))
 
 
 def make_installation(source: Optional[str] = None) -> Any:
-    """A `promem.install.Installation` that is not started yet. source: a wheel, a libtorch zip file, or a folder of them; None: the package
-    index. Raises NoPython.
+    """A `promem.install.Installation` that is not started yet. source: a wheel, a libtorch zip file, or a folder of
+    them; None: the package index. Raises PythonNotFound.
     """
     from promem.install import Installation
 
-    return Installation(source=source, command=command(), environment=environment())
+    return Installation(source=source, command=python_command(), environment=environment())
 
 
 def _slicer_home() -> Optional[str]:
@@ -84,5 +88,5 @@ def _slicer_home() -> Optional[str]:
         import slicer
     except ImportError:
         return None
-    # Slicer's libraries without the application have no home.
+    # Slicer's libraries without the application have no slicerHome.
     return getattr(getattr(slicer, "app", None), "slicerHome", None) or None

@@ -1,4 +1,4 @@
-"""Where voxels are: the grid that a segmentation is edited on, boxes of it, and the axis that a slice view looks along.
+"""The voxel grid of a segmentation, boxes of it, and the axis of a slice view.
 
 In: shapes and matrices. Out: voxel indices, extents, axes. Knows numpy; no Slicer, no widget, no engine.
 
@@ -14,12 +14,12 @@ import numpy as np
 # Array axis of each axis's name.
 AXES = {"k": 0, "j": 1, "i": 2}
 
-# How far a view's normal may lie off an axis, in degrees: what rounding leaves, not what a user turns.
-MOST_OBLIQUE = 1.0
+# Degrees between a view's normal and an axis that count as rounding, not as a rotation by the user.
+MAX_OBLIQUE_DEGREES = 1.0
 
 
 class ObliqueView(ValueError):
-    """A slice view cuts across the scan's slices."""
+    """A slice view is not parallel to the scan's slices."""
 
 
 class OutsideScan(ValueError):
@@ -30,7 +30,7 @@ Range = tuple[int, int]
 
 
 class Extent(NamedTuple):
-    """A box of voxels: (first, end) along k, j and i, the end outside."""
+    """A box of voxels: (first, end) along k, j and i, the end excluded."""
 
     k: Range
     j: Range
@@ -42,7 +42,7 @@ class Extent(NamedTuple):
 
     @classmethod
     def of(cls, mask: np.ndarray, offset: Sequence[int] = (0, 0, 0)) -> Optional["Extent"]:
-        """The smallest box around what is not zero in an array [k, j, i] that begins at `offset`; None where all is zero."""
+        """The bounding box of the nonzero voxels of an array [k, j, i] beginning at `offset`; None if all are 0."""
         ranges = []
         for axis in range(3):
             others = tuple(other for other in range(3) if other != axis)
@@ -54,20 +54,20 @@ class Extent(NamedTuple):
 
     @classmethod
     def of_slices(cls, shape: Sequence[int], axis: str, first: int, end: int) -> "Extent":
-        """Whole slices first to end (outside) across an axis."""
+        """Whole slices across an axis, from first to end (excluded)."""
         ranges = list(cls.whole(shape))
         ranges[AXES[axis]] = (first, end)
         return cls(*ranges)
 
     @classmethod
     def from_vtk(cls, extent: Sequence[int]) -> Optional["Extent"]:
-        """From VTK's (i0, i1, j0, j1, k0, k1), the ends inside; None for an empty one."""
+        """From VTK's (i0, i1, j0, j1, k0, k1), the ends included; None for an empty one."""
         i0, i1, j0, j1, k0, k1 = (int(bound) for bound in extent)
         return cls((k0, k1 + 1), (j0, j1 + 1), (i0, i1 + 1)) if i0 <= i1 and j0 <= j1 and k0 <= k1 else None
 
     @property
     def vtk(self) -> tuple[int, int, int, int, int, int]:
-        """As VTK writes it: (i0, i1, j0, j1, k0, k1), the ends inside."""
+        """As in VTK: (i0, i1, j0, j1, k0, k1), the ends included."""
         return (self.i[0], self.i[1] - 1, self.j[0], self.j[1] - 1, self.k[0], self.k[1] - 1)
 
     @property
@@ -85,21 +85,21 @@ class Extent(NamedTuple):
         return (self.k[0], self.j[0], self.i[0])
 
     def joined(self, other: "Extent") -> "Extent":
-        """The smallest box that holds both."""
+        """The smallest box that contains both."""
         return Extent(*((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(self, other)))
 
     def common(self, other: "Extent") -> Optional["Extent"]:
-        """The box that lies in both; None where there is none."""
+        """The intersection; None if it is empty."""
         ranges = [(max(a[0], b[0]), min(a[1], b[1])) for a, b in zip(self, other)]
         return Extent(*ranges) if all(first < end for first, end in ranges) else None
 
     def within(self, outer: "Extent") -> "Extent":
-        """This box, counted from the first voxel of a larger one."""
+        """This box, relative to the first voxel of a larger one."""
         return Extent(*((a[0] - b[0], a[1] - b[0]) for a, b in zip(self, outer)))
 
 
 class Grid:
-    """Size and place of the voxels that a segmentation is edited on.
+    """Size, spacing and orientation of the voxels of a segmentation.
 
     shape: [k, j, i]. ijk_to_ras: from (i, j, k, 1) to RAS millimetres in the world; it has an inverse.
     """
@@ -126,7 +126,7 @@ class Grid:
 
     @property
     def coarsest_axis(self) -> str:
-        """The axis of the largest spacing, at a tie "k": that across which a scan was most likely taken."""
+        """The axis of the largest spacing, at a tie "k": most likely the axis of acquisition."""
         i, j, k = (round(length, 6) for length in self.spacing)
         return "k" if k >= max(i, j) else ("j" if j >= i else "i")
 
@@ -135,11 +135,11 @@ class Grid:
         return self.shape[AXES[axis]]
 
     def ras(self, ijk: Sequence[float]) -> tuple[float, float, float]:
-        """The middle of a voxel."""
+        """The center of a voxel."""
         return tuple(float(v) for v in (self.ijk_to_ras @ [*ijk, 1.0])[:3])
 
     def index(self, ras: Sequence[float]) -> tuple[float, float, float]:
-        """Where a position lies between voxels: (i, j, k), whole numbers in their middles."""
+        """The continuous index (i, j, k) of a position; whole numbers are voxel centers."""
         return tuple(float(v) for v in (self._ras_to_ijk @ [*ras, 1.0])[:3])
 
     def voxel(self, ras: Sequence[float]) -> tuple[int, int, int]:
@@ -157,19 +157,19 @@ class Grid:
 
 
 def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
-    """The axis, "i", "j" or "k", that a slice view looks along. slice_to_ras: the view's 4x4 matrix. Raises ObliqueView."""
+    """The axis of a slice view, "i", "j" or "k". slice_to_ras: the view's 4x4 matrix. Raises ObliqueView."""
     normal = np.asarray(slice_to_ras, dtype=float).reshape(4, 4)[:3, 2]
     directions = grid.ijk_to_ras[:3, :3] / np.linalg.norm(grid.ijk_to_ras[:3, :3], axis=0)
-    # The slices across an axis are spanned by the other two; for what a scanner makes their normal is the axis itself.
+    # The slices across an axis are spanned by the other two axes. Without shear their normal is the axis.
     off = {}
     for column, axis in enumerate("ijk"):
         across = np.cross(directions[:, (column + 1) % 3], directions[:, (column + 2) % 3])
         cosine = abs(across @ normal) / (np.linalg.norm(across) * np.linalg.norm(normal))
         off[axis] = math.degrees(math.acos(min(1.0, cosine)))
     axis = min(off, key=lambda name: off[name])
-    if off[axis] > MOST_OBLIQUE:
+    if off[axis] > MAX_OBLIQUE_DEGREES:
         raise ObliqueView(
-            f"This slice view is turned by {off[axis]:.0f}° against the scan's slices. "
-            "Propagation needs whole slices: rotate the view to the volume plane."
+            f"This slice view is oblique: it is rotated by {off[axis]:.0f}° from the scan's slices. "
+            "Choose Rotate to Volume Plane in the slice view, and click again."
         )
     return axis

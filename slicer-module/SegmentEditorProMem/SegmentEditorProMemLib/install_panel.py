@@ -1,6 +1,6 @@
-"""The panel that is there until libtorch is: what will be installed, where and how large; one button; progress.
+"""The panel that installs libtorch: version, folder, size and source; one button; progress.
 
-In: an `Installation` of `promem.install`, and a call of `tick` every few hundredths of a second. Out: libtorch in its folder, told by
+In: an `Installation` of `promem.install`, and calls of `tick` from a timer. Out: an installed libtorch, reported by
 `on_done`. Knows neither scene nor engine.
 """
 
@@ -8,20 +8,22 @@ from typing import Any, Callable, Optional
 
 import qt
 
-from . import words
+from . import ui_text
 from .status_line import error_style
 
-# Where QProgressBar counts to: bytes do not fit into its numbers.
+# The maximum of the progress bar: its numbers are too small for bytes.
 STEPS = 1000
 PHASES = {"downloading": "Downloading", "unpacking": "Unpacking"}
 ABOUT = (
-    "ProMem computes with <b>libtorch</b>, which has to be installed once, into a folder of its own. "
-    "Slicer and its Python stay as they are."
+    "ProMem computes with <b>libtorch</b>, which has to be installed once, into a separate folder. "
+    "Slicer and its Python are not changed."
 )
 
 
 class InstallPanel:
-    """widget: to be put into a layout. make: gives an `Installation` for a source: a file, or None for the package index."""
+    """widget: to be put into a layout. make: creates an `Installation` from a file, or from the package index for
+    None.
+    """
 
     def __init__(self, make: Callable[[Optional[str]], Any]) -> None:
         self.on_done: Callable[[], None] = lambda: None
@@ -31,8 +33,8 @@ class InstallPanel:
         self.widget.objectName = "ProMemInstall"
         self.widget.setFrameShape(qt.QFrame.StyledPanel)
         layout = qt.QVBoxLayout(self.widget)
-        self.about, self.plan, self.trouble = qt.QLabel(ABOUT), qt.QLabel(), qt.QLabel()
-        for label in (self.about, self.plan, self.trouble):
+        self.about, self.plan, self.error = qt.QLabel(ABOUT), qt.QLabel(), qt.QLabel()
+        for label in (self.about, self.plan, self.error):
             label.setWordWrap(True)
             label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
             layout.addWidget(label)
@@ -43,15 +45,17 @@ class InstallPanel:
         row.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         self.install = _button(
-            "ProMemInstallButton", "Install", "Downloads libtorch and unpacks it; Slicer can be used meanwhile."
+            "ProMemInstallButton", "Install", "Downloads and unpacks libtorch. Slicer can be used meanwhile."
         )
         self.cancel = _button(
-            "ProMemInstallCancel", "Cancel", "Stops. What was downloaded is kept, and Install goes on from there."
+            "ProMemInstallCancel",
+            "Cancel",
+            "Stops the installation. The downloaded part is kept, and Install continues from there.",
         )
         self.from_file = _button(
             "ProMemInstallFromFile",
             "From file…",
-            "Without a network: a wheel of torch, or a libtorch zip file, that was downloaded elsewhere.",
+            "Installs without a network, from a wheel of torch or a libtorch zip file that was downloaded elsewhere.",
         )
         row.addWidget(self.install, 1)
         row.addWidget(self.cancel, 1)
@@ -70,7 +74,7 @@ class InstallPanel:
         return self._installation is not None and self._installation.is_running
 
     def open(self) -> None:
-        """Shows the panel, and finds out what there is to install."""
+        """Shows the panel and plans the installation."""
         self.is_open = self.widget.visible = True
         if self._installation is None:
             self._begin(None).look()
@@ -87,7 +91,7 @@ class InstallPanel:
             self.on_done()
 
     def close(self) -> None:
-        """Ends what runs, and hides the panel."""
+        """Ends a running installation and hides the panel."""
         self.is_open = self.widget.visible = False
         if self._installation is not None:
             self._installation.close()
@@ -105,7 +109,7 @@ class InstallPanel:
 
     def _install(self) -> None:
         if not self.is_running:
-            # After an error the plan may be another: the index is asked again.
+            # After an error the plan may have changed: the index is asked again.
             if self._installation is None or self._installation.source is not None:
                 self._begin(None)
             self._installation.start()
@@ -130,20 +134,20 @@ class InstallPanel:
         state = now.state if now is not None else "idle"
         self.plan.text = _plan_text(now)
         failed = state == "failed"
-        self.trouble.text = (
-            now.error if failed else ("Cancelled. Install goes on from there." if state == "cancelled" else "")
+        self.error.text = (
+            now.error if failed else ("Cancelled. Install continues from there." if state == "cancelled" else "")
         )
-        self.trouble.visible = bool(self.trouble.text)
-        self.trouble.setStyleSheet(error_style(self.trouble) if failed else "")
+        self.error.visible = bool(self.error.text)
+        self.error.setStyleSheet(error_style(self.error) if failed else "")
         working = state in ("installing", "cancelling")
         self.progress.visible = working
         if working:
-            # Without a maximum the bar says that something is going on.
+            # Without a maximum the bar shows activity only.
             self.progress.maximum = STEPS if now.total else 0
             self.progress.value = round(now.fraction * STEPS)
-            left = words.time_left(now.seconds_left)
+            left = ui_text.time_left(now.seconds_left)
             phase = PHASES.get(now.phase, "Preparing") if state == "installing" else "Stopping"
-            sizes = f" {words.size(now.done)} of {words.size(now.total)}" if now.total else ""
+            sizes = f" {ui_text.size(now.done)} of {ui_text.size(now.total)}" if now.total else ""
             self.progress.format = f"{phase}{sizes}" + (f", {left}" if left and now.total else "")
         self.install.visible, self.cancel.visible = not working, working
         self.install.enabled = not self.is_running
@@ -156,13 +160,13 @@ def _plan_text(installation: Any) -> str:
     if installation is None or installation.state == "idle":
         return ""
     if installation.state == "looking":
-        return "Finding out what is to be downloaded …"
+        return "Checking what has to be downloaded …"
     plan = installation.plan
     if plan is None:
         return ""
     what = f"libtorch {plan.version}"
-    size = f"{words.size(plan.unpacked)} on disk ({words.size(plan.free)} free)"
-    fetched = "nothing to download" if plan.offline else f"{words.size(plan.remaining)} to download"
+    size = f"{ui_text.size(plan.unpacked)} on disk ({ui_text.size(plan.free)} free)"
+    fetched = "nothing to download" if plan.offline else f"{ui_text.size(plan.remaining)} to download"
     return f"<b>{what}</b>: {fetched}, about {size}<br>into {plan.folder}<br>from {plan.source}"
 
 

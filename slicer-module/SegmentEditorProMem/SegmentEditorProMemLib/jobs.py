@@ -1,58 +1,61 @@
-"""The controller's jobs: activate, preview, propagate. Each is a generator that yields after a piece of work and to wait for the engine."""
+"""The controller's jobs: activate, preview, propagate.
+
+Each is a generator that yields after a piece of work and where it waits for the engine.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Optional
 
 from promem.worker import masks
 
+from .connection import RequestFailed, Steps
 from .grid import AXES, Extent
-from .link import Failed, Steps
 from .options import BadOption
-from .plan import digests_of
 from .prompts import is_positive, prompts_of
+from .propagation import Propagation, Target
 from .report import Progress, Report
-from .run import Run, Target
+from .slice_history import digests_of
 
-# Voxels that are read from the scene at once.
-MOST_VOXELS_AT_ONCE = 4 << 20
+# Voxels that are read from the scene between two yields.
+MAX_VOXELS_PER_READ = 4 << 20
 
 
 def activate(controller: Any) -> Steps:
     """Starts the engine and loads the model."""
-    yield from controller.link.load(controller.options, controller.show)
+    yield from controller.connection.load(controller.options, controller.show)
     controller.show("ready", "Paint the object on one slice, or click into it.")
 
 
 def preview(controller: Any, segment: str, slice_: int) -> Steps:
-    """Shows what the prompts of a slice select there."""
-    link, scene = controller.link, controller.scene
+    """Shows the mask that the prompts of a slice predict."""
+    connection, scene = controller.connection, controller.scene
     axis = controller.axis_of(segment)
-    yield from link.open(controller.options, axis, controller.show)
-    prompts = prompts_of(scene, controller.guides, segment, axis, None)
+    yield from connection.open(controller.options, axis, controller.show)
+    prompts = prompts_of(scene, controller.initial_masks, segment, axis, None)
     if slice_ not in prompts or not is_positive(prompts[slice_]):
         scene.show_preview(segment, axis, slice_, None)
-        controller.show("ready", "Click into the object: only what it is not has been marked on this slice.")
+        controller.show("ready", "This slice has only background points. Add a foreground point.")
         return
     controller.show("predicting", controller.message)
-    yield from link.tell(segment, prompts)
-    found = yield link.call("predict", object=link.object(segment), slice=slice_)
+    yield from connection.set_prompts(segment, prompts)
+    found = yield connection.call("predict", object=connection.object(segment), slice=slice_)
     scene.show_preview(segment, axis, slice_, masks.unpack(found["mask"]))
     controller.show(
-        "ready", f"Slice {slice_ + 1}: expected overlap {found['score']:.2f}. Click to correct it, or propagate."
+        "ready", f"Slice {slice_ + 1}: predicted IoU {found['score']:.2f}. Click to correct it, or propagate."
     )
 
 
 def propagate(
     controller: Any, segments: list[str], direction: str, range_: Optional[tuple[int, int]], axis: Optional[str]
 ) -> Steps:
-    """Segments, those of one axis together."""
+    """Propagates segments; those with the same axis are propagated together."""
     scene = controller.scene
     groups: dict[str, list[str]] = {}
     for segment in segments:
         groups.setdefault(axis or controller.axis_of(segment), []).append(segment)
     done = []
     for along, group in groups.items():
-        yield from controller.link.open(controller.options, along, controller.show)
+        yield from controller.connection.open(controller.options, along, controller.show)
         count = scene.grid().count(along)
         span = (0, count - 1) if range_ is None else tuple(int(slice_) for slice_ in range_)
         if not 0 <= span[0] <= span[1] < count:
@@ -68,66 +71,69 @@ def propagate(
 def _group(
     controller: Any, segments: list[str], direction: str, span: tuple[int, int], axis: str, several: bool
 ) -> Steps:
-    """Segments along one axis: their prompts, their walks, their writes, and what is left behind. Returns reports."""
-    link, scene = controller.link, controller.scene
-    controller.show("propagating", "Looking at what is painted …")
+    """Propagates segments along one axis: sends prompts, writes slices, records the result. Returns reports."""
+    connection, scene = controller.connection, controller.scene
+    controller.show("propagating", "Reading the painted slices …")
     targets = []
     for segment in segments:
-        reading = yield from read(controller, segment, axis)
-        prompts = prompts_of(scene, controller.guides, segment, axis, reading)
+        state = yield from read_state(controller, segment, axis)
+        prompts = prompts_of(scene, controller.initial_masks, segment, axis, state)
         if not any(is_positive(given) for given in prompts.values()):
             if several:
                 continue
             raise BadOption(
                 f"{scene.name(segment)}: nothing to start from. Paint it on one slice, click into it, or draw a box."
             )
-        yield from link.tell(segment, prompts)
-        targets.append(Target(segment, link.object(segment), reading, tuple(sorted(prompts))))
+        yield from connection.set_prompts(segment, prompts)
+        targets.append(Target(segment, connection.object(segment), state, tuple(sorted(prompts))))
     if not targets:
-        raise BadOption("All segments are empty: paint at least one of them on a slice, or click into it.")
-    yield from link.silence([target.segment for target in targets])
+        raise BadOption("No segment has a prompt: paint at least one of them on a slice, or click into it.")
+    yield from connection.clear_other_prompts([target.segment for target in targets])
     scene.clear_previews()
-    run = Run(scene, link.scan.grid, axis, link.scan.labels, targets, direction)
-    controller.run = run
+    propagation = Propagation(scene, connection.scan.grid, axis, connection.scan.labels, targets, direction)
+    controller.propagation = propagation
     for target in targets:
-        controller.history(target.segment).left(target.before)
+        controller.history(target.segment).record(target.before)
     try:
         for target in targets:
             if controller.cancelled is not None:
                 break
             controller.show("propagating", f"Segmenting {scene.name(target.segment)} …")
-            run.begins(target, controller.now)
-            arguments = controller.options.walk_arguments
-            yield link.call("propagate", object=target.object, direction=direction, range=list(span), **arguments)
-            run.labels_are_there()
+            propagation.mark_started(target, controller.now)
+            arguments = controller.options.propagate_arguments
+            yield connection.call("propagate", object=target.object, direction=direction, range=list(span), **arguments)
+            propagation.labels_updated()
         if controller.cancelled is None:
-            run.results_that_ended(span)
-    except Failed as failed:
-        # What was found before stays, as after a cancel.
-        run.labels_are_there()
-        while run.waiting:
-            run.write(controller.now)
-        yield from _leave(controller, run)
-        controller.run = None
-        raise Failed(failed.kind, f"{failed} What was found so far is kept; propagate again to go on.") from failed
+            propagation.clear_stale_results(span)
+    except RequestFailed as failed:
+        # The finished slices stay, as after a cancel.
+        propagation.labels_updated()
+        while propagation.pending:
+            propagation.write(controller.now)
+        yield from _record_result(controller, propagation)
+        controller.propagation = None
+        raise RequestFailed(
+            failed.kind, f"{failed} The slices segmented so far are kept; propagate again to continue."
+        ) from failed
     if controller.cancelled is False:
-        controller.run = None
-        if run.saved_undo:
+        controller.propagation = None
+        if propagation.saved_undo:
             scene.undo()
         scene.update_surfaces()
         return []
-    while run.waiting:
-        run.write(controller.now)
+    while propagation.pending:
+        propagation.write(controller.now)
         yield None
-    controller.run = None
-    yield from _leave(controller, run)
+    controller.propagation = None
+    yield from _record_result(controller, propagation)
     reports = []
     for target in targets:
-        if target.is_gone or target.segment not in scene.segment_ids():
+        if target.is_deleted or target.segment not in scene.segment_ids():
             continue
-        scores = (yield link.call("scores", object=target.object))["scores"]
+        scores = (yield connection.call("scores", object=target.object))["scores"]
         shown = tuple(
-            float(s) if s is not None and s == s and run.is_wanted(target, n) else None for n, s in enumerate(scores)
+            float(s) if s is not None and s == s and propagation.is_wanted(target, n) else None
+            for n, s in enumerate(scores)
         )
         seconds = controller.now - target.began
         report = Report(target.segment, axis, shown, target.prompted, seconds, controller.cancelled is not None)
@@ -136,28 +142,28 @@ def _group(
     return reports
 
 
-def progress_of(run: Run, event: dict[str, Any], now: float) -> Progress:
-    """How far a run is, by what the engine tells of one slice."""
-    target = next(target for target in run.targets if target.object == event["object"])
+def progress_of(propagation: Propagation, event: dict[str, Any], now: float) -> Progress:
+    """The progress of a propagation, from the event of one slice."""
+    target = next(target for target in propagation.targets if target.object == event["object"])
     done, expected = event["done"], max(event["expected"], event["done"])
     left = (now - target.began) / done * (expected - done) if done else None
     return Progress(target.segment, done, expected, event["slice"], left)
 
 
-def _leave(controller: Any, run: Run) -> Steps:
-    """Remembers how a run leaves its segments, so that what the user does next is told from it; what is seen in 3D follows now."""
+def _record_result(controller: Any, propagation: Propagation) -> Steps:
+    """Records the segments after a propagation, so that later edits are recognised, and updates 3D surfaces."""
     controller.scene.update_surfaces()
-    for target in run.targets:
+    for target in propagation.targets:
         if target.segment not in controller.scene.segment_ids():
             continue
-        digests = yield from _digests(controller, target.segment, run.axis)
-        controller.history(target.segment).left(run.after(target, digests))
+        digests = yield from _digests(controller, target.segment, propagation.axis)
+        controller.history(target.segment).record(propagation.segment_state(target, digests))
 
 
-def read(controller: Any, segment: str, axis: str) -> Steps:
-    """What a segment's slices hold, and what that makes them."""
+def read_state(controller: Any, segment: str, axis: str) -> Steps:
+    """The state of a segment: which slices are painted, results, or emptied."""
     digests = yield from _digests(controller, segment, axis)
-    return controller.history(segment).read(axis, digests)
+    return controller.history(segment).classify(axis, digests)
 
 
 def _digests(controller: Any, segment: str, axis: str) -> Steps:
@@ -169,13 +175,13 @@ def _digests(controller: Any, segment: str, axis: str) -> Steps:
 
 
 def _slabs(scene: Any, segment: str, axis: str) -> Iterator[tuple[int, Extent]]:
-    """Whole slices of a segment, as many at once as are read quickly."""
+    """Blocks of whole slices of a segment, each small enough to be read quickly."""
     occupied = scene.occupied(segment)
     if occupied is None:
         return
     shape = scene.grid().shape
     across = shape[0] * shape[1] * shape[2] // shape[AXES[axis]]
     first, end = occupied[AXES[axis]]
-    step = max(1, MOST_VOXELS_AT_ONCE // across)
+    step = max(1, MAX_VOXELS_PER_READ // across)
     for at in range(first, end, step):
         yield at, Extent.of_slices(shape, axis, at, min(at + step, end))

@@ -1,7 +1,7 @@
-"""Voxels between numpy and MRML: a labelmap as an array, an array as a labelmap, a segment's part of one.
+"""Conversion of voxels between numpy and MRML.
 
-In: oriented images, segments, boxes of the editor's grid. Out: arrays [k, j, i], and images that Slicer's own logic takes. Knows MRML's data,
-no node and no editor.
+In: oriented images, segments, boxes of the editor's grid. Out: arrays [k, j, i], and images for Slicer's logic. Knows
+MRML's data, no node and no editor.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ BINARY_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapR
 
 
 def array_of(image: vtk.vtkImageData) -> np.ndarray:
-    """The voxels of an image of one component, [k, j, i]; no copy, and alive as long as the array is."""
+    """The voxels of an image with one component, [k, j, i], not copied; the array keeps them alive."""
     i, j, k = image.GetDimensions()
     return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
 
@@ -34,26 +34,28 @@ def matrix_of(array: np.ndarray) -> vtk.vtkMatrix4x4:
     return matrix
 
 
-class Lattice:
-    """The voxels that the editor works on, as Slicer numbers them: its reference geometry.
+class ReferenceGeometry:
+    """The editor's reference geometry: the voxels of its segments.
 
-    Slicer may begin to count anywhere: where a segment reaches beyond the reference geometry, the extent grows to hold it and begins below
-    zero. Boxes (`Extent`) count from the first voxel.
+    Slicer's extent may begin at any index: where a segment extends beyond the geometry, the extent grows and begins
+    below zero. Boxes (`Extent`) count from the first voxel.
     """
 
     def __init__(self, reference: slicer.vtkOrientedImageData) -> None:
-        """reference: an image whose voxels, if it has any, do not matter; it is not kept."""
-        self.image_to_own = vtk.vtkMatrix4x4()
-        reference.GetImageToWorldMatrix(self.image_to_own)
+        """reference: an image with the geometry; its voxels are not used."""
+        self.image_to_segmentation = vtk.vtkMatrix4x4()
+        reference.GetImageToWorldMatrix(self.image_to_segmentation)
         i0, i1, j0, j1, k0, k1 = reference.GetExtent()
         self._first = (k0, j0, i0)
         self.shape = (k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Lattice):
+        if not isinstance(other, ReferenceGeometry):
             return NotImplemented
         same = self.shape == other.shape and self._first == other._first
-        return same and np.array_equal(array_of_matrix(self.image_to_own), array_of_matrix(other.image_to_own))
+        return same and np.array_equal(
+            array_of_matrix(self.image_to_segmentation), array_of_matrix(other.image_to_segmentation)
+        )
 
     __hash__ = None
 
@@ -62,31 +64,31 @@ class Lattice:
         return Extent.whole(self.shape)
 
     @property
-    def ijk_to_own(self) -> np.ndarray:
-        """From (i, j, k, 1), counted from the first voxel, to the segmentation's own coordinates."""
+    def ijk_to_segmentation(self) -> np.ndarray:
+        """From (i, j, k, 1), counted from the first voxel, to segmentation coordinates."""
         shift = np.eye(4)
         shift[:3, 3] = self._first[::-1]
-        return array_of_matrix(self.image_to_own) @ shift
+        return array_of_matrix(self.image_to_segmentation) @ shift
 
     def vtk_extent(self, box: Extent) -> tuple[int, int, int, int, int, int]:
-        """A box as Slicer numbers it."""
+        """A box as an extent of Slicer."""
         return Extent(*((first + by, end + by) for (first, end), by in zip(box, self._first))).vtk
 
-    def placed(self, extent: Sequence[int]) -> Optional[Extent]:
-        """An extent, as Slicer numbers it, counted from the first voxel; it may reach beyond the grid. None for an empty one."""
+    def to_extent(self, extent: Sequence[int]) -> Optional[Extent]:
+        """An extent of Slicer, counted from the first voxel, which may exceed the grid; None for an empty one."""
         box = Extent.from_vtk(extent)
         return box and Extent(*((first - by, end - by) for (first, end), by in zip(box, self._first)))
 
-    def box(self, extent: Sequence[int]) -> Optional[Extent]:
-        """What of an extent, as Slicer numbers it, lies on the grid; None for nothing."""
-        placed = self.placed(extent)
-        return placed and placed.common(self.whole)
+    def clip(self, extent: Sequence[int]) -> Optional[Extent]:
+        """The part of an extent of Slicer on the grid; None if there is none."""
+        moved = self.to_extent(extent)
+        return moved and moved.common(self.whole)
 
     def image(self, box: Extent) -> slicer.vtkOrientedImageData:
         """An image of a box, without voxels."""
         image = slicer.vtkOrientedImageData()
         image.SetExtent(self.vtk_extent(box))
-        image.SetImageToWorldMatrix(self.image_to_own)
+        image.SetImageToWorldMatrix(self.image_to_segmentation)
         return image
 
     def labelmap(self, box: Extent, mask: np.ndarray) -> slicer.vtkOrientedImageData:
@@ -97,30 +99,32 @@ class Lattice:
         return image
 
     def matches(self, image: slicer.vtkOrientedImageData) -> bool:
-        """Whether an image's voxels are these, wherever it begins and ends; as Slicer decides it."""
+        """Whether an image has this geometry, with any extent, by Slicer's rule."""
         return Resample.DoGeometriesMatch(image, self.image(self.whole))
 
 
 def labelmap_of(segment: slicer.vtkSegment) -> Optional[slicer.vtkOrientedImageData]:
-    """The labelmap that a segment lies in, perhaps with others; None where it is empty."""
+    """The labelmap of a segment, perhaps shared with others; None if it is empty."""
     image = segment.GetRepresentation(BINARY_LABELMAP)
     if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
         return None
     return image
 
 
-def mask_of(segment: slicer.vtkSegment, lattice: Lattice, box: Extent) -> np.ndarray:
-    """A segment's voxels in a box, bool [k, j, i], a copy. Another geometry is resampled, as Slicer does it before it edits."""
+def mask_of(segment: slicer.vtkSegment, geometry: ReferenceGeometry, box: Extent) -> np.ndarray:
+    """A segment's voxels in a box, bool [k, j, i], a copy. Another geometry is resampled, as Slicer does before an
+    edit.
+    """
     mask = np.zeros(box.shape, dtype=bool)
     image = labelmap_of(segment)
     if image is None:
         return mask
-    if not lattice.matches(image):
+    if not geometry.matches(image):
         resampled = slicer.vtkOrientedImageData()
-        Resample.ResampleOrientedImageToReferenceOrientedImage(image, lattice.image(box), resampled, False, False)
+        Resample.ResampleOrientedImageToReferenceOrientedImage(image, geometry.image(box), resampled, False, False)
         np.equal(array_of(resampled), segment.GetLabelValue(), out=mask)
         return mask
-    there = lattice.placed(image.GetExtent())
+    there = geometry.to_extent(image.GetExtent())
     common = there.common(box)
     if common:
         labels = array_of(image)[common.within(there).slices]
@@ -128,19 +132,19 @@ def mask_of(segment: slicer.vtkSegment, lattice: Lattice, box: Extent) -> np.nda
     return mask
 
 
-def occupied_by(segment: slicer.vtkSegment, lattice: Lattice) -> Optional[Extent]:
-    """A box outside of which a segment is empty; None where it has nothing on the grid. Quick: it looks at no voxel."""
+def occupied_by(segment: slicer.vtkSegment, geometry: ReferenceGeometry) -> Optional[Extent]:
+    """A box outside of which a segment is empty; None if it is empty on the grid. It reads no voxel."""
     image = labelmap_of(segment)
     if image is None:
         return None
-    if lattice.matches(image):
-        return lattice.box(image.GetExtent())
-    own_to_index = np.linalg.inv(array_of_matrix(lattice.image_to_own))
-    image_to_own = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(image_to_own)
+    if geometry.matches(image):
+        return geometry.clip(image.GetExtent())
+    segmentation_to_index = np.linalg.inv(array_of_matrix(geometry.image_to_segmentation))
+    image_to_segmentation = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(image_to_segmentation)
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
-    # The corners of its voxels, not their middles.
+    # The corners of the voxels, not their centers.
     corners = [(i, j, k, 1.0) for i in (i0 - 0.5, i1 + 0.5) for j in (j0 - 0.5, j1 + 0.5) for k in (k0 - 0.5, k1 + 0.5)]
-    indices = (own_to_index @ array_of_matrix(image_to_own) @ np.transpose(corners))[:3]
+    indices = (segmentation_to_index @ array_of_matrix(image_to_segmentation) @ np.transpose(corners))[:3]
     low, high = np.floor(indices.min(axis=1)).astype(int), np.ceil(indices.max(axis=1)).astype(int)
-    return lattice.box([bound for pair in zip(low, high) for bound in pair])
+    return geometry.clip([bound for pair in zip(low, high) for bound in pair])

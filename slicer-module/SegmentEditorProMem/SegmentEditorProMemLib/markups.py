@@ -1,8 +1,9 @@
-"""Prompts as markups: a segment's points and its box, which a user sees, drags and saves with the scene.
+"""Prompts as markups: a segment's points and box, which the user sees, drags and saves with the scene.
 
-In: points and corners in RAS, and what a user does to the nodes. Out: points, boxes, and word of which segment's have changed. Each segment
-has at most two point lists, green for what belongs to it and red for what does not, and one region of interest for its box. A node says by its
-attributes what it is for, so that a scene that is loaded has its prompts again. Knows no voxels, no editor and no engine.
+In: points and corners in RAS, and edits of the nodes by the user. Out: points, boxes, and a callback for changes. Each
+segment has at most two point lists, green for foreground and red for background points, and one region of interest for
+its box. Attributes of the nodes identify them, so that a loaded scene restores its prompts. Knows no voxels, no editor
+and no engine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,22 +21,24 @@ Ras = tuple[float, float, float]
 
 SEGMENT = "ProMem.SegmentID"
 ROLE = "ProMem.Role"
-# A reference, not an attribute: Slicer keeps it right where a scene is added to another and identifiers change.
+# A node reference, not an attribute: Slicer updates it when a scene is imported and identifiers change.
 SEGMENTATION = "ProMem.Segmentation"
 POSITIVE, NEGATIVE, BOX = "positive", "negative", "box"
 
 COLORS = {POSITIVE: (0.2, 0.9, 0.3), NEGATIVE: (0.95, 0.2, 0.2), BOX: (1.0, 0.85, 0.2)}
-NAMES = {POSITIVE: "belongs to it", NEGATIVE: "does not", BOX: "box"}
-# Of the view's size, in percent: seen, but no larger than a small object.
+NAMES = {POSITIVE: "foreground points", NEGATIVE: "background points", BOX: "box"}
+# Percent of the view's size: visible, but smaller than a small object.
 GLYPH_SCALE = 1.5
-# The number of points that have none: after all others.
-MOST_POINTS = 1 << 30
+# The number of points without one: they come last.
+UNNUMBERED = 1 << 30
 
 Markups = slicer.vtkMRMLMarkupsNode
 
 
-class Prompts:
-    """The prompts of the segments of one segmentation. changed: called with a segment when a user, or a script, has changed its nodes."""
+class PromptMarkups:
+    """The prompts of one segmentation. changed: called with a segment when the user, or a script, has changed its
+    nodes.
+    """
 
     def __init__(self, mrml_scene: Any, changed: Callable[[str], None]) -> None:
         self._scene = mrml_scene
@@ -44,16 +47,16 @@ class Prompts:
         self._observers = Observers()
         self._last: dict[str, tuple] = {}
         self._dragged: set[str] = set()
-        self._own = 0
+        self._suppressed = 0
 
-    # What there is.
+    # Reading.
 
     def points(self, segment: str) -> list[tuple[Ras, bool]]:
-        """Positions and whether they belong to the segment, in the order in which they were set."""
+        """Positions and whether they are foreground, in the order in which they were set."""
         return [(ras, role == POSITIVE) for _, role, ras, _, _ in self._points(segment)]
 
     def box(self, segment: str) -> Optional[tuple[Ras, Ras]]:
-        """Two opposite corners, in the middle of the slice."""
+        """Two opposite corners, in the center of the slice."""
         for node in self._nodes(segment, (BOX,)):
             center, size = [0.0] * 3, [0.0] * 3
             node.GetCenterWorld(center)
@@ -63,16 +66,16 @@ class Prompts:
             return tuple(map(float, center - half)), tuple(map(float, center + half))
         return None
 
-    # What is done to them.
+    # Editing.
 
     def follow(self, segmentation: Optional[slicer.vtkMRMLSegmentationNode]) -> None:
-        """Looks after another segmentation, or looks again at what there is of this one."""
+        """Observes the prompts of a segmentation; called again after changes of its segments."""
         self._segmentation = segmentation
         self._sync()
 
     def add_point(self, segment: str, ras: Sequence[float], positive: bool) -> None:
         role = POSITIVE if positive else NEGATIVE
-        with self._as_own(segment):
+        with self._without_notification(segment):
             number = max((number for number, *_ in self._points(segment)), default=0) + 1
             node = next(self._nodes(segment, (role,)), None)
             if node is None:
@@ -81,12 +84,12 @@ class Prompts:
             node.SetNthControlPointDescription(index, str(number))
 
     def remove_last_point(self, segment: str) -> None:
-        """Takes the newest point away; where there is none, nothing."""
+        """Removes the newest point, if there is one."""
         points = self._points(segment)
         if not points:
             return
         *_, node, index = points[-1]
-        with self._as_own(segment):
+        with self._without_notification(segment):
             node.RemoveNthControlPoint(index)
             if node.GetNumberOfControlPoints() == 0:
                 self._scene.RemoveNode(node)
@@ -96,18 +99,19 @@ class Prompts:
     ) -> None:
         """Sets a segment's box between two corners of one slice; it replaces the box before.
 
-        plane: two directions in the slice, the columns of an array; the box lies along the first. thickness: of the slice, in millimetres.
+        plane: two directions in the slice, the columns of an array; the box lies along the first. thickness:
+        of the slice, in millimetres.
         """
         diagonal = np.subtract(opposite, corner)
         first = plane[:, 0] / np.linalg.norm(plane[:, 0])
         second = plane[:, 1] - (plane[:, 1] @ first) * first
         second /= np.linalg.norm(second)
-        # Turned so that the diagonal goes forward along both: then the corners can be told from the middle and the size.
+        # The axes point along the diagonal, so that center and size determine the two corners.
         first, second = (axis if diagonal @ axis >= 0 else -axis for axis in (first, second))
         matrix = np.eye(4)
         matrix[:3, :3] = np.column_stack([first, second, np.cross(first, second)])
         matrix[:3, 3] = np.add(corner, opposite) / 2
-        with self._as_own(segment):
+        with self._without_notification(segment):
             node = next(self._nodes(segment, (BOX,)), None)
             if node is None:
                 node = self._add_node(segment, "vtkMRMLMarkupsROINode", BOX)
@@ -115,22 +119,22 @@ class Prompts:
             node.SetSize(float(diagonal @ first), float(diagonal @ second), float(thickness))
 
     def clear(self, segment: str) -> None:
-        """Takes everything of a segment away."""
-        with self._as_own(segment):
+        """Removes all prompts of a segment."""
+        with self._without_notification(segment):
             for node in list(self._nodes(segment)):
                 self._scene.RemoveNode(node)
 
     def close(self) -> None:
-        """Looks after nothing any more; the nodes stay."""
+        """Removes the observers; the nodes stay."""
         self._segmentation = None
         self._observers.clear()
         self._last.clear()
 
-    # What the scene tells.
+    # Events.
 
     def nodes_changed(self) -> None:
-        """Nodes have come into the scene or left it: prompts may be among them."""
-        if self._own:
+        """Markups were added to the scene or removed from it."""
+        if self._suppressed:
             return
         before = dict(self._last)
         self._sync()
@@ -139,14 +143,14 @@ class Prompts:
                 self._changed(segment)
 
     def segmentation_removed(self, segmentation_id: str) -> None:
-        """A segmentation has left the scene: its prompts go with it."""
-        with self._as_own(None):
+        """A segmentation was removed: removes its prompts."""
+        with self._without_notification(None):
             for node in list(self._all_nodes()):
                 if node.GetNodeReferenceID(SEGMENTATION) == segmentation_id:
                     self._scene.RemoveNode(node)
 
     def _sync(self) -> None:
-        """Observes the nodes that there are, and takes those away whose segment is gone."""
+        """Observes the existing nodes, and removes those of deleted segments."""
         kept = set()
         for node in list(self._all_nodes()):
             if self._segmentation is None or node.GetNodeReferenceID(SEGMENTATION) != self._segmentation.GetID():
@@ -167,20 +171,20 @@ class Prompts:
         key = node.GetID()
         for event in (Markups.PointModifiedEvent, Markups.PointAddedEvent, Markups.PointRemovedEvent, "ModifiedEvent"):
             self._observers.add(key, node, event, self._node_changed, key)
-        self._observers.add(key, node, Markups.PointStartInteractionEvent, self._take, key)
-        self._observers.add(key, node, Markups.PointEndInteractionEvent, self._let_go, key)
+        self._observers.add(key, node, Markups.PointStartInteractionEvent, self._drag_started, key)
+        self._observers.add(key, node, Markups.PointEndInteractionEvent, self._drag_ended, key)
 
-    def _take(self, node_id: str) -> None:
+    def _drag_started(self, node_id: str) -> None:
         self._dragged.add(node_id)
 
-    def _let_go(self, node_id: str) -> None:
+    def _drag_ended(self, node_id: str) -> None:
         self._dragged.discard(node_id)
         self._node_changed(node_id)
 
     def _node_changed(self, node_id: str) -> None:
-        """While something is dragged nothing is told: each step would be a preview that nobody waits for."""
+        """Reports a change, but not during a drag: each step would start a preview."""
         node = self._scene.GetNodeByID(node_id)
-        if self._own or node is None or node_id in self._dragged:
+        if self._suppressed or node is None or node_id in self._dragged:
             return
         segment = node.GetAttribute(SEGMENT)
         if segment not in self._segments():
@@ -191,13 +195,13 @@ class Prompts:
             self._changed(segment)
 
     @contextmanager
-    def _as_own(self, segment: Optional[str]) -> Iterator[None]:
-        """What is done inside is not told."""
-        self._own += 1
+    def _without_notification(self, segment: Optional[str]) -> Iterator[None]:
+        """Suppresses the callback inside."""
+        self._suppressed += 1
         try:
             yield
         finally:
-            self._own -= 1
+            self._suppressed -= 1
             if segment is not None:
                 self._sync()
 
@@ -210,16 +214,16 @@ class Prompts:
         return self.points(segment), self.box(segment)
 
     def _points(self, segment: str) -> list[tuple[int, str, Ras, slicer.vtkMRMLMarkupsNode, int]]:
-        """(number, role, position, node, index in it), by number. A point that the user added with other tools comes after numbered ones."""
+        """(number, role, position, node, index in it), by number. Points added with other tools come last."""
         found = []
         for node in self._nodes(segment, (POSITIVE, NEGATIVE)):
             for index in range(node.GetNumberOfControlPoints()):
                 if node.GetNthControlPointPositionStatus(index) != Markups.PositionDefined:
-                    continue  # still at the mouse, to be placed
+                    continue  # the point is still being placed
                 ras = [0.0] * 3
                 node.GetNthControlPointPositionWorld(index, ras)
                 number = node.GetNthControlPointDescription(index)
-                order = int(number) if number.isdigit() else MOST_POINTS
+                order = int(number) if number.isdigit() else UNNUMBERED
                 found.append((order, node.GetAttribute(ROLE), tuple(ras), node, index))
         return sorted(found, key=lambda point: point[0])
 
@@ -255,7 +259,7 @@ class Prompts:
 
 
 def _style(display: slicer.vtkMRMLMarkupsDisplayNode, role: str) -> None:
-    """Quiet enough to see the scan: no text, small points, a box of thin lines that can be sized but not turned out of its slice."""
+    """No text, small points, and a thin box that can be resized but not rotated out of its slice."""
     display.SetColor(*COLORS[role])
     display.SetSelectedColor(*COLORS[role])
     display.SetActiveColor(1.0, 1.0, 1.0)

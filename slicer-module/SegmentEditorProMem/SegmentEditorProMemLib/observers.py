@@ -1,8 +1,7 @@
-"""Observers of VTK objects that are let go together.
+"""Observers of VTK objects that are removed together.
 
-In: objects, events, methods. Out: nothing. Knows no scene.
-
-Methods are held weakly: what is observed does not keep its observer alive, and an observer that was dropped without a word hears no more.
+In: objects, events, methods. Knows no scene. Methods are held weakly: an observed object does not keep its observer
+alive.
 """
 
 import weakref
@@ -12,7 +11,7 @@ import vtk
 
 
 class Observers:
-    """What one owner observes, by a key of its own choice."""
+    """The observers of one owner, grouped by a key."""
 
     def __init__(self) -> None:
         self._tags: dict[Any, list[tuple[Any, int]]] = {}
@@ -21,24 +20,24 @@ class Observers:
         """Calls a bound method with the arguments given here."""
         weak = weakref.WeakMethod(method)
 
-        def told(*_: Any) -> None:
+        def callback(*_: Any) -> None:
             call = weak()
             if call is not None:
                 call(*arguments)
 
-        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, told)))
+        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, callback)))
 
     def add_with_node(self, key: Any, observed: Any, event: Any, method: Callable[[Any], None]) -> None:
-        """Calls a bound method with the node that the event is about."""
+        """Calls a bound method with the node of the event."""
         weak = weakref.WeakMethod(method)
 
         @vtk.calldata_type(vtk.VTK_OBJECT)
-        def told(_caller: Any, _event: str, node: Any) -> None:
+        def callback(_caller: Any, _event: str, node: Any) -> None:
             call = weak()
             if call is not None:
                 call(node)
 
-        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, told)))
+        self._tags.setdefault(key, []).append((observed, observed.AddObserver(event, callback)))
 
     def drop(self, key: Any) -> None:
         for observed, tag in self._tags.pop(key, ()):

@@ -1,6 +1,6 @@
-"""What a user can choose, and what the engine is told for it.
+"""The options of a user, as arguments of the engine's requests.
 
-In: the choices of a panel or a script. Out: arguments of the engine's requests. The defaults need no touching.
+In: options of a panel or a script. Out: arguments. Every option has a default.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,19 @@ STOPS = ("automatic", "never")
 
 
 class BadOption(ValueError):
-    """A choice that there is not."""
+    """An option has an invalid value."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the engine computes with.
+    """The options of the engine.
 
-    model: a file of weights; None: the default model. device: "auto", "cpu" or "cuda:0". precision: "auto", "fp32" or "bf16".
-    threads: CPU threads of the engine; None: all but one, so that the application stays quick.
-    search: "paper" tries memory windows of 1 and 6 slices with two beams; "off" is plain SAM 2; "custom" takes `windows` and `beams`.
-    intensity: "displayed" shows the network what the slice views show; "automatic" takes what suits the object.
-    stop: "automatic" ends where the object ends; "never" goes on to the end of the range.
+    model: a model file; None: the default model. device: "auto", "cpu" or "cuda:0". precision: "auto", "fp32" or "bf16".
+    threads: CPU threads of the engine; None: all but one, so that the application stays responsive.
+    search: "paper" tries memory windows of 1 and 6 slices with two beams; "off" is plain SAM 2; "custom" takes
+        `windows` and `beams`.
+    intensity: "displayed" is the window of the slice views; "automatic" is chosen from the scan and the prompt.
+    stop: "automatic" ends where the object ends; "never" continues to the end of the range.
     """
 
     model: Optional[str] = None
@@ -51,7 +52,7 @@ class Options:
         return {"path": self.model, "device": self.device, "precision": self.precision, "threads": self.threads}
 
     @property
-    def walk_arguments(self) -> dict[str, Any]:
+    def propagate_arguments(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {"never_stop": self.stop == "never"}
         if self.search == "off":
             arguments["memory"] = "sam2"

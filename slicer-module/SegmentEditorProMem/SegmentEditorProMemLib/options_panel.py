@@ -1,4 +1,4 @@
-"""The options: model, device, search, intensity, stop, CPU threads; folded away, as the defaults need no touching.
+"""The options: model, device, memory search, intensity window, stop, CPU threads. They are collapsed at first.
 
 In: parameters as text. Out: parameters as text, when the user has changed one. Knows neither node nor controller.
 """
@@ -12,33 +12,33 @@ from .options import BadOption, windows_from_text
 DEFAULT_MODEL, MODEL_FROM_FILE = "Default", "SAM 2 or MedSAM2 file…"
 
 # What is shown, and what it is called on the node.
-DEVICES = (("Automatic", "auto"), ("Processor (CPU)", "cpu"), ("Graphics card (cuda:0)", "cuda:0"))
+DEVICES = (("Automatic", "auto"), ("CPU", "cpu"), ("GPU (cuda:0)", "cuda:0"))
 SEARCHES = (("As in the paper", "paper"), ("Off (plain SAM 2)", "off"), ("Custom", "custom"))
 INTENSITIES = (("As displayed", "displayed"), ("Automatic", "automatic"))
 STOPS = (("Where the object ends", "automatic"), ("Never", "never"))
 
 TIPS = {
-    "Model": "The network that segments.\nThe default comes with ProMem and wants a painted slice to start from. "
-    "Files of SAM 2, SAM 2.1 and MedSAM2 (.pt, .safetensors) understand clicks and boxes better.",
-    "Device": "Where the network computes. Automatic takes the graphics card if it can be used, else the processor.",
-    "Search": "How many remembered slices the network looks back at.\nAs in the paper: tries one slice and six, and keeps what fits "
-    "best; slower and more robust. Off: always six, the fastest.",
-    "Windows": "Custom search: the numbers of remembered slices that are tried, from 1 to 6, for example 1, 6.",
-    "Beams": "Custom search: how many trails are followed at once. More is slower.",
-    "Intensity": "What the network sees of the scan.\nAs displayed: what you see, so set window and level first so that the object "
-    "stands out. Automatic: a range that suits the object.",
-    "Stop": "Where a propagation ends.\nWhere the object ends: on its own. Never: at the end of the scan or of the range; for objects "
-    "that disappear and come back.",
-    "Threads": "How many processor cores the engine may use. 0: all but one, so that Slicer stays quick.",
+    "Model": "The network that segments.\nThe default model comes with ProMem and works best with a painted slice. "
+    "SAM 2, SAM 2.1 and MedSAM2 model files (.pt, .safetensors) work better with clicks and boxes.",
+    "Device": "The device that runs the network. Automatic: the GPU if there is one, else the CPU.",
+    "Search": "Memory window search: how many earlier slices the network attends to.\nAs in the paper: tries 1 and 6 slices and keeps "
+    "the mask with the higher predicted IoU; slower and more robust. Off: always 6 slices, the fastest.",
+    "Windows": "Custom search: the memory windows to try, in slices from 1 to 6, for example 1, 6.",
+    "Beams": "Custom search: the number of candidates kept on each slice. More is slower.",
+    "Intensity": "The intensity window of the network's input.\nAs displayed: window and level of the slice views; set them so that the "
+    "object stands out. Automatic: chosen from the scan and the prompt.",
+    "Stop": "Where a propagation ends.\nWhere the object ends: where the network no longer detects it. Never: at the end of the scan or "
+    "of the range, for objects that disappear and reappear.",
+    "Threads": "The CPU threads that the engine may use. 0: all but one, so that Slicer stays responsive.",
 }
 
 
 class OptionsPanel:
-    """widget: to be put into a layout. on_change is called with the parameters that the user changed; on_trouble with a sentence."""
+    """widget: to be put into a layout. on_change: called with changed parameters. on_error: called with a message."""
 
     def __init__(self) -> None:
         self.on_change: Callable[[dict[str, Any]], None] = lambda values: None
-        self.on_trouble: Callable[[str], None] = lambda sentence: None
+        self.on_error: Callable[[str], None] = lambda sentence: None
         self._model = ""
         self.widget = qt.QWidget()
         layout = qt.QVBoxLayout(self.widget)
@@ -76,9 +76,9 @@ class OptionsPanel:
             ("Model", "Model", self.model),
             ("Device", "Compute on", self.device),
             ("Search", "Memory search", self.search),
-            ("Windows", "Windows", self.windows),
+            ("Windows", "Memory windows", self.windows),
             ("Beams", "Beams", self.beams),
-            ("Intensity", "Intensity", self.intensity),
+            ("Intensity", "Intensity window", self.intensity),
             ("Stop", "Stop", self.stop),
             ("Threads", "CPU threads", self.threads),
         ):
@@ -103,7 +103,7 @@ class OptionsPanel:
             widget.connect(signal, call)
 
     def show(self, values: dict[str, str]) -> None:
-        """Shows parameters; what changes by it is not told."""
+        """Shows parameters, without calling on_change."""
         widgets = [widget for widget, _, _ in self._connections]
         blocked = [(widget, widget.blockSignals(True)) for widget in widgets]
         try:
@@ -125,7 +125,7 @@ class OptionsPanel:
             self.engine.text = line
 
     def values(self) -> dict[str, str]:
-        """What is chosen. Raises BadOption."""
+        """The selected options. Raises BadOption."""
         windows_from_text(self.windows.text)
         return {
             "Model": self._model,
@@ -163,9 +163,9 @@ class OptionsPanel:
     def _model_chosen(self, index: int) -> None:
         if index == 1:
             path = qt.QFileDialog.getOpenFileName(
-                self.widget.window(), "Weights of a network", "", "Weights (*.pt *.pth *.safetensors);;All files (*)"
+                self.widget.window(), "Model file", "", "Models (*.pt *.pth *.safetensors);;All files (*)"
             )
-            # PythonQt gives the name, other bindings the name and the filter.
+            # PythonQt returns the name, other bindings return the name and the filter.
             path = path[0] if isinstance(path, (tuple, list)) else path
             self._show_model(path or self._model)
         elif index == 0:
@@ -176,8 +176,8 @@ class OptionsPanel:
         self._show_custom()
         try:
             values = self.values()
-        except BadOption as trouble:
-            self.on_trouble(str(trouble))
+        except BadOption as error:
+            self.on_error(str(error))
             return
         self.on_change(values)
 
@@ -199,7 +199,7 @@ def _value(combo: Any) -> str:
 
 
 def _select(combo: Any, value: str) -> None:
-    """Selects an item; a value that has none, such as cuda:1, gets one."""
+    """Selects an item; adds one for a value without one, such as cuda:1."""
     index = combo.findData(value)
     if index < 0:
         combo.addItem(value, value)

@@ -1,13 +1,13 @@
-"""The panel of the effect: status, prompts, directions, progress, strip, options, and the installation where that is still to be done.
+"""The panel of the effect: status, prompts, directions, progress, strip, options, and the installation of libtorch.
 
-In: a snapshot of what is to be shown. Out: calls of `commands`, one for each thing that a user can want. Knows neither node nor controller.
+In: a snapshot to display. Out: calls of `commands`. Knows neither node nor controller.
 """
 
 from typing import Any, Callable, Optional
 
 import qt
 
-from . import shortcuts, words
+from . import shortcuts, ui_text
 from .install_panel import InstallPanel
 from .options_panel import OptionsPanel
 from .snapshot import Snapshot
@@ -43,28 +43,30 @@ class Panel:
         self.strip.on_jump, self.strip.on_next = commands.jump, commands.next_doubtful
         tools.addWidget(self.strip.widget)
         self.options = OptionsPanel()
-        self.options.on_change, self.options.on_trouble = commands.change_options, commands.refuse_option
+        self.options.on_change, self.options.on_error = commands.change_options, commands.reject_option
         tools.addWidget(self.options.widget)
 
-    # Its parts.
+    # Parts.
 
     def _add_prompts(self, layout: Any) -> None:
-        self.hint = qt.QLabel(words.HINT)
+        self.hint = qt.QLabel(ui_text.HINT)
         self.hint.setWordWrap(True)
         layout.addWidget(self.hint)
         row = _row(layout)
-        self.include = self._mode("ProMemInclude", "+ Object", True, "Clicks mark what belongs to the object.")
+        self.include = self._mode(
+            "ProMemInclude", "+ Include", True, "Clicks add foreground points, which belong to the object."
+        )
         self.exclude = self._mode(
             "ProMemExclude",
-            "− Not it",
+            "− Exclude",
             False,
-            "Clicks mark what does not belong to it, as Ctrl+click does at any time.",
+            "Clicks add background points, which do not belong to the object. Ctrl+click does so at any time.",
         )
         self.undo_point = self._button("ProMemUndoPoint", "Undo point", self._commands.undo_point)
-        self.undo_point.setToolTip(shortcuts.with_key("Takes the last click back.", shortcuts.UNDO_POINT))
+        self.undo_point.setToolTip(shortcuts.with_key("Removes the last point.", shortcuts.UNDO_POINT))
         self.clear = self._button("ProMemClearPrompts", "Clear prompts", self._commands.clear_prompts)
         self.clear.setToolTip(
-            shortcuts.with_key("Takes all clicks and the box back. What is painted stays.", shortcuts.CLEAR)
+            shortcuts.with_key("Removes all points and the box. Painted slices stay.", shortcuts.CLEAR)
         )
         for button in (self.include, self.exclude, self.undo_point, self.clear):
             row.addWidget(button, 1)
@@ -79,7 +81,7 @@ class Panel:
 
     def _add_directions(self, layout: Any) -> None:
         self.propagate = self._button("ProMemPropagate", "Propagate", self._commands.propagate_both)
-        # The one button that most need, in the colours of a selection.
+        # The main button has the colours of a selection.
         self.propagate.setStyleSheet(
             "QPushButton { font-weight: bold; padding: 6px; border-radius: 3px; }"
             "QPushButton:enabled { background: palette(highlight); color: palette(highlighted-text); }"
@@ -88,27 +90,29 @@ class Panel:
         self.propagate.setMinimumHeight(30)
         self.propagate.setToolTip(
             shortcuts.with_key(
-                "Segments the selected segment on all slices, up and down from what is painted or clicked.\n"
-                "What you painted stays as it is; masking and undo of the Segment Editor work as always.",
+                "Propagates the selected segment to all slices, in both directions from its prompt slices.\n"
+                "Painted slices are not changed. Masking and undo of the Segment Editor apply.",
                 shortcuts.PROPAGATE,
             )
         )
         layout.addWidget(self.propagate)
         row = _row(layout)
         self.up = self._button("ProMemUp", "Up ↑", self._commands.propagate_up)
-        self.up.setToolTip("Only towards higher slice numbers.")
+        self.up.setToolTip("Propagates towards higher slice numbers only.")
         self.down = self._button("ProMemDown", "Down ↓", self._commands.propagate_down)
-        self.down.setToolTip("Only towards lower slice numbers.")
+        self.down.setToolTip("Propagates towards lower slice numbers only.")
         self.all = self._button("ProMemAll", "All segments", self._commands.propagate_all)
         self.all.setToolTip(
-            "Propagates every segment that has something painted or clicked. Together they are faster than one after another,\n"
-            "and where two overlap the better one wins."
+            "Propagates every segment that has a prompt. This is faster than one segment after another.\n"
+            "Where two segments overlap, the one with the higher predicted IoU wins."
         )
         for button in (self.up, self.down, self.all):
             row.addWidget(button, 1)
         row = _row(layout)
         self.in_range = self._button("ProMemInRange", "In range", self._commands.propagate_range)
-        self.in_range.setToolTip("Up and down, but within these slices only. Slices are counted from 1.")
+        self.in_range.setToolTip(
+            "Propagates in both directions, but within these slices only. Slices are counted from 1."
+        )
         self.first, self.last = qt.QSpinBox(), qt.QSpinBox()
         for spin, name, tip in (
             (self.first, "ProMemRangeFirst", "First slice"),
@@ -136,9 +140,11 @@ class Panel:
         column.addWidget(self.progress)
         row = _row(column)
         self.stop = self._button("ProMemCancel", "Cancel (keep)", self._commands.cancel)
-        self.stop.setToolTip(shortcuts.with_key("Stops. What was found so far is kept.", shortcuts.CANCEL))
+        self.stop.setToolTip(
+            shortcuts.with_key("Stops the propagation. The slices segmented so far are kept.", shortcuts.CANCEL)
+        )
         self.discard = self._button("ProMemDiscard", "Discard", self._commands.discard)
-        self.discard.setToolTip("Stops, and makes the segment what it was before.")
+        self.discard.setToolTip("Stops the propagation and restores the segment.")
         row.addWidget(self.stop, 1)
         row.addWidget(self.discard, 1)
 
@@ -152,7 +158,7 @@ class Panel:
         widget.connect(signal, call)
         self._connections.append((widget, signal, call))
 
-    # What it shows.
+    # Display.
 
     def show(self, now: Snapshot) -> None:
         self.status.show(now.kind, now.sentence, now.details)
@@ -179,7 +185,7 @@ class Panel:
         for spin, value in zip((self.first, self.last), now.range):
             was = spin.blockSignals(True)
             spin.maximum = max(now.slices, 1)
-            # Not under the fingers of who is typing.
+            # A field that is being edited is not changed.
             if not spin.hasFocus() or spin.value > spin.maximum:
                 spin.value = value
             spin.blockSignals(was)
@@ -192,16 +198,16 @@ class Panel:
         if not now.is_propagating:
             return
         progress = now.progress
-        # Without a maximum the bar says that something is going on.
+        # Without a maximum the bar shows activity only.
         self.progress.maximum = progress.expected if progress else 0
         self.progress.value = progress.done if progress else 0
-        self.progress.format = words.progress_line(progress) if progress else ""
+        self.progress.format = ui_text.progress_line(progress) if progress else ""
 
     def _range_changed(self, *_: Any) -> None:
         self._commands.change_range(self.first.value, self.last.value)
 
     def disconnect(self) -> None:
-        """Lets go of every signal, so that nothing is kept alive by one."""
+        """Disconnects every signal, so that none keeps an object alive."""
         for widget, signal, call in self._connections:
             widget.disconnect(signal, call)
         self._connections.clear()

@@ -1,9 +1,9 @@
-"""The effect's choices as parameters of the Segment Editor's node, so that they are saved with the scene and scripts can set them.
+"""The options as parameters of the Segment Editor's node: they are saved with the scene, and scripts can set them.
 
 In: a `scriptedEffect`, which prefixes each name with "ProMem.". Out: `Options`, a range of slices. Knows no widget.
 
-Model, Device, Precision, Threads (0: all but one), Search, Windows, Beams, Intensity, Stop are `Options`; RangeFirst and RangeLast are slices
-counted from 1 (0: the first, the last there is).
+Model, Device, Precision, Threads (0: all but one), Search, Windows, Beams, Intensity, Stop are `Options`; RangeFirst
+and RangeLast are slices counted from 1 (0: the first, the last there is).
 """
 
 from typing import Any, Optional
@@ -26,13 +26,13 @@ DEFAULTS = {
 
 
 def set_defaults(effect: Any) -> None:
-    """Sets what is not set yet."""
+    """Sets the defaults of unset parameters."""
     for name, value in DEFAULTS.items():
         effect.setParameterDefault(name, value)
 
 
 def read(effect: Any) -> Options:
-    """The choices on the node. Raises BadOption, which names the parameter."""
+    """The options on the node. Raises BadOption, which names the parameter."""
     text = {name: effect.parameter(name).strip() for name in DEFAULTS}
     return Options(
         model=text["Model"] or None,
@@ -48,7 +48,7 @@ def read(effect: Any) -> Options:
 
 
 def read_range(effect: Any, count: int) -> tuple[int, int]:
-    """First and last slice, counted from 1, of `count`. What is not set, or is not there, is the first and the last there is."""
+    """First and last slice, counted from 1, of `count`. An unset or invalid end is the end of the scan."""
     first, last = (_whole(effect.parameter(name).strip(), name) for name in ("RangeFirst", "RangeLast"))
     first = first if 1 <= first <= count else 1
     last = last if 1 <= last <= count else count
@@ -56,7 +56,7 @@ def read_range(effect: Any, count: int) -> tuple[int, int]:
 
 
 def write(effect: Any, values: dict[str, Any]) -> None:
-    """Sets parameters, and lets the node tell of it once."""
+    """Sets parameters with one event of the node."""
     node = effect.parameterSetNode()
     modified = node.StartModify()
     try:

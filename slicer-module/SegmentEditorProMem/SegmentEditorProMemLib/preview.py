@@ -1,7 +1,7 @@
-"""Shows what a click would select, before it is part of a segment.
+"""Previews of predicted masks, before they are part of a segment.
 
-In: masks of single slices. Out: a segmentation node of its own, that no editor offers, no undo remembers and no scene file holds. Knows no
-editor and no prompts.
+In: masks of single slices. Out: a separate segmentation node that is hidden from editors, undo and scene files. Knows
+no editor and no prompts.
 """
 
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ import numpy as np
 import slicer
 
 from .grid import Extent
-from .labelmaps import BINARY_LABELMAP, Lattice
+from .labelmaps import BINARY_LABELMAP, ReferenceGeometry
 
-# Of the fill and of the outline: the scan has to be seen through it.
+# The scan has to be visible through the fill.
 FILL_OPACITY = 0.25
 OUTLINE_OPACITY = 1.0
-# How far a segment's colour is moved towards white, so that the preview is told from the segment.
-BRIGHTENED = 0.5
+# The segment's colour is moved towards white by this fraction, to distinguish the preview.
+BRIGHTENING = 0.5
 
 
 @dataclass
-class Shown:
-    """What the node shows of one segment."""
+class ShownPreview:
+    """The preview of one segment."""
 
-    lattice: Lattice
+    geometry: ReferenceGeometry
     box: Extent
     mask: np.ndarray
     color: tuple[float, float, float]
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Shown):
+        if not isinstance(other, ShownPreview):
             return NotImplemented
-        same = self.box == other.box and self.color == other.color and self.lattice == other.lattice
+        same = self.box == other.box and self.color == other.color and self.geometry == other.geometry
         return same and np.array_equal(self.mask, other.mask)
 
 
@@ -42,11 +42,11 @@ class Preview:
     def __init__(self, mrml_scene: Any) -> None:
         self._scene = mrml_scene
         self._node: Optional[slicer.vtkMRMLSegmentationNode] = None
-        self._shown: dict[str, Shown] = {}
+        self._shown: dict[str, ShownPreview] = {}
 
     @property
     def node(self) -> Optional[slicer.vtkMRMLSegmentationNode]:
-        """The node; None while nothing has been shown, or after the scene was closed."""
+        """The node; None before the first preview and after the scene was closed."""
         if self._node is not None and not self._scene.IsNodePresent(self._node):
             self._forget()
         return self._node
@@ -55,18 +55,18 @@ class Preview:
         self,
         segmentation: slicer.vtkMRMLSegmentationNode,
         segment_id: str,
-        lattice: Lattice,
+        geometry: ReferenceGeometry,
         box: Extent,
         mask: np.ndarray,
     ) -> None:
-        """Shows a mask, an array of the box's shape, for a segment; an empty one shows nothing."""
+        """Shows a mask of the box's shape for a segment; an empty mask removes the preview."""
         tight = Extent.of(mask, box.first)
         if tight is None:
             self.remove(segment_id)
             return
         color = segmentation.GetSegmentation().GetSegment(segment_id).GetColor()
-        brightened = tuple(part + (1.0 - part) * BRIGHTENED for part in color)
-        shown = Shown(lattice, tight, mask[tight.within(box).slices].copy(), brightened)
+        brightened = tuple(part + (1.0 - part) * BRIGHTENING for part in color)
+        shown = ShownPreview(geometry, tight, mask[tight.within(box).slices].copy(), brightened)
         node = self.node
         if node is not None and self._shown.get(segment_id) == shown and self._is_placed_as(segmentation):
             return
@@ -81,7 +81,7 @@ class Preview:
             segment = slicer.vtkSegment()
             segment.SetName(segmentation.GetSegmentation().GetSegment(segment_id).GetName())
             segment.SetColor(*brightened)
-            segment.AddRepresentation(BINARY_LABELMAP, lattice.labelmap(tight, shown.mask))
+            segment.AddRepresentation(BINARY_LABELMAP, geometry.labelmap(tight, shown.mask))
             node.GetSegmentation().AddSegment(segment, segment_id)
         finally:
             node.EndModify(modified)
@@ -92,18 +92,18 @@ class Preview:
         return set(self._shown)
 
     def remove(self, segment_id: str) -> None:
-        """Takes a segment's preview away."""
+        """Removes a segment's preview."""
         known = self._shown.pop(segment_id, None) is not None and self.node is not None
         if known and self.node.GetSegmentation().GetSegment(segment_id) is not None:
             self.node.GetSegmentation().RemoveSegment(segment_id)
 
     def clear(self) -> None:
-        """Takes every preview away."""
+        """Removes every preview."""
         for segment_id in list(self._shown):
             self.remove(segment_id)
 
     def close(self) -> None:
-        """Takes the node out of the scene."""
+        """Removes the node from the scene."""
         if self.node is not None:
             node = self._node
             self._forget()
@@ -120,7 +120,7 @@ class Preview:
         return self._node.GetTransformNodeID() == segmentation.GetTransformNodeID()
 
     def _add_node(self) -> slicer.vtkMRMLSegmentationNode:
-        # Before it is added: what lists nodes looks at these when the scene tells of the new one.
+        # Set before the node is added: node selectors read these flags when they get the event.
         node = self._scene.CreateNodeByClass("vtkMRMLSegmentationNode")
         node.UnRegister(None)
         node.SetName("ProMem preview")

@@ -1,7 +1,7 @@
-"""What is said of a segment: its points, its box and what is painted of it, slice by slice, as the engine takes them.
+"""The prompts of a segment, slice by slice, in the engine's format: points, box and mask.
 
-In: the scene's prompts and a segment's slices. Out: for each slice a dictionary of `points` [i, j, k, positive], `box` (two corners) and `mask`
-(packed). Knows no engine.
+In: the scene's points and boxes, and a segment's slices. Out: for each slice a dictionary of `points`
+[i, j, k, positive], `box` (two corners) and `mask` (packed). Knows no engine.
 """
 
 from typing import Any, Optional
@@ -10,35 +10,37 @@ import numpy as np
 from promem.worker import masks
 
 from .grid import AXES, Extent, Grid, OutsideScan
-from .plan import Reading
+from .slice_history import SegmentState
 
 
 def prompts_of(
-    scene: Any, guides: dict[tuple[str, int], np.ndarray], segment: str, axis: str, reading: Optional[Reading]
+    scene: Any, initial_masks: dict[tuple[str, int], np.ndarray], segment: str, axis: str, state: Optional[SegmentState]
 ) -> dict[int, dict[str, Any]]:
-    """Everything that is said of a segment: slice -> points, box, packed mask.
+    """All prompts of a segment: slice -> points, box, packed mask.
 
-    guides: what was on slices when their first point was set. reading: what its slices are; None for a preview, which needs points and boxes
-    only.
+    initial_masks: masks of slices when their first point was set. state: the kinds of the segment's slices; None
+    for a preview, which needs points and boxes only.
     """
     grid = scene.grid()
     prompts = placed_prompts(scene, grid, segment, axis)
     for slice_, given in prompts.items():
-        guide = guides.get((segment, slice_))
-        if guide is not None and guide.any() and guide.shape == plane_shape(grid, axis):
-            given["mask"] = masks.pack(guide)
-    for slice_ in reading.painted if reading is not None else ():
+        initial_mask = initial_masks.get((segment, slice_))
+        if initial_mask is not None and initial_mask.any() and initial_mask.shape == plane_shape(grid, axis):
+            given["mask"] = masks.pack(initial_mask)
+    for slice_ in state.painted if state is not None else ():
         mask = scene.mask(segment, Extent.of_slices(grid.shape, axis, slice_, slice_ + 1)).squeeze(AXES[axis])
-        guide = guides.get((segment, slice_))
-        if slice_ in prompts and guide is not None and np.array_equal(guide, mask):
-            continue  # the points came after the painting, and correct it
-        # Painted after the points, if there are any: the painting is what is meant.
+        initial_mask = initial_masks.get((segment, slice_))
+        if slice_ in prompts and initial_mask is not None and np.array_equal(initial_mask, mask):
+            continue  # the points were set after the painting, and correct it
+        # The slice was painted after its points, if it has any: the painted mask replaces them.
         prompts[slice_] = {"mask": masks.pack(mask)}
     return prompts
 
 
 def placed_prompts(scene: Any, grid: Grid, segment: str, axis: str) -> dict[int, dict[str, Any]]:
-    """Points and boxes of a segment: slice -> points [i, j, k, positive] and box corners. What lies outside the scan is left out."""
+    """Points and boxes of a segment: slice -> points [i, j, k, positive] and box corners, without those outside the
+    scan.
+    """
     along = 2 - AXES[axis]
     prompts: dict[int, dict[str, Any]] = {}
     for ras, positive in scene.points(segment):
@@ -50,7 +52,7 @@ def placed_prompts(scene: Any, grid: Grid, segment: str, axis: str) -> dict[int,
     box = scene.box(segment)
     if box is not None:
         corners = np.round([grid.index(corner) for corner in box]).astype(int)
-        # It belongs to slices across another axis where it is thick along this one.
+        # A box with an extent along this axis was drawn on slices across another one.
         slice_ = int(round(float(np.mean([grid.index(corner)[along] for corner in box]))))
         if abs(corners[0][along] - corners[1][along]) <= 1 and 0 <= slice_ < grid.count(axis):
             corners = np.clip(corners, 0, np.array(grid.shape[::-1]) - 1)
@@ -60,7 +62,7 @@ def placed_prompts(scene: Any, grid: Grid, segment: str, axis: str) -> dict[int,
 
 
 def is_positive(prompts: dict[str, Any]) -> bool:
-    """Whether the prompts of a slice say where the object is, not only where it is not."""
+    """Whether a slice has more than background points."""
     points = prompts.get("points") or []
     return bool(prompts.get("mask") or prompts.get("box") or any(point[3] for point in points))
 

@@ -1,19 +1,19 @@
-"""What a propagation found, slice by slice, for the strip that shows where to correct.
+"""The result of a propagation, slice by slice, for the strip that shows where to correct.
 
-In: scores and kinds of slices. Out: bars and the slices that are worth a look. Knows no widget.
+In: scores and prompt slices. Out: bars and doubtful slices. Knows no widget.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-# A score below this is worth a look: the network itself expects less overlap than that.
+# A slice with a predicted IoU below this is doubtful.
 DOUBTFUL = 0.7
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a propagation is. done, expected: slices; expected falls when an object ends early. slice: the newest one."""
+    """Progress of a propagation. done, expected: slices; expected falls when an object ends early. slice: newest."""
 
     segment: str
     done: int
@@ -24,10 +24,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """What there is of one segment.
+    """The result of a propagation of one segment.
 
-    scores: for each slice across `axis` the predicted overlap (IoU) of its mask, 1 where the user made it, None where there is nothing.
-    prompted: slices that carry prompts. seconds: how long the propagation took.
+    scores: the predicted IoU of each slice across `axis`; 1 for a mask of the user, None if it was not segmented.
+    prompted: the prompt slices. seconds: the duration of the propagation.
     """
 
     segment: str
@@ -39,12 +39,12 @@ class Report:
 
     @property
     def found(self) -> list[int]:
-        """Slices that hold something."""
+        """The segmented slices."""
         return [n for n, score in enumerate(self.scores) if score is not None]
 
     @property
     def doubtful(self) -> list[int]:
-        """Slices to look at, the most doubtful first."""
+        """The doubtful slices, the lowest predicted IoU first."""
         worst = [n for n in self.found if self.scores[n] < DOUBTFUL and n not in self.prompted]
         return sorted(worst, key=lambda n: (self.scores[n], n))
 
@@ -53,7 +53,7 @@ class Report:
         """One line."""
         found = self.found
         if not found:
-            return "Nothing was found beside the prompt."
+            return "No slice was segmented."
         where = f"{found[0] + 1}" if len(found) == 1 else f"{found[0] + 1} to {found[-1] + 1}"
         slices = f"{len(found)} slice{'s' * (len(found) > 1)} ({where}) in {self.seconds:.1f} s"
         doubtful = [str(n + 1) for n in self.doubtful]
@@ -67,8 +67,10 @@ class Report:
 
 
 def bars(scores: Sequence[Optional[float]], width: int) -> list[tuple[int, int, Optional[float]]]:
-    """Slices gathered into at most `width` bars: (first slice, end, the lowest score in it). Where one bar stands for several slices it shows the
-    worst of them: that is the one to see."""
+    """Slices grouped into at most `width` bars: (first slice, end, lowest score).
+
+    A bar of several slices shows the lowest score, as that slice is the one to check.
+    """
     count = len(scores)
     bins = min(max(width, 1), count)
     found = []

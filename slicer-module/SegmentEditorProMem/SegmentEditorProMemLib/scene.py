@@ -1,7 +1,7 @@
-"""The scene as the effect needs it: a grid with the source volume on it, segments to read and write, previews and prompts.
+"""The scene for the controller: the source volume on a grid, segments to read and write, previews and prompts.
 
-In: a MRML scene and a Segment Editor in it. Out: numpy arrays and RAS positions; word of what a user changes. Everything goes through the
-editor's own logic, so that its masks, its overwrite mode and its undo hold. Knows no engine, no widget and no model.
+In: a MRML scene and a Segment Editor. Out: numpy arrays, RAS positions, and callbacks for changes by the user. Every
+edit goes through the editor's logic, so that masking, overwrite mode and undo apply. Knows no engine, widget or model.
 """
 
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ import numpy as np
 import slicer
 import vtk
 
-from .chosen import Chosen
-from .editable import editable_in, unmasked
 from .editing import Editing, LogicEditing, Mode, SceneError
+from .editor_selection import EditorSelection
 from .grid import AXES, Extent, Grid
 from .labelmaps import array_of_matrix, mask_of, occupied_by
-from .markups import Prompts, Ras
+from .markups import PromptMarkups, Ras
+from .masking import editable_area, masking_disabled
 from .observers import Observers
 from .preview import Preview
 from .surfaces import Surfaces
 
 REFERENCE_GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
 
-# Events of a segmentation after which its segments may be others, or be called otherwise.
-SEGMENT_EVENTS = [
+# Events of a segmentation after which its segments, or their names, may have changed.
+SEGMENT_LIST_EVENTS = [
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
     slicer.vtkSegmentation.SegmentModified,
     slicer.vtkSegmentation.SegmentsOrderModified,
 ]
 # Events after which Slicer's undo counts a segmentation as changed.
-CHANGES = [
+EDIT_EVENTS = [
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
     slicer.vtkSegmentation.SegmentModified,
@@ -41,17 +41,19 @@ CHANGES = [
 
 
 class Scene:
-    """One per editor. Methods raise SceneError where the scene lacks what they need; callbacks never raise it.
+    """One per editor. Methods raise SceneError if a node is missing; callbacks never raise it.
 
-    on_prompts_changed: called with a segment whose prompts the user, or a script, has moved, added or taken away.
-    on_source_changed: the source volume, its voxels, its place or the segmentation may be another.
+    on_prompts_changed: called with a segment whose prompts the user, or a script, has moved, added or removed.
+    on_source_changed: the source volume, its voxels, its placement or the segmentation may have changed.
     on_segments_changed: segments were added, removed, renamed or selected.
     """
 
     Error = SceneError
 
     def __init__(self, mrml_scene: Any, editor: Union[Editing, Any], editor_node: Any = None) -> None:
-        """editor: an Editing, or a vtkSlicerSegmentEditorLogic. editor_node: set to that logic where it has none or another."""
+        """editor: an Editing, or a vtkSlicerSegmentEditorLogic. editor_node: set to that logic where it has none or
+        another.
+        """
         if not isinstance(editor, Editing):
             if editor_node is not None and editor.GetSegmentEditorNode() is not editor_node:
                 editor.SetSegmentEditorNode(editor_node)
@@ -61,137 +63,143 @@ class Scene:
         self.on_segments_changed: Optional[Callable[[], None]] = None
         self._scene = mrml_scene
         self._editing = editor
-        self._chosen = Chosen(editor)
+        self._editor_selection = EditorSelection(editor)
         self._observers = Observers()
-        self._followed: tuple = (None, None, None)
+        self._observed: tuple = (None, None, None)
         self._source: Any = None
         self._segments: Any = None
         self._is_closed = False
-        # Whether nothing has changed since `save_undo`.
-        self._is_as_saved = False
+        # Whether the segments are unchanged since `save_undo`.
+        self._is_unchanged_since_save = False
         self._surfaces = Surfaces()
         self._preview = Preview(mrml_scene)
-        self._prompts = Prompts(mrml_scene, self._tell_prompts)
+        self._prompts = PromptMarkups(mrml_scene, self._report_prompt_change)
         for event in (mrml_scene.NodeAddedEvent, mrml_scene.NodeRemovedEvent):
             self._observers.add_with_node("scene", mrml_scene, event, self._node_came_or_went)
         for event in (mrml_scene.EndImportEvent, mrml_scene.EndCloseEvent, mrml_scene.EndBatchProcessEvent):
-            self._observers.add("scene", mrml_scene, event, self._follow_again)
-        self._follow()
+            self._observers.add("scene", mrml_scene, event, self._refresh)
+        self._observe_selection()
 
     def close(self) -> None:
-        """Observers and previews away; prompts stay, they are the user's. Closing twice does nothing."""
+        """Removes observers and previews; prompts stay. Closing twice does nothing."""
         if not self._is_closed:
             self.update_surfaces()
         self._is_closed = True
         self._observers.clear()
         self._prompts.close()
         self._preview.close()
-        self._followed = (None, None, None)
+        self._observed = (None, None, None)
 
     # The source volume and the grid.
 
     def grid(self) -> Grid:
-        """Where the voxels are that segments are made of, in the world. Raises SceneError."""
-        return self._now.grid()
+        """The voxel grid of the segments, in world coordinates. Raises SceneError."""
+        return self._current.grid()
 
     def voxels(self) -> np.ndarray:
-        """The source volume on the grid, [k, j, i]; no copy, and alive as long as the array is. Raises SceneError."""
-        return self._now.voxels()
+        """The source volume on the grid, [k, j, i], not copied; the array keeps it alive. Raises SceneError."""
+        return self._current.voxels()
 
     def source_stamp(self) -> object:
-        """Another one, by ==, whenever `voxels` or `grid` have become others. Raises SceneError."""
+        """A value that changes, by ==, whenever `voxels` or `grid` change. Raises SceneError."""
         grid = self.grid()
         return (self._source_key(), grid.shape, grid.ijk_to_ras.round(6).tobytes())
 
     def window(self) -> Optional[tuple[float, float]]:
-        """(width, level) that the source volume is shown with; None where it is not shown. Raises SceneError."""
-        display = self._now.volume().GetScalarVolumeDisplayNode()
+        """The displayed window (width, level) of the source volume; None without a display. Raises SceneError."""
+        display = self._current.volume().GetScalarVolumeDisplayNode()
         return (display.GetWindow(), display.GetLevel()) if display is not None else None
 
     # Segments.
 
     def segment_ids(self) -> list[str]:
-        return list(self._now.segmentation().GetSegmentation().GetSegmentIDs())
+        return list(self._current.segmentation().GetSegmentation().GetSegmentIDs())
 
     def name(self, segment_id: str) -> str:
-        return self._now.segment(segment_id).GetName()
+        return self._current.segment(segment_id).GetName()
 
     def color(self, segment_id: str) -> tuple[float, float, float]:
-        return tuple(self._now.segment(segment_id).GetColor())
+        return tuple(self._current.segment(segment_id).GetColor())
 
     def selected(self) -> Optional[str]:
-        """The selected segment; None where none is, or where it is gone. Never an error."""
-        self._follow()
-        node, segmentation, _ = self._followed
+        """The selected segment; None if there is none. Never an error."""
+        self._observe_selection()
+        node, segmentation, _ = self._observed
         selected = node.GetSelectedSegmentID() if segmentation is not None else None
         return selected if selected and selected in segmentation.GetSegmentation().GetSegmentIDs() else None
 
     def is_visible(self, segment_id: str) -> bool:
-        self._now.segment(segment_id)
-        display = self._now.segmentation().GetDisplayNode()
+        self._current.segment(segment_id)
+        display = self._current.segmentation().GetDisplayNode()
         return display is not None and bool(display.GetVisibility() and display.GetSegmentVisibility(segment_id))
 
     def mask(self, segment_id: str, extent: Optional[Extent] = None) -> np.ndarray:
         """A segment's voxels in a box of the grid (None: all of it), bool [k, j, i], a copy. Raises SceneError."""
-        lattice = self._now.lattice()
-        return mask_of(self._now.segment(segment_id), lattice, lattice.whole if extent is None else Extent(*extent))
+        geometry = self._current.geometry()
+        return mask_of(
+            self._current.segment(segment_id), geometry, geometry.whole if extent is None else Extent(*extent)
+        )
 
     def occupied(self, segment_id: str) -> Optional[Extent]:
-        """A box outside of which the segment is empty, known without a look at its voxels; None where it is empty. Raises SceneError."""
-        return occupied_by(self._now.segment(segment_id), self._now.lattice())
+        """A box outside of which the segment is empty, without reading voxels; None if it is empty. Raises
+        SceneError.
+        """
+        return occupied_by(self._current.segment(segment_id), self._current.geometry())
 
     # Edits.
 
     def save_undo(self) -> bool:
-        """Remembers all segments as they are, before the first write of a run. False where the editor remembers nothing."""
-        self._now.segmentation()
-        self._is_as_saved = self._editing.save_undo()
-        return self._is_as_saved
+        """Saves an undo state, before the first write of a propagation. False if the editor keeps none."""
+        self._current.segmentation()
+        self._is_unchanged_since_save = self._editing.save_undo()
+        return self._is_unchanged_since_save
 
     def write(self, segment_id: str, extent: Extent, mask: np.ndarray) -> None:
-        """Makes a segment `mask` inside a box, as far as the editor's masks allow; outside nothing changes. Raises SceneError.
+        """Sets a segment to `mask` inside a box, as far as masking allows. Raises SceneError.
 
-        Other segments lose what this one gains where the editor overwrites them. Where nothing differs, nothing is touched. Surfaces in 3D
-        stay as they are until `update_surfaces`.
+        Overwrite mode decides what other segments lose. Equal voxels are not edited. 3D surfaces are not updated
+        until `update_surfaces`.
         """
-        extent, lattice = Extent(*extent), self._now.lattice()
+        extent, geometry = Extent(*extent), self._current.geometry()
         mask = np.asarray(mask, dtype=bool)
-        if mask.shape != extent.shape or extent.common(lattice.whole) != extent:
-            raise ValueError(f"mask: {mask.shape} for {extent}, expected {extent.shape} within {lattice.shape}")
-        node, segmentation = self._now.node(), self._now.segmentation()
-        held = mask_of(self._now.segment(segment_id), lattice, extent)
-        area = editable_in(node, segment_id, lattice, extent, self._now.voxels)
+        if mask.shape != extent.shape or extent.common(geometry.whole) != extent:
+            raise ValueError(f"mask: {mask.shape} for {extent}, expected {extent.shape} within {geometry.shape}")
+        node, segmentation = self._current.node(), self._current.segmentation()
+        held = mask_of(self._current.segment(segment_id), geometry, extent)
+        area = editable_area(node, segment_id, geometry, extent, self._current.voxels)
         if area is not None:
             mask = np.where(area, mask, held)
         edits = []
-        # Slicer's own way to set replaces the whole segment.
+        # Slicer's mode Set would replace the whole segment.
         for mode, voxels in ((Mode.REMOVE, held & ~mask), (Mode.ADD, mask & ~held)):
             box = Extent.of(voxels, extent.first)
             if box is not None:
-                edits.append((lattice.labelmap(box, voxels[box.within(extent).slices]), mode, lattice.vtk_extent(box)))
+                edits.append(
+                    (geometry.labelmap(box, voxels[box.within(extent).slices]), mode, geometry.vtk_extent(box))
+                )
         if not edits:
             return
-        masked = nullcontext() if area is None else unmasked(node)
-        told = segmentation.StartModify()
+        masked = nullcontext() if area is None else masking_disabled(node)
+        was_modifying = segmentation.StartModify()
         try:
-            with self._surfaces.set_aside(segmentation.GetSegmentation(), lattice, extent), masked:
+            with self._surfaces.kept_unchanged(segmentation.GetSegmentation(), geometry, extent), masked:
                 for edit in edits:
                     self._editing.modify(segment_id, *edit)
         finally:
-            segmentation.EndModify(told)
+            segmentation.EndModify(was_modifying)
 
     def update_surfaces(self) -> None:
-        """Makes the 3D surfaces that writes have left behind, where they are shown; to be called at the end of a run. May take seconds."""
-        self._follow()
-        if self._followed[1] is not None:
-            self._surfaces.update(self._followed[1].GetSegmentation())
+        """Updates outdated 3D surfaces that are shown. To be called at the end of a propagation; may take seconds."""
+        self._observe_selection()
+        if self._observed[1] is not None:
+            self._surfaces.update(self._observed[1].GetSegmentation())
 
     def undo(self) -> None:
-        """Brings back what was last saved; where nothing has changed since then, nothing happens.
+        """Restores the last saved state; does nothing if nothing has changed since.
 
-        Slicer itself goes one step further back then: it would take an edit away that the user has made before.
+        Slicer would go one step further back then, and undo an earlier edit of the user.
         """
-        if not self._is_as_saved:
+        if not self._is_unchanged_since_save:
             self._editing.undo()
             self._surfaces.forget()
 
@@ -200,7 +208,7 @@ class Scene:
 
     @property
     def can_undo(self) -> bool:
-        return self._editing.can_undo and not self._is_as_saved
+        return self._editing.can_undo and not self._is_unchanged_since_save
 
     @property
     def can_redo(self) -> bool:
@@ -209,42 +217,42 @@ class Scene:
     # Previews.
 
     def show_preview(self, segment_id: str, axis: str, slice: int, mask: Optional[np.ndarray]) -> None:
-        """Shows a mask of one slice, two-dimensional, beside the segment; None shows nothing any more. Raises SceneError."""
+        """Shows a two-dimensional mask of one slice as a preview; None removes it. Raises SceneError."""
         if mask is None:
             self._preview.remove(segment_id)
             return
-        self._now.segment(segment_id)
-        lattice = self._now.lattice()
-        box = Extent.of_slices(lattice.shape, axis, slice, slice + 1)
+        self._current.segment(segment_id)
+        geometry = self._current.geometry()
+        box = Extent.of_slices(geometry.shape, axis, slice, slice + 1)
         mask = np.expand_dims(np.asarray(mask, dtype=bool), AXES[axis])
         if mask.shape != box.shape:
             raise ValueError(f"mask: {mask.shape} on slice {slice} across {axis}, expected {box.shape}")
-        self._preview.show(self._now.segmentation(), segment_id, lattice, box, mask)
+        self._preview.show(self._current.segmentation(), segment_id, geometry, box, mask)
 
     def clear_previews(self) -> None:
         self._preview.clear()
 
-    # Prompts.
+    # PromptMarkups.
 
     def add_point(self, segment_id: str, ras: Sequence[float], positive: bool) -> None:
-        self._now.segment(segment_id)
+        self._current.segment(segment_id)
         self._prompts.add_point(segment_id, ras, positive)
 
     def points(self, segment_id: str) -> list[tuple[Ras, bool]]:
-        """Positions and whether they belong to the segment, in the order in which they were set."""
-        self._follow()
+        """Positions and whether they are foreground, in the order in which they were set."""
+        self._observe_selection()
         return self._prompts.points(segment_id)
 
     def remove_last_point(self, segment_id: str) -> None:
-        self._now.segment(segment_id)
+        self._current.segment(segment_id)
         self._prompts.remove_last_point(segment_id)
 
     def set_box(self, segment_id: str, ras_corner: Sequence[float], ras_opposite: Sequence[float], axis: str) -> None:
-        """Sets a segment's box on the slice across `axis` that holds the first corner. What of it lies outside the scan is cut off.
+        """Sets a segment's box on the slice across `axis` that holds the first corner, clipped to the scan.
 
         Raises OutsideScan, SceneError.
         """
-        self._now.segment(segment_id)
+        self._current.segment(segment_id)
         grid = self.grid()
         along = 2 - AXES[axis]
         slice_ = grid.slice_of(ras_corner, axis)
@@ -257,31 +265,31 @@ class Scene:
         self._prompts.set_box(segment_id, *corners, plane, grid.spacing[along])
 
     def box(self, segment_id: str) -> Optional[tuple[Ras, Ras]]:
-        """Two opposite corners of a segment's box, in the middle of its slice."""
-        self._follow()
+        """Two opposite corners of a segment's box, in the center of its slice."""
+        self._observe_selection()
         return self._prompts.box(segment_id)
 
     def clear_prompts(self, segment_id: str) -> None:
-        self._follow()
+        self._observe_selection()
         self._prompts.clear(segment_id)
 
-    # What the scene tells.
+    # Events.
 
     @property
-    def _now(self) -> Chosen:
-        """What the editor has chosen now."""
-        self._follow()
-        return self._chosen
+    def _current(self) -> EditorSelection:
+        """The current selection of the editor."""
+        self._observe_selection()
+        return self._editor_selection
 
-    def _follow(self) -> None:
-        """Observes what the editor has chosen, where that has become another."""
+    def _observe_selection(self) -> None:
+        """Observes the selected nodes, if they have changed."""
         node = self._editing.node
         segmentation = node.GetSegmentationNode() if node is not None else None
         volume = node.GetSourceVolumeNode() if node is not None else None
-        if self._is_closed or self._followed == (node, segmentation, volume):
+        if self._is_closed or self._observed == (node, segmentation, volume):
             return
-        was = self._followed[1]
-        self._followed = (node, segmentation, volume)
+        was = self._observed[1]
+        self._observed = (node, segmentation, volume)
         self._observers.drop("editor")
         observe = self._observers.add
         if node is not None:
@@ -293,36 +301,36 @@ class Scene:
         if segmentation is not None:
             observe("editor", segmentation, segmentation.TransformModifiedEvent, self._editor_changed)
             observe("editor", segmentation, "ModifiedEvent", self._editor_changed)
-            for event in CHANGES:
+            for event in EDIT_EVENTS:
                 observe("editor", segmentation, event, self._changed_since_saved)
-            for event in SEGMENT_EVENTS:
+            for event in SEGMENT_LIST_EVENTS:
                 observe("editor", segmentation, event, self._segments_changed)
         if segmentation is not was:
-            self._is_as_saved = False
+            self._is_unchanged_since_save = False
             self._surfaces.forget()
             self._preview.clear()
         self._prompts.follow(segmentation)
         self._source, self._segments = self._source_key(), self._segments_key()
 
     def _source_key(self) -> tuple:
-        """What `source_stamp` is made of, as far as it is known without asking the editor; never an error."""
-        _, segmentation, volume = self._followed
+        """The part of `source_stamp` that does not need the editor; never an error."""
+        _, segmentation, volume = self._observed
         image = volume.GetImageData() if volume is not None else None
-        ijk_to_own = vtk.vtkMatrix4x4()
+        ijk_to_segmentation = vtk.vtkMatrix4x4()
         if volume is not None:
-            volume.GetIJKToRASMatrix(ijk_to_own)
+            volume.GetIJKToRASMatrix(ijk_to_segmentation)
         return (
             volume and volume.GetID(),
             image and image.GetMTime(),
-            array_of_matrix(ijk_to_own).tobytes(),
-            _place(volume),
+            array_of_matrix(ijk_to_segmentation).tobytes(),
+            _placement(volume),
             segmentation and segmentation.GetID(),
-            _place(segmentation),
+            _placement(segmentation),
             segmentation and segmentation.GetSegmentation().GetConversionParameter(REFERENCE_GEOMETRY),
         )
 
     def _segments_key(self) -> tuple:
-        node, segmentation, _ = self._followed
+        node, segmentation, _ = self._observed
         if segmentation is None:
             return ()
         ids = segmentation.GetSegmentation().GetSegmentIDs()
@@ -332,7 +340,7 @@ class Scene:
 
     def _editor_changed(self) -> None:
         source, segments = self._source, self._segments
-        self._follow()
+        self._observe_selection()
         self._source, self._segments = self._source_key(), self._segments_key()
         if self._segments != segments and self.on_segments_changed is not None:
             self.on_segments_changed()
@@ -340,10 +348,10 @@ class Scene:
             self.on_source_changed()
 
     def _changed_since_saved(self) -> None:
-        self._is_as_saved = False
+        self._is_unchanged_since_save = False
 
     def _segments_changed(self) -> None:
-        segmentation = self._followed[1]
+        segmentation = self._observed[1]
         if self._scene.IsClosing() or segmentation is None:
             return
         for segment_id in self._preview.segments() - set(segmentation.GetSegmentation().GetSegmentIDs()):
@@ -360,17 +368,17 @@ class Scene:
             self._prompts.nodes_changed()
         self._editor_changed()
 
-    def _follow_again(self) -> None:
+    def _refresh(self) -> None:
         if not self._scene.IsClosing():
-            self._prompts.follow(self._followed[1])
+            self._prompts.follow(self._observed[1])
             self._editor_changed()
 
-    def _tell_prompts(self, segment_id: str) -> None:
+    def _report_prompt_change(self, segment_id: str) -> None:
         if self.on_prompts_changed is not None:
             self.on_prompts_changed(segment_id)
 
 
-def _place(node: Optional[slicer.vtkMRMLTransformableNode]) -> Optional[tuple]:
-    """Another one whenever a node has come to lie elsewhere."""
+def _placement(node: Optional[slicer.vtkMRMLTransformableNode]) -> Optional[tuple]:
+    """A value that changes whenever the transform of a node changes."""
     transform = node.GetParentTransformNode() if node is not None else None
     return transform and (transform.GetID(), transform.GetTransformToWorldMTime())

@@ -6,8 +6,8 @@
         report = session.propagate("Segment_1")
         print(report.summary)
 
-In: a segmentation node, a volume node, what is painted or clicked. Out: segments on all slices, and reports. Calls wait for their result. Knows no
-widget; in Slicer with a Segment Editor open, `effect.self().controller` is the same without waiting.
+In: a segmentation node, a volume node, painted slices and clicks. Out: segments on all slices, and reports. Calls wait
+for their result. Knows no widget. With a Segment Editor open, `effect.self().controller` does the same without waiting.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,11 @@ Segments = Union[None, str, Sequence[str]]
 
 
 class Session:
-    """One scan, one segmentation, one engine, which is started by the first call that needs it. `editor`: the editor node, whose masking and
-    overwrite mode are kept to. Errors: BadOption, OutsideScan, SceneError; RuntimeError with the engine's sentence; TimeoutError."""
+    """One scan, one segmentation and one engine, which the first call starts.
+
+    `editor`: the editor node; its masking and overwrite mode apply. Errors: BadOption, OutsideScan, SceneError;
+    RuntimeError with the engine's message; TimeoutError.
+    """
 
     def __init__(
         self,
@@ -35,8 +38,7 @@ class Session:
         engine: Any = None,
         seconds: float = 3600.0,
     ) -> None:
-        """options: model, device and so on. engine: a `promem.worker.Engine`; None: one that ends with the session. seconds: the most that a
-        call may take."""
+        """engine: a `promem.worker.Engine`; None: one that ends with the session. seconds: the time limit of a call."""
         mrml_scene = segmentation_node.GetScene() if segmentation_node is not None else None
         if mrml_scene is None or volume_node is None:
             raise BadOption("segmentation_node and volume_node: expected two nodes of a scene")
@@ -59,7 +61,7 @@ class Session:
             self.controller.options = options
 
     def click(self, segment: str, ras: Sequence[float], positive: bool = True, axis: Optional[str] = None) -> None:
-        """Adds a point. axis: "i", "j" or "k", across which the segment will be propagated; None: that of the thickest slices."""
+        """Adds a point. axis: "i", "j" or "k", the axis of the propagation; None: that of the largest spacing."""
         self.controller.click(segment, ras, axis or self.scene.grid().coarsest_axis, positive)
         self._wait()
 
@@ -75,10 +77,10 @@ class Session:
         range: Optional[tuple[int, int]] = None,
         axis: Optional[str] = None,
     ) -> Any:
-        """Segments the slices around what is painted or clicked. None: all segments that have any.
+        """Propagates prompts to other slices. segments: None: all segments.
 
-        direction: "both", "up" or "down". range: first and last slice, counted from 0, both inside. Gives the report of a segment that is
-        named alone, else a dictionary of them.
+        direction: "both", "up" or "down". range: first and last slice, counted from 0, both included. Returns the
+        report of a single segment, else a dictionary of reports.
         """
         if segments is None:
             chosen = self.scene.segment_ids()
@@ -118,7 +120,7 @@ def propagate(
     options: Optional[Options] = None,
     engine: Any = None,
 ) -> Any:
-    """Segments, from what is painted of each on a slice or more, and ends the engine again.
+    """Propagates painted segments and ends the engine.
 
     from SegmentEditorProMemLib import scripting
     reports = scripting.propagate(segmentation_node, volume_node)

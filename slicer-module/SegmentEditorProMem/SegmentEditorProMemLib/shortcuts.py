@@ -1,7 +1,7 @@
-"""Keys of the effect, while it is active. None of them is one of the Segment Editor's own.
+"""Keys of the effect, while it is active. None of them is used by the Segment Editor.
 
-In: what each key does. Out: shortcuts of the main window, which can be taken away again. The Segment Editor's are 0 to 9, Shift with them, Escape,
-Space, Z, Y, Ctrl+Z, Ctrl+Y, I, Q, W, slash, asterisk, comma, period, greater and less.
+In: a command for each key. Out: shortcuts of the main window, which can be removed. The Segment Editor uses 0 to 9,
+also with Shift, Escape, Space, Z, Y, Ctrl+Z, Ctrl+Y, I, Q, W, slash, asterisk, comma, period, greater and less.
 """
 
 from typing import Any, Callable
@@ -10,7 +10,7 @@ import qt
 
 PROPAGATE, CANCEL, UNDO_POINT, CLEAR, NEXT_DOUBTFUL = "P", "C", "U", "X", "N"
 
-MEANINGS = {
+DESCRIPTIONS = {
     PROPAGATE: "propagate",
     CANCEL: "cancel",
     UNDO_POINT: "undo point",
@@ -20,18 +20,18 @@ MEANINGS = {
 
 
 def with_key(text: str, key: str) -> str:
-    """A tooltip that names its key."""
+    """A tooltip with its key."""
     return f"{text}\n\nKey: {key}"
 
 
 class Shortcuts:
     def __init__(self, calls: dict[str, Callable[[], None]]) -> None:
-        """calls: key -> what it does."""
+        """calls: key -> command."""
         self._calls = calls
         self._installed: list[tuple[Any, Callable[[], None]]] = []
 
     def install(self, parent: Any) -> None:
-        """Makes them keys of a window; twice is once."""
+        """Installs the shortcuts in a window; a second call does nothing."""
         if self._installed or parent is None:
             return
         for key, call in self._calls.items():
@@ -43,7 +43,7 @@ class Shortcuts:
     def remove(self) -> None:
         for shortcut, call in self._installed:
             shortcut.disconnect("activated()", call)
-            # Without a parent it is no longer a key of any window, whenever Qt deletes it.
+            # Without a parent the shortcut is inactive at once, whenever Qt deletes it.
             shortcut.setParent(None)
             shortcut.deleteLater()
         self._installed.clear()

@@ -1,15 +1,15 @@
-"""What the panel shows, at one moment. A value: whoever draws it needs nothing else."""
+"""The displayed state of the panel, as a value."""
 
 from dataclasses import dataclass, field
 from typing import Optional
 
 from .report import Progress, Report
 
-# What the dot beside the status says: all is well, wait, nothing is loaded yet, something went wrong.
+# The kinds of a status: ready, working, nothing loaded yet, error.
 READY, WORKING, OFF, ERROR = "ready", "working", "off", "error"
 
-# The controller's states, as kinds.
-KINDS = {
+# The kind of each state of the controller.
+STATUS_KINDS = {
     "off": OFF,
     "starting": WORKING,
     "loading model": WORKING,
@@ -23,10 +23,10 @@ KINDS = {
 
 @dataclass
 class Snapshot:
-    """kind, sentence: the status. details: for whoever helps; empty where there is no more to know.
+    """kind, sentence: the status. details: text for a bug report; empty if there is none.
 
-    segments: how many there are. slices: how many there are across the axis, which lie in `plane`; range: the first and the last of them that
-    "in range" goes to, counted from 1. current: the slice that is looked at. options: parameters as text.
+    segments: their number. slices: the number of slices across the axis, in the plane `plane`. range: the first and the
+    last slice of "In range", counted from 1. current: the displayed slice. options: parameters as text.
     """
 
     kind: str = OFF

@@ -1,6 +1,6 @@
-"""The line at the top of the panel: what goes on, or what went wrong and how to tell somebody of it.
+"""The status line at the top of the panel.
 
-In: sentences. Out: a line whose dot says by its colour whether one has to wait; for errors a button that copies all there is to know.
+In: messages. Out: a line with a dot in the colour of its kind; for errors, a button that copies the details.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ _DOTS = {READY: "#2e9e4f", WORKING: "#e2a000", OFF: "#909090"}
 
 
 def is_dark(widget: Any) -> bool:
-    """Whether light text stands on a dark ground."""
+    """Whether the theme is dark."""
     return widget.palette.color(qt.QPalette.Window).lightness() < 128
 
 
@@ -38,7 +38,7 @@ class StatusLine:
         self.text.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
         self.copy.objectName = "ProMemCopyDetails"
         self.copy.text = "Copy"
-        self.copy.setToolTip("Copies the details, to be sent to whoever helps.")
+        self.copy.setToolTip("Copies the error details for a bug report.")
         self.copy.visible = False
         layout.addWidget(self.dot)
         layout.addWidget(self.text, 1)
@@ -46,7 +46,7 @@ class StatusLine:
         self.copy.connect("clicked()", self._copy)
 
     def show(self, kind: str, sentence: str, details: str = "") -> None:
-        """kind: READY, WORKING, OFF or ERROR. details: what the Copy button copies; without any there is no button."""
+        """kind: READY, WORKING, OFF or ERROR. details: text for the Copy button, which is hidden without any."""
         color = error_color(self.widget) if kind == ERROR else _DOTS[kind]
         style, text_style = f"color: {color};", error_style(self.widget) if kind == ERROR else ""
         if self.dot.styleSheet != style:

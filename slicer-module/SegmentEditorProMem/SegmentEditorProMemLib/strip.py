@@ -1,52 +1,54 @@
-"""The strip: a bar for each slice of the last propagation, by which one finds where to correct.
+"""The strip: a bar for each slice of the last propagation, to find slices to correct.
 
-In: a report, the slice that is looked at. Out: a picture, and the number of the slice that was clicked.
+In: a report, the displayed slice. Out: a picture, and the number of the clicked slice.
 
-How it is made: the picture is the icon of a flat QToolButton. Under PythonQt nothing more than properties, signals and static functions is
-sure to work; `paintEvent` and `mousePressEvent` of a widget cannot be overridden reliably. The button's `pressed()` tells of the click, the
-cursor's position of the place. The drawing takes the calls that Slicer's own Data Probe takes: QPainter.begin, setPen and drawLine on a pixmap.
+The picture is the icon of a flat QToolButton: PythonQt cannot override `paintEvent` and `mousePressEvent` reliably. The
+button's `pressed()` reports a click, the cursor's position its place. The drawing uses the calls of Slicer's own Data
+Probe: QPainter.begin, setPen and drawLine on a pixmap.
 """
 
 from typing import Any, Callable, Optional
 
 import qt
 
-from . import shortcuts, words
+from . import shortcuts, ui_text
 from .report import DOUBTFUL, Report, bars
 
 HEIGHT = 44
-# Bars narrower than this stand without a gap.
-GAP_FROM = 4
-# The lowest bar is still seen: a slice with a bad score is not an empty one.
-LOWEST = 0.12
+# Narrower bars are drawn without a gap.
+MIN_WIDTH_FOR_GAP = 4
+# The lowest bar is still visible: a slice with a low score is not an empty one.
+MIN_BAR_FRACTION = 0.12
 
-MEANING = (
-    "A bar for each slice: the higher and the greener, the more the network trusts its result there.\n"
-    "Blue: slices that you painted or clicked on. No bar: nothing was found. Click a bar to go to its slice."
+EXPLANATION = (
+    "One bar for each slice: the higher and greener, the higher the predicted IoU.\n"
+    "Blue: a prompt slice, painted or clicked. No bar: not segmented. Click a bar to go to its slice."
 )
 
 GOOD, AMBER, BAD = (46, 158, 79), (226, 160, 0), (208, 52, 44)
 PROMPT = (52, 120, 214)
-# The score from which a bar is all green; at DOUBTFUL it is amber; as much below it, all red.
-ALL_GOOD = 0.9
+# The score from which a bar is green; at DOUBTFUL it is amber; as much below, red.
+FULLY_GREEN = 0.9
 
 
 def color_of(score: float) -> tuple[int, int, int]:
     """Green over amber to red."""
-    step = (score - DOUBTFUL) / (ALL_GOOD - DOUBTFUL)
+    step = (score - DOUBTFUL) / (FULLY_GREEN - DOUBTFUL)
     other, part = (GOOD, min(step, 1.0)) if step >= 0 else (BAD, min(-step, 1.0))
     return tuple(round(a + (b - a) * part) for a, b in zip(AMBER, other))
 
 
 def slice_at(scores: Any, width: int, x: int) -> int:
-    """The slice that is meant by a click: where one bar stands for several, the one with the lowest score, which gave it its height."""
+    """The slice of a click; in a bar of several slices, the one with the lowest score."""
     found = bars(scores, width)
     first, end, lowest = found[min(max(x * len(found) // max(width, 1), 0), len(found) - 1)]
     return next((n for n in range(first, end) if lowest is not None and scores[n] == lowest), (first + end - 1) // 2)
 
 
 class Strip:
-    """widget: to be put into a layout. on_jump is called with the slice that was clicked, on_next when the next doubtful one is wanted."""
+    """widget: to be put into a layout. on_jump: called with a clicked slice. on_next: called for the next doubtful
+    slice.
+    """
 
     def __init__(self) -> None:
         self.on_jump: Callable[[int], None] = lambda slice_: None
@@ -77,7 +79,7 @@ class Strip:
         self.first, self.text, self.last = qt.QLabel(), qt.QLabel(), qt.QLabel()
         self.text.setAlignment(qt.Qt.AlignCenter)
         for label in (self.first, self.text, self.last):
-            label.setToolTip(MEANING)
+            label.setToolTip(EXPLANATION)
         row.addWidget(self.first)
         row.addWidget(self.text, 1)
         row.addWidget(self.last)
@@ -85,8 +87,8 @@ class Strip:
         self.next.objectName = "ProMemNextDoubtful"
         self.next.setToolTip(
             shortcuts.with_key(
-                "Goes through the slices that the network trusts least, the worst first.\n"
-                "Correct one with any tool, or with clicks, and propagate again.",
+                "Goes to the slices with a predicted IoU below 0.7, the lowest first.\n"
+                "Correct a slice with any tool or with clicks, and propagate again.",
                 shortcuts.NEXT_DOUBTFUL,
             )
         )
@@ -96,7 +98,7 @@ class Strip:
         self.show(None, None)
 
     def show(self, report: Optional[Report], current: Optional[int]) -> None:
-        """report: None hides the strip. current: the slice that is looked at, if it is one of the report's."""
+        """report: None hides the strip. current: the displayed slice, if it belongs to the report."""
         self._report = report if report is not None and report.scores else None
         self._current = current
         self.widget.visible = self._report is not None
@@ -105,13 +107,13 @@ class Strip:
         count = len(self._report.doubtful)
         self.first.text, self.last.text = "1", str(len(self._report.scores))
         inside = current is not None and 0 <= current < len(self._report.scores)
-        self.text.text = words.slice_line(self._report, current) if inside else "Click a bar to go there"
+        self.text.text = ui_text.slice_line(self._report, current) if inside else "Click a bar to go to its slice"
         self.next.enabled = count > 0
-        self.next.text = f"Next doubtful ({count})" if count else "Nothing doubtful"
+        self.next.text = f"Next doubtful ({count})" if count else "No doubtful slices"
         self.refresh()
 
     def refresh(self) -> None:
-        """Draws again where the width, the report or the slice are others; to be called now and then."""
+        """Redraws if the width, the report or the slice has changed. To be called regularly."""
         if self._report is None:
             return
         self._update_tip()
@@ -136,14 +138,14 @@ class Strip:
         scores, prompted = self._report.scores, set(self._report.prompted)
         found = bars(scores, width)
         edges = [n * width // len(found) for n in range(len(found) + 1)]
-        gap = 1 if width // len(found) >= GAP_FROM else 0
+        gap = 1 if width // len(found) >= MIN_WIDTH_FOR_GAP else 0
         for (first, end, score), left, right in zip(found, edges, edges[1:]):
             is_prompt = any(n in prompted for n in range(first, end))
             if score is None and not is_prompt:
                 continue
             color = PROMPT if is_prompt else color_of(score)
             full = HEIGHT - 8
-            height = full if score is None else max(round(score * full), round(LOWEST * full))
+            height = full if score is None else max(round(score * full), round(MIN_BAR_FRACTION * full))
             for x in range(left, max(right - gap, left + 1)):
                 self._line(painter, color, x, HEIGHT - 1 - height, HEIGHT - 2)
         text = palette.color(qt.QPalette.Text)
@@ -152,7 +154,7 @@ class Strip:
             self._line(painter, base if x % 2 else (128, 128, 128), x, HEIGHT - 1, HEIGHT - 1)
         if self._current is not None and 0 <= self._current < len(scores):
             middle = (2 * self._current + 1) * width // (2 * len(scores))
-            # A pointer on the top, so that the bar itself stays to be seen.
+            # A marker at the top, so that the bar stays visible.
             for n in range(5):
                 for x in range(max(middle - 4 + n, 0), min(middle + 5 - n, width)):
                     self._line(painter, base, x, n, n)
@@ -171,9 +173,9 @@ class Strip:
         return slice_at(self._report.scores, max(self.picture.width, 1), x)
 
     def _update_tip(self) -> None:
-        # A tooltip belongs to the whole button: it is kept that of the place that the mouse is over.
+        # The button has one tooltip: it follows the mouse.
         if self.picture.underMouse():
-            self.picture.toolTip = words.slice_line(self._report, self._slice_under_cursor())
+            self.picture.toolTip = ui_text.slice_line(self._report, self._slice_under_cursor())
 
     def _pressed(self) -> None:
         if self._report is not None:

@@ -1,4 +1,4 @@
-"""The viewer: Slicer's scene and segment editor behind a page in a browser, with the effect's own controller.
+"""The viewer: Slicer's scene and segment editor behind a page in a browser, with the controller of the effect.
 
-Dependencies point one way: application -> page, board, views, tools, desk -> files. None of them knows of a later one.
+Imports point one way: application -> actions -> page, view_state, views, tools, workspace -> files.
 """

@@ -1,6 +1,7 @@
-"""What a user can do on the panel: one method for each trigger of the page, by its name.
+"""The actions of the panel: one method for each trigger of the page, with its name.
 
-In: what was clicked or typed. Out: calls of the desk, the controller and the views. Refuses by raising what `told` knows. Draws nothing.
+In: clicked or typed values. Out: calls of the workspace, the controller and the views. Raises the errors that
+`error_reporting` shows. Draws nothing.
 """
 
 from collections.abc import Mapping
@@ -9,51 +10,52 @@ from typing import Any, Callable, Optional
 
 from SegmentEditorProMemLib.controller import Controller
 from SegmentEditorProMemLib.options import BadOption
+from SegmentEditorProMemLib.slice_views import position_on_slice
 
-from . import board, files
-from .desk import Desk
+from . import files, view_state
 from .files import FileProblem
 from .tools import TOOLS, Tools
 from .views import SLICES, Views
+from .workspace import Workspace
 
 OPTIONS = ("search", "windows", "beams", "intensity", "stop", "model")
 
 
 class Actions:
-    """attach: makes bytes into something that a browser can be sent."""
+    """attach: makes bytes into an attachment that can be sent to the browser."""
 
     def __init__(
         self,
         state: Any,
-        desk: Desk,
+        workspace: Workspace,
         views: Views,
         tools: Tools,
-        workplace: files.Workplace,
+        temporary: files.TemporaryFolders,
         attach: Callable[[bytes], Any],
     ) -> None:
         self._state = state
-        self._desk = desk
+        self._workspace = workspace
         self._views = views
         self._tools = tools
-        self._workplace = workplace
+        self._temporary = temporary
         self._attach = attach
 
     @property
     def _controller(self) -> Controller:
-        if self._desk.controller is None:
+        if self._workspace.controller is None:
             raise FileProblem("No scan is open.")
-        return self._desk.controller
+        return self._workspace.controller
 
     def selected(self) -> str:
-        """The segment that a user works on. Raises BadOption."""
-        selected = self._desk.scene.selected() if self._desk.scene is not None else None
+        """The selected segment. Raises BadOption."""
+        selected = self._workspace.scene.selected() if self._workspace.scene is not None else None
         if selected is None:
             raise BadOption("No segment is selected: add one or select one.")
         return selected
 
-    def _unless_running(self) -> None:
-        if self._desk.controller is not None and self._desk.controller.is_propagating:
-            raise BadOption("A propagation is running: wait for it or stop it.")
+    def _reject_while_propagating(self) -> None:
+        if self._workspace.controller is not None and self._workspace.controller.is_propagating:
+            raise BadOption("A propagation is running: wait for it or cancel it.")
 
     def names(self) -> list[str]:
         """The triggers."""
@@ -62,65 +64,65 @@ class Actions:
     # Segments.
 
     def add(self) -> None:
-        self._unless_running()
-        self._desk.add()
+        self._reject_while_propagating()
+        self._workspace.add()
         self.tool(self._state.tool)
 
     def select(self, segment: str) -> None:
-        if segment != self._desk.scene.selected():
-            self._desk.scene.clear_previews()
-            self._desk.select(segment)
+        if segment != self._workspace.scene.selected():
+            self._workspace.scene.clear_previews()
+            self._workspace.select(segment)
 
     def rename(self, segment: str, name: Any) -> None:
-        self._desk.rename(segment, str(name))
+        self._workspace.rename(segment, str(name))
 
     def recolor(self, segment: str, color: Any) -> None:
-        self._desk.recolor(segment, str(color))
+        self._workspace.recolor(segment, str(color))
 
     def show(self, segment: str, visible: Any) -> None:
-        self._desk.show(segment, bool(visible))
+        self._workspace.show(segment, bool(visible))
 
     def remove(self, segment: str) -> None:
-        self._unless_running()
-        self._desk.remove(segment)
+        self._reject_while_propagating()
+        self._workspace.remove(segment)
 
-    # Marking the object.
+    # Prompts and painting.
 
     def tool(self, tool: str) -> None:
         if tool not in TOOLS:
             raise BadOption(f"tool: {tool!r}, expected one of {', '.join(TOOLS)}")
         self._state.tool = tool
-        chosen = self._desk.scene is not None and self._desk.scene.selected() is not None
+        chosen = self._workspace.scene is not None and self._workspace.scene.selected() is not None
         self._tools.use(tool if chosen else None)
         if chosen and tool in ("paint", "erase"):
             self._controller.deactivate()
 
     def exclude(self, exclude: Any) -> None:
-        """Whether a click marks what does not belong to the object."""
+        """Whether clicks add background points."""
         self._state.exclude = bool(exclude)
 
     def brush(self, millimetres: float) -> None:
         self._state.brush = millimetres
         self._tools.set_brush(float(millimetres))
 
-    def take_back(self) -> None:
+    def undo_point(self) -> None:
         self._controller.undo_prompt(self.selected())
 
     def clear(self) -> None:
         self._controller.clear_prompts(self.selected())
 
     def undo(self) -> None:
-        self._unless_running()
-        self._desk.undo()
+        self._reject_while_propagating()
+        self._workspace.undo()
 
     def redo(self) -> None:
-        self._unless_running()
-        self._desk.redo()
+        self._reject_while_propagating()
+        self._workspace.redo()
 
     # Propagating.
 
     def propagate(self, direction: str) -> None:
-        segments = self._desk.scene.segment_ids() if self._state.everything else [self.selected()]
+        segments = self._workspace.scene.segment_ids() if self._state.everything else [self.selected()]
         first, last = self._state.limits
         self._controller.propagate(
             segments, direction, (int(first) - 1, int(last) - 1) if self._state.limited else None
@@ -136,97 +138,105 @@ class Actions:
     def limit(self, limited: Any) -> None:
         self._state.limited = bool(limited)
 
-    def limit_at(self, end: str, number: Any) -> None:
-        """The first or the last slice of the range, from 1. The other end goes with it where they would pass each other."""
+    def set_range_end(self, end: str, number: Any) -> None:
+        """Sets the first or the last slice of the range, counted from 1. The other end moves along if they would
+        cross.
+        """
         first, last = self._state.limits
         chosen = min(max(int(number or 0), 1), self._state.slices)
         self._state.limits = [chosen, max(chosen, last)] if end == "first" else [min(chosen, first), chosen]
-        # Where it is what it was, the page would keep what was typed.
+        # Without a change of value the page would keep the typed text.
         self._state.dirty("limits")
 
     def jump(self, slice_: int) -> None:
-        """All views go through the segment's middle on a slice."""
+        """Moves all views to the segment's center on a slice."""
         selected = self.selected()
         report = self._controller.report(selected)
         if report is not None:
-            self._views.go_to(self._desk.middle(selected, report.axis, int(slice_)))
+            self._views.go_to(position_on_slice(self._workspace.scene, selected, report.axis, int(slice_)))
 
     def next_doubtful(self) -> None:
-        """The next slice that is worth a look, from the one that is looked at upwards, and round."""
+        """Goes to the next doubtful slice above the displayed one, and wraps around."""
         report = self._controller.report(self.selected())
-        doubtful = board.doubtful(report, self._desk.slices(report.segment, report.axis)) if report is not None else []
+        doubtful = (
+            view_state.doubtful(report, self._workspace.slices(report.segment, report.axis))
+            if report is not None
+            else []
+        )
         if doubtful:
             at = self._views.number(report.axis)
             self.jump(next((n for n in doubtful if at is not None and n > at), doubtful[0]))
 
     # Views and options.
 
-    def turn(self, view: str, number: int) -> None:
+    def show_slice(self, view: str, number: int) -> None:
         if view in SLICES:
-            self._views.turn_to(view, int(number))
+            self._views.show_slice(view, int(number))
 
     def enlarge(self, view: str) -> None:
         self._views.enlarge(view)
 
     def surfaces(self, shown: Any) -> None:
         self._state.surfaces = bool(shown)
-        self._desk.show_surfaces(self._state.surfaces)
+        self._workspace.show_surfaces(self._state.surfaces)
 
     def reset_views(self) -> None:
         self._views.reset()
 
     def grey(self, end: str, value: float) -> None:
-        """Which value is black, or white. They do not pass each other."""
-        black, white = self._desk.window()
+        """Sets the value that is black, or white. They do not cross."""
+        black, white = self._workspace.window()
         if end == "black":
-            self._desk.set_window(min(float(value), white), white)
+            self._workspace.set_window(min(float(value), white), white)
         else:
-            self._desk.set_window(black, max(float(value), black))
+            self._workspace.set_window(black, max(float(value), black))
 
     def option(self, name: str, value: Any) -> None:
         if name not in OPTIONS:
             raise BadOption(f"option: {name!r}, expected one of {', '.join(OPTIONS)}")
         before, self._state[name] = self._state[name], value
         try:
-            options = board.options_of(self._state, self._desk.options)
+            options = view_state.options_of(self._state, self._workspace.options)
             if options.model is not None:
                 options = replace(options, model=str(files.existing(options.model, files.WEIGHTS)))
         except (BadOption, FileProblem):
             self._state[name] = before
-            # The page has it already, and would not be told that it is as it was.
+            # The page shows the new value already: it has to be sent the old one again.
             self._state.dirty(name)
             raise
-        self._desk.options = options
-        if self._desk.controller is not None:
-            self._desk.controller.options = options
+        self._workspace.options = options
+        if self._workspace.controller is not None:
+            self._workspace.controller.options = options
 
     # Scans and files.
 
     def open(self, path: Any) -> None:
-        self._unless_running()
-        self._desk.open(path)
+        self._reject_while_propagating()
+        self._workspace.open(path)
 
     def upload(self, sent: Mapping[str, Any]) -> None:
         try:
-            self._unless_running()
-            self._desk.open(files.uploaded(sent, self._workplace.folder("uploaded")))
+            self._reject_while_propagating()
+            self._workspace.open(files.uploaded(sent, self._temporary.folder("uploaded")))
         finally:
             self._state.opening = False
 
     async def demonstration(self) -> None:
-        self._unless_running()
+        self._reject_while_propagating()
         with self._state:
             self._state.opening = True
             self._state.status = "Making the demonstration …"
         try:
-            self._desk.open(await files.demonstration(self._workplace.folder("demonstration")), name="Demonstration")
+            self._workspace.open(
+                await files.demonstration(self._temporary.folder("demonstration")), name="Demonstration"
+            )
         finally:
             self._state.opening = False
 
     def save(self, kind: str) -> Optional[dict[str, Any]]:
-        """A file for the browser to keep."""
-        self._unless_running()
-        if self._desk.segmentation is None:
+        """A file for the browser to download."""
+        self._reject_while_propagating()
+        if self._workspace.segmentation is None:
             raise FileProblem("There is no segmentation to save.")
-        path = self._desk.save(kind, self._workplace.folder("saved"))
+        path = self._workspace.save(kind, self._temporary.folder("saved"))
         return {"name": path.name, "content": self._attach(path.read_bytes())}

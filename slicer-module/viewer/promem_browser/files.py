@@ -1,6 +1,7 @@
-"""Files: which ones can be opened, what is uploaded, what is saved, and the scan that `promem demo` makes.
+"""Files: opening, uploads, temporary folders, and the demonstration scan of `promem demo`.
 
-In: paths, bytes. Out: paths that exist, bytes. Refuses with FileProblem, a sentence for the status line. Knows neither scene nor page.
+In: paths, bytes. Out: existing paths. Raises FileProblem with a message for the status line. Knows neither scene nor
+page.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from .whole import is_whole
+from .nifti_integrity import is_complete
 
 SCANS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 NIFTI = (".nii", ".nii.gz")
@@ -21,14 +22,14 @@ DEMONSTRATION_SECONDS = 120.0
 
 
 class FileProblem(Exception):
-    """A file cannot be used; the sentence is for the user."""
+    """A file cannot be used. The message is for the user."""
 
 
 def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
     """The file that a user has named. Raises FileProblem."""
     named = str(path or "").strip()
     if not named:
-        raise FileProblem("No file is named.")
+        raise FileProblem("No file name was given.")
     file = pathlib.Path(named).expanduser()
     if file.is_dir():
         raise FileProblem(f"{file} is a folder, expected a file that ends with {', '.join(kinds)}.")
@@ -39,33 +40,33 @@ def existing(path: Any, kinds: tuple[str, ...]) -> pathlib.Path:
     return file.resolve()
 
 
-def complete(file: pathlib.Path) -> pathlib.Path:
-    """The same file. Raises FileProblem where a part of it is missing."""
-    if ending(file, NIFTI) and not is_whole(file):
-        raise FileProblem(f"{file.name} cannot be read: it is damaged or not complete.")
+def require_complete(file: pathlib.Path) -> pathlib.Path:
+    """The same file. Raises FileProblem if a part of it is missing."""
+    if ending(file, NIFTI) and not is_complete(file):
+        raise FileProblem(f"{file.name} cannot be read: it is damaged or incomplete.")
     return file
 
 
 def ending(file: pathlib.Path, kinds: tuple[str, ...]) -> Optional[str]:
-    """The longest of the endings that a file's name has."""
+    """The longest of the extensions that a file's name has."""
     return max((kind for kind in kinds if file.name.lower().endswith(kind)), key=len, default=None)
 
 
 def stem(name: str) -> str:
-    """A file's name without what tells its format."""
+    """A file's name without its extension."""
     kind = ending(pathlib.Path(name), SCANS + SEGMENTATIONS)
     return name[: -len(kind)] if kind else name
 
 
 def uploaded(file: Mapping[str, Any], folder: pathlib.Path) -> pathlib.Path:
-    """Writes what a browser has sent into a folder. Raises FileProblem."""
-    # A name, not a path: whoever sends it does not choose the folder.
+    """Writes an uploaded file into a folder. Raises FileProblem."""
+    # The name only: the sender does not choose the folder.
     name = pathlib.PurePath(str(file.get("name") or "").replace("\\", "/")).name
     content = file.get("content")
     if isinstance(content, list):
         content = b"".join(content)
     if not name or not content:
-        raise FileProblem(f"{name or 'The file'} has not arrived: {file.get('error') or 'it is empty'}.")
+        raise FileProblem(f"{name or 'The file'} was not uploaded: {file.get('error') or 'it is empty'}.")
     path = folder / name
     path.write_bytes(content)
     return existing(path, SCANS)
@@ -81,7 +82,7 @@ async def demonstration(folder: pathlib.Path) -> pathlib.Path:
     """Makes the demonstration's scan in a folder. Raises FileProblem."""
     program = demonstration_program()
     if program is None:
-        raise FileProblem(f"The demonstration needs {PROGRAM}: make build builds it.")
+        raise FileProblem(f"The demonstration needs {PROGRAM}: build it with `make build`.")
     process = await asyncio.create_subprocess_exec(
         str(program),
         "demo",
@@ -97,14 +98,14 @@ async def demonstration(folder: pathlib.Path) -> pathlib.Path:
     except asyncio.TimeoutError as late:
         process.kill()
         await process.wait()
-        raise FileProblem(f"The demonstration was not made within {DEMONSTRATION_SECONDS:.0f} s.") from late
+        raise FileProblem(f"The demonstration took longer than {DEMONSTRATION_SECONDS:.0f} s.") from late
     if process.returncode != 0:
         raise FileProblem(f"The demonstration cannot be made: {said.decode(errors='replace').strip()}")
     return existing(folder / "scan.nii.gz", SCANS)
 
 
-class Workplace:
-    """A folder for what passes through; it goes with the viewer."""
+class TemporaryFolders:
+    """Temporary folders, which are removed with the viewer."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="promem-viewer-")

@@ -1,6 +1,6 @@
-"""The page: a panel beside the views, and the card that opens a scan. What is on it lies in the folder `page`, as HTML and CSS.
+"""The page: a panel beside the views, and the card that opens a scan. Its HTML and CSS are in the folder `page`.
 
-In: a server, views. Out: a page. Values come from the state (`board`), clicks go to triggers (`application`) of the names that the files use.
+In: a server, views. Out: a page. Values come from the state (`view_state`), clicks go to the triggers (`actions`).
 """
 
 import pathlib
@@ -19,14 +19,14 @@ THEME = {
         },
     }
 }
-# The three slices of the sign beside the title.
+# The icon beside the title: three slices.
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='%234fc7b8' stroke-width='1.8' "
     "stroke-linejoin='round'%3E%3Cpath d='M3 8 12 4l9 4-9 4z'/%3E%3Cpath d='m3 12 9 4 9-4'/%3E%3Cpath d='m3 16 9 4 9-4'/%3E%3C/svg%3E"
 )
-# The effect in Slicer has the same keys; each presses a button that is there.
+# The keys are those of the effect in Slicer; each presses a visible button.
 KEYS = """
-const buttons = { p: "propagate", c: "keep", u: "take-back", x: "clear", n: "next-doubtful", "ctrl+z": "undo", "ctrl+shift+z": "redo", "ctrl+y": "redo" };
+const buttons = { p: "propagate", c: "keep", u: "undo-point", x: "clear", n: "next-doubtful", "ctrl+z": "undo", "ctrl+shift+z": "redo", "ctrl+y": "redo" };
 window.addEventListener("keydown", (event) => {
     if (event.altKey || event.repeat || event.target.matches("select, input:not([type=range]):not([type=checkbox])")) return;
     const key = (event.ctrlKey || event.metaKey ? "ctrl+" : "") + (event.shiftKey ? "shift+" : "") + event.key.toLowerCase();
@@ -40,7 +40,7 @@ window.addEventListener("contextmenu", (event) => event.target.closest(".views")
 
 
 def bar(file: str, titles: Mapping[str, str]) -> Callable[[Any, str, Any], None]:
-    """What lies over a view: a file with NAME and TITLE for what the view is called here and on the page."""
+    """The bar over a view, from a file with the placeholders NAME and TITLE."""
 
     def put(_server: Any, _view_id: str, view: Any) -> None:
         name = view.get_singleton_tag()

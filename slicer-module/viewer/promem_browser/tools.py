@@ -1,11 +1,13 @@
-"""Tools in the slice views: points and boxes for the engine, and trame-slicer's brush for what the engine does not know.
+"""Tools in the slice views: points and boxes for the engine, and trame-slicer's brush for painting.
 
-In: mouse events of views. Out: positions in RAS with the view that they are of; strokes in the selected segment. Knows no controller and no page.
+In: mouse events of views. Out: positions in RAS with their view, and strokes in the selected segment. Knows no
+controller and no page.
 """
 
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
+from SegmentEditorProMemLib.rubber_band import RubberBand
 from slicer import vtkMRMLAbstractWidget, vtkMRMLSliceNode
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation import (
@@ -16,10 +18,8 @@ from trame_slicer.segmentation import (
     SegmentationEffectPaint,
     SegmentationEffectPipeline,
 )
-from vtkmodules.vtkCommonCore import vtkCommand, vtkPoints
-from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkCommonCore import vtkCommand
 from vtkmodules.vtkInteractionWidgets import vtkEvent
-from vtkmodules.vtkRenderingCore import vtkActor2D, vtkPolyDataMapper2D
 
 TOOLS = ("point", "box", "paint", "erase")
 
@@ -27,11 +27,10 @@ PRESS, MOVE, RELEASE = (
     int(event)
     for event in (vtkCommand.LeftButtonPressEvent, vtkCommand.MouseMoveEvent, vtkCommand.LeftButtonReleaseEvent)
 )
-# Further away than any markup under the mouse, so that points and boxes can be dragged, and nearer than what a view does by itself.
+# Larger than the distance of any markup, so that points and boxes can be dragged, and smaller than a view's own.
 BEHIND_MARKUPS = 1.0e9
-# A drag that is shorter than this, in pixels, is a hand that shakes.
+# A shorter drag, in pixels, is a click.
 SMALLEST_BOX = 5
-BAND_COLOR = (1.0, 0.85, 0.2)
 
 Ras = tuple[float, float, float]
 Clicked = Callable[[Any, Ras, bool], None]
@@ -39,7 +38,9 @@ Boxed = Callable[[Any, Ras, Ras], None]
 
 
 class PromptEffect(SegmentationEffect):
-    """Points, or boxes, in slice views. clicked(slice node, position, Ctrl held); boxed(slice node, corner, opposite corner)."""
+    """Points, or boxes, in slice views. clicked(slice node, position, Ctrl held); boxed(slice node, corner, opposite
+    corner).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,20 +53,20 @@ class PromptEffect(SegmentationEffect):
 
 
 class PromptPipeline(SegmentationEffectPipeline):
-    """One slice view's part of the effect. Its methods are called by VTK."""
+    """The effect in one slice view. VTK calls its methods."""
 
     def __init__(self) -> None:
         super().__init__()
         self._pressed_at: Optional[tuple[Sequence[float], Ras]] = None
-        self._band = Band()
+        self._rubber_band = RubberBand()
 
     def OnRendererAdded(self, renderer: Any) -> None:
         if renderer is not None:
-            renderer.AddViewProp(self._band.actor)
+            renderer.AddViewProp(self._rubber_band.actor)
 
     def OnRendererRemoved(self, renderer: Any) -> None:
         if renderer is not None:
-            renderer.RemoveViewProp(self._band.actor)
+            renderer.RemoveViewProp(self._rubber_band.actor)
 
     def CanProcessInteractionEvent(self, event: Any) -> tuple[bool, float]:
         kind = event.GetType()
@@ -73,7 +74,7 @@ class PromptPipeline(SegmentationEffectPipeline):
         return bool(self.IsActive()) and wanted, BEHIND_MARKUPS
 
     def GetWidgetState(self) -> int:
-        """Between press and release every event is this pipeline's."""
+        """Between press and release the pipeline gets every event."""
         return super().GetWidgetState() if self._pressed_at is None else vtkMRMLAbstractWidget.WidgetStateUser
 
     def ProcessInteractionEvent(self, event: Any) -> bool:
@@ -82,14 +83,14 @@ class PromptPipeline(SegmentationEffectPipeline):
         if kind == PRESS:
             self._pressed_at = (at, ras)
             if not self._effect.draws_boxes:
-                # Not when it is released: a preview is waited for.
+                # At the press, not at the release: the user waits for the preview.
                 self._effect.clicked(self.GetViewNode(), ras, bool(event.GetModifiers() & vtkEvent.ControlModifier))
         elif kind == MOVE and self._pressed_at is not None and self._effect.draws_boxes:
-            self._band.show(self._pressed_at[0], at)
+            self._rubber_band.show(self._pressed_at[0], at)
             self.RequestRender()
         elif kind == RELEASE and self._pressed_at is not None:
             (corner_at, corner), self._pressed_at = self._pressed_at, None
-            self._band.hide()
+            self._rubber_band.hide()
             self.RequestRender()
             wide = all(abs(b - a) >= SMALLEST_BOX for a, b in zip(corner_at[:2], at[:2]))
             if self._effect.draws_boxes and wide:
@@ -99,42 +100,11 @@ class PromptPipeline(SegmentationEffectPipeline):
     def LoseFocus(self, event: Any) -> None:
         super().LoseFocus(event)
         self._pressed_at = None
-        self._band.hide()
+        self._rubber_band.hide()
 
 
-class Band:
-    """The frame that follows the mouse while a box is drawn."""
-
-    def __init__(self) -> None:
-        self._points = vtkPoints()
-        self._points.SetNumberOfPoints(4)
-        lines = vtkCellArray()
-        lines.InsertNextCell(5, [0, 1, 2, 3, 0])
-        self._shape = vtkPolyData()
-        self._shape.SetPoints(self._points)
-        self._shape.SetLines(lines)
-        mapper = vtkPolyDataMapper2D()
-        mapper.SetInputData(self._shape)
-        self.actor = vtkActor2D()
-        self.actor.SetMapper(mapper)
-        self.actor.GetProperty().SetColor(*BAND_COLOR)
-        self.actor.GetProperty().SetLineWidth(2.0)
-        self.actor.SetVisibility(False)
-
-    def show(self, corner: Sequence[float], opposite: Sequence[float]) -> None:
-        (x0, y0), (x1, y1) = corner[:2], opposite[:2]
-        for number, (x, y) in enumerate(((x0, y0), (x1, y0), (x1, y1), (x0, y1))):
-            self._points.SetPoint(number, x, y, 0.0)
-        self._points.Modified()
-        self._shape.Modified()
-        self.actor.SetVisibility(True)
-
-    def hide(self) -> None:
-        self.actor.SetVisibility(False)
-
-
-class Paint(SegmentationEffectPaint):
-    """trame-slicer's brush. before_stroke: called before a stroke changes the segment."""
+class StrokeNotifier:
+    """For brushes of trame-slicer. before_stroke: called before a stroke changes the segment."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,16 +115,12 @@ class Paint(SegmentationEffectPaint):
         super().paint_glyph_at_world_coordinates(polydata, positions)
 
 
-class Erase(SegmentationEffectErase):
-    """The same, which takes away."""
+class Paint(StrokeNotifier, SegmentationEffectPaint):
+    """The brush that adds to the segment."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.before_stroke: Callable[[], None] = lambda: None
 
-    def paint_glyph_at_world_coordinates(self, polydata: Any, positions: Any) -> None:
-        self.before_stroke()
-        super().paint_glyph_at_world_coordinates(polydata, positions)
+class Erase(StrokeNotifier, SegmentationEffectErase):
+    """The brush that removes from the segment."""
 
 
 class Tools:
@@ -172,7 +138,7 @@ class Tools:
             self._editor.get_effect(brush).before_stroke = before_stroke
 
     def use(self, tool: Optional[str]) -> None:
-        """None: none; the views only show."""
+        """None: no tool."""
         effects = {"point": PromptEffect, "box": PromptEffect, "paint": Paint, "erase": Erase}
         effect = self._editor.set_active_effect_type(effects.get(tool, SegmentationEffectNoTool))
         if isinstance(effect, PromptEffect):

@@ -1,6 +1,6 @@
-"""Three slice views and one of surfaces: which slice each shows, where the mouse is, and where to go.
+"""Three slice views and a 3D view: the displayed slices, the cursor, and jumps.
 
-In: slices to go to. Out: what the bars over the views say. Knows no segment and no page.
+In: slices to show. Out: the state of the bars over the views. Knows no segment and no page.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 from SegmentEditorProMemLib.grid import AXES, Grid, ObliqueView, OutsideScan, axis_of_view
+from SegmentEditorProMemLib.labelmaps import array_of_matrix
 from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import RemoteViewFactory
 from trame_slicer.views import (
@@ -23,28 +24,28 @@ from trame_slicer.views import (
 )
 from vtkmodules.vtkCommonCore import vtkCommand, vtkObject
 
-# Slicer's names of the views, and what they are called on the page.
+# Slicer's names of the views, and their titles on the page.
 SLICES = ("Red", "Green", "Yellow")
 SURFACES = "ThreeD"
 TITLES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal", SURFACES: "3D"}
 ALL_VIEWS = "all"
 BACKGROUND = "#0b0d10"
-# Pictures are sent as JPEG: while something moves, and when it rests.
+# Views are sent as JPEG, at this quality during interaction.
 FRAMES_PER_SECOND = 30.0
 MOVING_QUALITY = 70
-# How the 3D view first looks at the scan, in degrees from the front and from the side.
-TURNED = 20.0
-# And how much further away than what just fits.
-AROUND = 0.12
-# Before the tools, which keep what they use to themselves.
-FIRST = 100.0
-# What the six directions of RAS are called, backwards and forwards.
-LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
+# The initial camera of the 3D view, in degrees from the front and from the side.
+CAMERA_DEGREES = 20.0
+# The margin of that camera around the scan.
+CAMERA_MARGIN = 0.12
+# Before the tools, which stop the events that they use.
+OBSERVER_PRIORITY = 100.0
+# The letters of the negative and positive RAS directions.
+DIRECTION_LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
 @dataclass(frozen=True)
-class SliceShown:
-    """What the bar over a slice view says. axis, number, count: None where the view cuts across the scan's slices. number: from 0."""
+class SliceViewState:
+    """The bar over a slice view. axis: None for an oblique view. number: the displayed slice, from 0."""
 
     name: str
     axis: Optional[str] = None
@@ -55,8 +56,10 @@ class SliceShown:
 
 
 @dataclass(frozen=True)
-class Pointed:
-    """Where the mouse was last: in pixels of a view from its lower left corner, and as an index into the scan. value: None beside the scan."""
+class CursorPosition:
+    """The last cursor position: pixels from the view's lower left corner, and scan index. value: None outside the
+    scan.
+    """
 
     view: str
     at: tuple[int, int]
@@ -65,12 +68,12 @@ class Pointed:
 
 
 class Views:
-    """on_change: a view shows another slice, or the mouse is elsewhere."""
+    """on_change: called when a view shows another slice, or the cursor has moved."""
 
     def __init__(self, slicer_app: SlicerApp, server: Any, slice_bar: Callable, surface_bar: Callable) -> None:
-        """slice_bar, surface_bar: called with (server, name, view), to put something over a view."""
+        """slice_bar, surface_bar: called with (server, name, view), to add the bar over a view."""
         self.on_change: Callable[[], None] = lambda: None
-        self.pointed: Optional[Pointed] = None
+        self.pointed: Optional[CursorPosition] = None
         self._manager = slicer_app.view_manager
         self._grid: Optional[Grid] = None
         self._voxels: Optional[np.ndarray] = None
@@ -80,7 +83,7 @@ class Views:
         ):
             factory = RemoteViewFactory(
                 server,
-                # While it is made a view would be drawn dozens of times, for nobody.
+                # During its creation a view would be rendered dozens of times.
                 partial(kind, scheduled_render_strategy=NoScheduleRendering()),
                 view_type,
                 populate_view_ui_f=bar,
@@ -96,74 +99,74 @@ class Views:
         self.layout.set_layout(ALL_VIEWS)
         for view in self._slices():
             view.modified.connect(lambda *_: self.on_change())
-            view.interactor().AddObserver(vtkCommand.MouseMoveEvent, self._mouse_moved(view), FIRST)
+            view.interactor().AddObserver(vtkCommand.MouseMoveEvent, self._mouse_moved(view), OBSERVER_PRIORITY)
 
     def show_volume(self, volume: Any) -> None:
-        """The volume whose slices are drawn; None: none."""
+        """Sets the displayed volume; None: none."""
         for view in self._slices():
             view.set_background_volume_id(None if volume is None else volume.GetID())
 
     def show(self, grid: Grid, voxels: np.ndarray) -> None:
-        """What there is to know of that volume, from its middle."""
+        """Sets grid and voxels of the displayed volume, and resets the views."""
         self._grid, self._voxels, self.pointed = grid, voxels, None
         for view in self._slices():
             view.set_visible_in_3d(view.get_singleton_tag() == "Red")
         self.reset()
 
     def reset(self) -> None:
-        """Everything is seen again."""
+        """Resets every view to show the whole scan."""
         for view in self._manager.get_views():
             view.reset_view()
         for view in self._manager.get_threed_views():
-            # From the front an axial slice is a line.
+            # From the front an axial slice would be a line.
             camera = view.renderer().GetActiveCamera()
-            camera.Azimuth(TURNED)
-            camera.Elevation(TURNED)
-            view.zoom(-AROUND)
+            camera.Azimuth(CAMERA_DEGREES)
+            camera.Elevation(CAMERA_DEGREES)
+            view.zoom(-CAMERA_MARGIN)
             view.schedule_render()
 
     def enlarge(self, name: str) -> None:
-        """One view alone, or all of them again."""
+        """Maximizes a view, or shows all views again."""
         self.layout.set_layout(ALL_VIEWS if self.layout.layout_id == name else name)
 
     @property
     def alone(self) -> str:
-        """The view that is shown alone; empty where all are."""
+        """The maximized view; empty if all views are shown."""
         return "" if self.layout.layout_id == ALL_VIEWS else self.layout.layout_id
 
-    # Where they are.
+    # Displayed slices.
 
-    def shown(self) -> list[SliceShown]:
+    def shown(self) -> list[SliceViewState]:
         return [self._shown(view) for view in self._slices()]
 
     def number(self, axis: str) -> Optional[int]:
-        """The slice across an axis that is looked at."""
+        """The displayed slice across an axis."""
         return next((shown.number for shown in self.shown() if shown.axis == axis), None)
 
     def matrix(self, name: str) -> np.ndarray:
         """From a slice view's plane to RAS."""
-        return _array(self._manager.get_view(name).get_view_node().GetSliceToRAS())
+        return array_of_matrix(self._manager.get_view(name).get_view_node().GetSliceToRAS())
 
-    def _shown(self, view: SliceView) -> SliceShown:
+    def _shown(self, view: SliceView) -> SliceViewState:
         name = view.get_singleton_tag()
         if self._grid is None:
-            return SliceShown(name)
+            return SliceViewState(name)
         matrix = self.matrix(name)
         left, top = _letter(-matrix[:3, 0]), _letter(matrix[:3, 1])
         try:
             axis = axis_of_view(matrix, self._grid)
         except ObliqueView:
-            return SliceShown(name, left=left, top=top)
+            return SliceViewState(name, left=left, top=top)
         count = self._grid.count(axis)
         number = round(self._grid.index(matrix[:3, 3])[2 - AXES[axis]])
-        return SliceShown(name, axis, min(max(number, 0), count - 1), count, left, top)
+        return SliceViewState(name, axis, min(max(number, 0), count - 1), count, left, top)
 
     def _slices(self) -> list[SliceView]:
         return [self._manager.get_view(name) for name in SLICES]
 
-    # Where to go.
+    # Jumps.
 
-    def turn_to(self, name: str, number: int) -> None:
+    def show_slice(self, name: str, number: int) -> None:
         """Shows another slice in one view."""
         shown = self._shown(self._manager.get_view(name))
         if shown.axis is None:
@@ -184,12 +187,12 @@ class Views:
             if self._grid is None:
                 return
             name, at = view.get_singleton_tag(), view.interactor().GetEventPosition()
-            ras = _array(view.get_view_node().GetXYToRAS()) @ (*at, 0.0, 1.0)
+            ras = array_of_matrix(view.get_view_node().GetXYToRAS()) @ (*at, 0.0, 1.0)
             value = None
             with contextlib.suppress(OutsideScan):
                 i, j, k = self._grid.voxel(ras[:3])
                 value = float(self._voxels[k, j, i])
-            self.pointed = Pointed(name, at, self._grid.index(ras[:3]), value)
+            self.pointed = CursorPosition(name, at, self._grid.index(ras[:3]), value)
             self.on_change()
 
         return moved
@@ -211,11 +214,7 @@ def _layouts() -> dict[str, Layout]:
     return {ALL_VIEWS: Layout(LayoutDirection.Vertical, rows), **alone}
 
 
-def _array(matrix: Any) -> np.ndarray:
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-
-
 def _letter(direction: np.ndarray) -> str:
-    """The side of the body that a direction goes to."""
+    """The letter of the anatomical direction closest to a vector."""
     main = int(np.argmax(np.abs(direction)))
-    return LETTERS[main][int(direction[main] > 0)]
+    return DIRECTION_LETTERS[main][int(direction[main] > 0)]

@@ -1,4 +1,4 @@
-"""Fixtures of the effect's tests: a desk, and more of them; closed at the end."""
+"""Fixtures of the effect's tests: a SlicerApp, and more of them, closed at the end."""
 
 import pytest
 
@@ -6,27 +6,27 @@ from . import stand_in
 
 
 @pytest.fixture
-def make_desk():
-    """Makes desks: `make_desk(names=("Liver",), installed=False)`."""
-    from .desk import Desk
+def make_app():
+    """Makes SlicerApps: `make_app(names=("Liver",), installed=False)`."""
+    from .slicer_app import SlicerApp
 
     made = []
 
     def make(**choices):
-        made.append(Desk(**choices))
+        made.append(SlicerApp(**choices))
         return made[-1]
 
     yield make
-    for desk in made:
-        desk.close()
+    for app in made:
+        app.close()
     stand_in.FileDialog.answers.clear()
     stand_in.FileDialog.asked.clear()
 
 
 @pytest.fixture
-def desk(make_desk):
-    """A desk at which the effect is active and its engine ready."""
-    desk = make_desk()
-    desk.effect.activate()
-    desk.run()
-    return desk
+def app(make_app):
+    """A SlicerApp in which the effect is active and the engine ready."""
+    app = make_app()
+    app.effect.activate()
+    app.run()
+    return app

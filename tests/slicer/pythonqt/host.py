@@ -1,7 +1,8 @@
 """What calls an effect: the Segment Editor's widget with the scripted effect in it, a slice view, a mouse.
 
-In: a real MRML scene and editor logic. Out: the calls that Slicer makes, in Slicer's order, and the methods that Slicer gives an effect. What
-Slicer refuses (a return value that is no bool, a parameter that was never set) is refused here.
+In: a real MRML scene and editor logic. Out: the calls that Slicer makes, in Slicer's order, and the methods that
+Slicer gives an effect. What Slicer refuses (a return value that is no bool, a parameter that was never set) is refused
+here.
 """
 
 import importlib.machinery
@@ -39,7 +40,9 @@ class AbstractEffect:
 
 
 class ScriptedEffect:
-    """qSlicerSegmentEditorScriptedEffect. `answers_visible`: what the user says of a hidden segment; None: it is not asked."""
+    """qSlicerSegmentEditorScriptedEffect. `answers_visible`: the user's answer about a hidden segment; None: not
+    asked.
+    """
 
     def __init__(self, parent=None):
         self.name, self.title = "UnnamedScriptedEffect", ""
@@ -195,7 +198,9 @@ class ScriptedEffect:
 
 
 def load_into_module(name, path):
-    """imp.load_source, as Slicer up to 5.8 calls it: the file runs inside the module of that name that is there already."""
+    """imp.load_source, as Slicer up to 5.8 calls it: the file runs inside the module of that name that is there
+    already.
+    """
     module = sys.modules[name]
     loader = importlib.machinery.SourceFileLoader(name, str(path))
     module.__file__, module.__loader__ = str(path), loader

@@ -1,8 +1,10 @@
-"""The module `qt` as Slicer's Python sees it, made of PySide6, and as strict as PythonQt, so that what runs here runs there.
+"""The module `qt` as Slicer's Python sees it, made of PySide6, and as strict as PythonQt, so that what runs here runs
+there.
 
-In: names of Qt's classes. Out: classes whose Qt properties are attributes (`button.text`, never `button.text()`), whose signals are connected by
-their C++ signature (`connect("clicked()", call)`), on whose objects no new attributes can be made, and which cannot be subclassed (PythonQt can
-override virtual methods, but not reliably). Knows nothing of Slicer.
+In: names of Qt's classes. Out: classes whose Qt properties are attributes (`button.text`, never `button.text()`),
+whose signals are connected by their C++ signature (`connect("clicked()", call)`), on whose objects no new attributes
+can be made, and which cannot be subclassed (PythonQt can override virtual methods, but not reliably). Knows nothing of
+Slicer.
 """
 
 import ctypes
@@ -16,8 +18,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
 
 if sys.version_info < (3, 12):
-    # This PySide counts on constants that live for ever, as they do since 3.12: before, it lets go of more than it holds, and the interpreter
-    # falls at its end.
+    # This PySide counts on constants that live for ever, as they do since 3.12: before, it lets go of more than it
+    # holds, and the interpreter falls at its end.
     for constant in (None, True, False):
         ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40
 

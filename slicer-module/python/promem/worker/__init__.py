@@ -1,4 +1,4 @@
-"""The engine in a process of its own: a crash of it costs a message and a restart, never the program that uses it.
+"""The engine in a separate process: a crash of it never ends the program that uses it.
 
     engine = promem.worker.Engine()
     engine.start()
@@ -6,8 +6,9 @@
     while True:
         engine.poll()  # from a timer; never blocks
 
-In: requests, and voxels in shared memory. Out: replies and events, called inside `poll`, and labels in shared memory. `Engine` is the
-client, in the program; `python -m promem.worker` is the process. The client knows nothing of libpromem and never loads it.
+In: requests, and voxels in shared memory. Out: replies and events, called inside `poll`, and labels in shared memory.
+`Engine` is the client, in the program; `python -m promem.worker` is the process. The client knows nothing of libpromem
+and never loads it.
 """
 
 from .client import Engine, EngineError

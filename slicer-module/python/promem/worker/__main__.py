@@ -1,4 +1,4 @@
-"""`python -m promem.worker`: the worker; with --check, what it would use.
+"""`python -m promem.worker`: runs the worker; with --check, prints what it would use.
 
 In: messages on stdin. Out: messages on stdout.
 """
@@ -9,19 +9,19 @@ import sys
 
 from ..errors import PromemError
 from .check import check
-from .lifetime import end, end_with_client, take_streams
+from .lifetime import claim_streams, end, end_with_client
 from .server import Server
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m promem.worker", description="The engine in a process of its own.")
-    parser.add_argument("--check", action="store_true", help="tell as JSON what would be used, and end")
-    parser.add_argument("--client", type=int, default=0, metavar="PID", help="the process that asks")
-    parser.add_argument("--bound", action="store_true", help="end with the thread that started this")
+    parser = argparse.ArgumentParser(prog="python -m promem.worker", description="The engine in a separate process.")
+    parser.add_argument("--check", action="store_true", help="print as JSON what would be used, and exit")
+    parser.add_argument("--client", type=int, default=0, metavar="PID", help="the process id of the client")
+    parser.add_argument("--bound", action="store_true", help="exit when the thread that started this process ends")
     asked = parser.parse_args()
     if asked.check:
         return _check()
-    requests, replies = take_streams()
+    requests, replies = claim_streams()
     end_with_client(requests, asked.client, asked.bound)
     Server(requests, replies).run()
     end()
@@ -31,8 +31,8 @@ def main() -> int:
 def _check() -> int:
     try:
         found = check()
-    except PromemError as trouble:
-        print(" ".join(str(trouble).split()), file=sys.stderr)
+    except PromemError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
         return 1
     print(json.dumps(found, indent=2))
     return 0

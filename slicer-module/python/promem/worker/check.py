@@ -1,7 +1,7 @@
-"""What the engine would use on this machine: the installer's last step.
+"""Checks what the engine would use on this machine: the last step of the installer.
 
-In: the environment. Out: where libtorch, the library and the model lie, and which devices there are, all of them loaded and asked. Knows
-nothing of how they came here.
+In: the environment. Out: the paths of libtorch, library and model, and the devices; all are loaded. Knows nothing of
+their installation.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from ..model import Model
 
 
 def check() -> dict[str, Any]:
-    """Errors: PromemError, where something is missing or does not fit."""
+    """Errors: PromemError, if something is missing or does not match."""
     with Model(device="cpu") as model:
         path = model.info.path
     return {

@@ -1,4 +1,4 @@
-"""The client: what a program uses to talk to the engine.
+"""The client side of the engine.
 
 In: requests, and a call of `poll` every few milliseconds. Out: replies and events, as calls inside `poll`. There are no
 threads and nothing but `ask` waits: where a window is drawn, no more than a few milliseconds may be lost. Knows nothing
@@ -18,10 +18,10 @@ from .memory import SharedArray
 from .process import WorkerProcess, default_command
 from .protocol import BadMessage, decode, encode
 
-# As long as a poll may go on reading, in seconds.
-_BUDGET = 0.004
-# As long as `ask` sleeps between two polls, in seconds.
-_PATIENCE = 0.002
+# Seconds that one poll may take.
+_POLL_SECONDS = 0.004
+# Seconds between two polls of `ask`.
+_ASK_INTERVAL = 0.002
 
 Done = Callable[[dict[str, Any]], Any]
 Failed = Callable[["EngineError"], Any]
@@ -60,11 +60,11 @@ class Engine(Resource):
         self._command = default_command() if command is None else list(command)
         self._given_environment = environment
         self._worker: Optional[WorkerProcess] = None
-        self._heard = False  # whether the worker has said a word
+        self._has_started = False  # whether the worker has sent its first message
         self._last_lines: list[str] = []
         self._number = 0
-        self._open: dict[int, tuple[Optional[Done], Optional[Failed], str]] = {}
-        self._to_tell: deque[Callable[[], Any]] = deque()
+        self._pending: dict[int, tuple[Optional[Done], Optional[Failed], str]] = {}
+        self._callbacks: deque[Callable[[], Any]] = deque()
         self._polling = False
 
     @property
@@ -72,7 +72,7 @@ class Engine(Resource):
         """ "stopped", "starting" or "running"."""
         if self._worker is None:
             return "stopped"
-        return "running" if self._heard else "starting"
+        return "running" if self._has_started else "starting"
 
     @property
     def pid(self) -> Optional[int]:
@@ -87,11 +87,11 @@ class Engine(Resource):
         """Starts a worker unless one runs. Where that is not possible, the next `poll` tells of a death."""
         if self._worker is not None:
             return
-        self._heard, self._last_lines = False, []
+        self._has_started, self._last_lines = False, []
         try:
             self._worker = WorkerProcess(self._command, self._given_environment)
-        except (OSError, ValueError) as trouble:
-            self._bury(f"The engine cannot be started: {trouble}.")
+        except (OSError, ValueError) as error:
+            self._worker_ended(f"The engine cannot be started: {error}.")
 
     def send(self, method: str, done: Optional[Done] = None, failed: Optional[Failed] = None, **arguments: Any) -> int:
         """Asks for something. Either `done`, with the result, or `failed` is called later, inside `poll`. Returns the
@@ -102,7 +102,7 @@ class Engine(Resource):
         """
         self._number += 1
         line = encode({"id": self._number, "method": method, "arguments": arguments})
-        self._open[self._number] = (done, failed, method)
+        self._pending[self._number] = (done, failed, method)
         if self._worker is None:
             self._fail(self._number, EngineError("Died", "The engine is not running."))
         else:
@@ -120,7 +120,7 @@ class Engine(Resource):
         while not answers:
             self.poll()
             if not answers:
-                time.sleep(_PATIENCE)
+                time.sleep(_ASK_INTERVAL)
         (answer,) = answers
         if isinstance(answer, EngineError):
             raise answer
@@ -134,7 +134,7 @@ class Engine(Resource):
             return
         self._polling = True
         try:
-            self._poll(time.monotonic() + _BUDGET)
+            self._poll(time.monotonic() + _POLL_SECONDS)
         finally:
             self._polling = False
 
@@ -142,54 +142,54 @@ class Engine(Resource):
         def late() -> bool:
             return time.monotonic() > limit
 
-        self._tell()
+        self._run_callbacks()
         worker = self._worker
         if worker is None:
             return
         worker.send(late)
-        worker.listen()
+        worker.read_stderr()
         try:
-            # What is called may stop this worker and start another.
+            # A callback may stop this worker and start another.
             while worker is self._worker:
-                line = worker.lines.take()
+                line = worker.lines.next_line()
                 if line is not None:
-                    self._hear(line)
+                    self._handle_line(line)
                 elif not worker.receive():
-                    self._look(worker)
+                    self._check_alive(worker)
                     break
                 if late():
                     break
-        except BadMessage as trouble:
+        except BadMessage as error:
             worker.end(0)
             self._last_lines = worker.last_lines
-            self._bury(f"The engine wrote what is no message: {trouble}.")
-        self._tell()
+            self._worker_ended(f"The engine sent an invalid message: {error}.")
+        self._run_callbacks()
 
-    def _look(self, worker: WorkerProcess) -> None:
-        """Whether it still lives."""
-        reason = worker.ended()
+    def _check_alive(self, worker: WorkerProcess) -> None:
+        """Checks whether the worker has ended."""
+        reason = worker.end_reason()
         if reason is not None:
             self._last_lines = worker.last_lines
-            self._bury(reason)
+            self._worker_ended(reason)
 
-    def _hear(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         try:
             message = decode(line)
         except BadMessage:
-            if not self._heard:
-                return  # a launcher, or whatever comes before the worker's first word, may greet
+            if not self._has_started:
+                return  # a launcher may print text before the worker's first message
             raise
         if message.get("event") == "started":
-            self._heard = True
+            self._has_started = True
         elif "event" in message:
             if self.on_event is not None:
                 self.on_event(message)
         else:
-            self._receive(message)
+            self._handle_reply(message)
 
-    def _receive(self, message: dict[str, Any]) -> None:
+    def _handle_reply(self, message: dict[str, Any]) -> None:
         number: Any = message.get("id")
-        done, failed, method = self._open.pop(number, (None, None, ""))
+        done, failed, method = self._pending.pop(number, (None, None, ""))
         error = message.get("error")
         if error is None:
             if done is not None:
@@ -197,45 +197,45 @@ class Engine(Resource):
             return
         _call(failed, method, EngineError(error["kind"], error["message"]))
 
-    def _bury(self, reason: str) -> None:
-        """There is no worker any more."""
+    def _worker_ended(self, reason: str) -> None:
+        """Fails every open request after the end of the worker."""
         self._worker = None
         self._fail_all(reason)
-        self._to_tell.append(lambda: self._announce(reason))
+        self._callbacks.append(lambda: self._report_death(reason))
 
-    def _announce(self, reason: str) -> None:
+    def _report_death(self, reason: str) -> None:
         if self.on_died is not None:
             self.on_died(reason)
 
     def _fail_all(self, reason: str) -> None:
-        for number in list(self._open):
+        for number in list(self._pending):
             self._fail(number, EngineError("Died", reason))
 
     def _fail(self, number: int, error: EngineError) -> None:
-        _, failed, method = self._open.pop(number)
-        self._to_tell.append(lambda: _call(failed, method, error))
+        _, failed, method = self._pending.pop(number)
+        self._callbacks.append(lambda: _call(failed, method, error))
 
-    def _tell(self) -> None:
-        """Calls what was left to be called; what is added meanwhile waits for the next time."""
-        for _ in range(len(self._to_tell)):
-            # An exception leaves the rest for the next time, too.
-            self._to_tell.popleft()()
+    def _run_callbacks(self) -> None:
+        """Runs the queued callbacks; callbacks that are added meanwhile run next time."""
+        for _ in range(len(self._callbacks)):
+            # An exception leaves the remaining callbacks for the next time.
+            self._callbacks.popleft()()
 
     def stop(self, seconds: float = 1.0) -> None:
-        """Ends the worker, by force after `seconds`, and lets open requests fail, now. Nothing is told of a death."""
+        """Ends the worker, by force after `seconds`, and fails open requests at once. on_died is not called."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.end(seconds)
             self._last_lines = worker.last_lines
         self._fail_all("The engine was stopped.")
-        self._tell()
+        self._run_callbacks()
 
     def scan_memory(self, shape: Sequence[int], dtype: Any) -> SharedArray:
         """Memory for a scan [k, j, i] or for labels (uint16), 0 everywhere. Close it yourself. Errors: EngineError."""
         try:
             return SharedArray(shape, dtype)
-        except PromemError as trouble:
-            raise EngineError(type(trouble).__name__, str(trouble)) from trouble
+        except PromemError as error:
+            raise EngineError(type(error).__name__, str(error)) from error
 
     def close(self) -> None:
         """As `stop`; `start` works again."""
@@ -246,7 +246,7 @@ class Engine(Resource):
         return self._worker is None
 
     def _describe(self) -> str:
-        return f"{self.state}, process {self.pid}, {len(self._open)} open requests"
+        return f"{self.state}, process {self.pid}, {len(self._pending)} open requests"
 
     def __del__(self) -> None:
         # A worker must not outlive the object, nor stay a zombie. At the end of the interpreter the modules may be

@@ -1,6 +1,6 @@
-"""A computation in the background, as a reply that is not there yet.
+"""A background job, whose reply comes when it has ended.
 
-In: a job of libpromem. Out: events while it runs, and how it ended. Knows nothing of messages' form.
+In: a job of libpromem. Out: events while it runs, and its result. Knows nothing of the message format.
 """
 
 import math
@@ -11,21 +11,21 @@ from typing import Any, Callable, Optional
 from ..errors import Cancelled
 from ..job import Job
 
-# How one ended that was cancelled before it began.
-NOT_BEGUN = {"cancelled": True, "seconds": 0.0, "done": 0, "expected": 0}
+# The result of a job that was cancelled before it began.
+CANCELLED_BEFORE_START = {"cancelled": True, "seconds": 0.0, "done": 0, "expected": 0}
 
 
-def known(score: float) -> Optional[float]:
-    """JSON has no NaN."""
+def none_if_nan(score: float) -> Optional[float]:
+    """None for NaN, which JSON does not have."""
     return None if math.isnan(score) else score
 
 
-class Running:
-    """publish: writes labels that have changed, and says which."""
+class RunningJob:
+    """publish: writes changed labels, and returns their box. ahead: a precomputation, which yields to every request."""
 
     def __init__(self, job: Job, ahead: bool, publish: Callable[[], Optional[list[int]]]) -> None:
         self._job, self._publish = job, publish
-        self.ahead = ahead  # a computation ahead of need, which gives way to everything
+        self.ahead = ahead
         self._began = time.monotonic()
         self._done = 0
         self._state = job.poll()
@@ -34,14 +34,14 @@ class Running:
         self._job.cancel()
 
     def step(self) -> Iterator[dict[str, Any]]:
-        """What has happened since the last step. After the one in which it has ended, `ended` is true."""
+        """The events since the last step. After the last one, `ended` is true."""
         before = self._state.done
-        # The state before the slices: where it has ended, these are all.
+        # The state is read before the slices: if the job has ended, these are the last slices.
         self._state = self._job.poll()
         ready = self._job.ready()
         if self.ahead and self._state.done != before:
             yield {"event": "ahead", "done": self._state.done, "expected": self._state.expected}
-        # Labels before the slices are told of, so that what is told can be seen.
+        # Labels are written before the events of their slices.
         changed = self._publish()
         for made in ready:
             self._done += 1
@@ -51,7 +51,7 @@ class Running:
                 "slice": made.slice,
                 "done": self._done,
                 "expected": max(self._state.expected, self._done),
-                "score": known(made.score),
+                "score": none_if_nan(made.score),
                 "found": made.found,
             }
         if changed is not None:
@@ -62,7 +62,7 @@ class Running:
         return not self._state.running
 
     def outcome(self) -> dict[str, Any]:
-        """How it ended. Whatever else than a cancel ended it early is raised."""
+        """The result. Raises the error of the job, except a cancel."""
         state, seconds = self._state, time.monotonic() - self._began
         self._job.close()
         cancelled = isinstance(state.error, Cancelled)

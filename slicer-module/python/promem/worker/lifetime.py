@@ -1,7 +1,7 @@
-"""The worker's process: whom its streams belong to, and when it ends.
+"""The worker's process: its standard streams and its end.
 
-In: its standard streams, the client's process. Out: two descriptors that only messages go through, and the promise that this process ends
-with its client, also in the middle of a computation. Knows nothing of messages.
+In: standard streams, the client's process. Out: two descriptors for messages only. Ensures that this process ends with
+its client, also during a computation. Knows nothing of messages.
 """
 
 import ctypes
@@ -16,14 +16,14 @@ import time
 # <sys/prctl.h>
 _PR_SET_PDEATHSIG = 1
 
-# How long what was asked before the client went may still take, in seconds.
+# Seconds that pending requests may take after the end of the client.
 _GRACE = 0.5
-# How often the parent is looked at, in seconds: its pipe may be held open by a child that it forked.
+# Seconds between two checks of the parent: a forked child may hold its pipe open.
 _PATIENCE = 1.0
 
 
-def take_streams() -> tuple[int, int]:
-    """Descriptors of requests and of replies. What anything else in this process prints goes to stderr from here on."""
+def claim_streams() -> tuple[int, int]:
+    """Returns the descriptors of requests and replies. All other output of this process goes to stderr from now on."""
     requests, replies = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -35,12 +35,13 @@ def take_streams() -> tuple[int, int]:
 
 
 def end_with_client(requests: int, client: int, bound: bool) -> None:
-    """Ends this process when nobody can send requests any more, whatever it does then.
+    """Ends this process when its client ends, also during a computation.
 
-    client: the client's process, 0 where that is not known. bound: whether the thread that started this one lasts as long as its process.
+    client: the client's process id; 0: unknown. bound: whether the thread that started this process lasts as long as
+    the client.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # By the system, not by Python, which would wait for the end of a computation. There is nothing to tidy up.
+    # The default action ends the process at once; a Python handler would wait for the computation.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     parent = os.getppid()
@@ -52,14 +53,14 @@ def end_with_client(requests: int, client: int, bound: bool) -> None:
 
 
 def end() -> None:
-    """Ends this process at once. The system frees everything faster than it could be done one by one, and a job may be running."""
+    """Ends this process at once, also while a job runs. The system frees its resources."""
     sys.stderr.flush()
     os._exit(0)
 
 
 def _watch(requests: int, parent: int) -> None:
     poll = select.poll()
-    poll.register(requests, 0)  # only its end, which needs no asking for
+    poll.register(requests, 0)  # reports hang-up and error without being asked
     while os.getppid() == parent:
         if any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(1000 * _PATIENCE)):
             break

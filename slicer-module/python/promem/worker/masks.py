@@ -1,7 +1,7 @@
 """Masks of slices as text, for messages.
 
-In: an array of truth values [rows, columns]. Out: {"shape": [rows, columns], "bits": text}, a fraction of its size, and back again. Knows
-nothing of objects and slices.
+In: a boolean array [rows, columns]. Out: {"shape": [rows, columns], "bits": text}, and back. Knows nothing of objects
+and slices.
 """
 
 import base64
@@ -15,15 +15,15 @@ from .._prompts import inside
 from ..errors import InvalidArgument
 
 # More pixels than any slice has. A message cannot ask for more memory than this.
-_MOST_PIXELS = 1 << 28
+_MAX_PIXELS = 1 << 28
 
 
 def pack(mask: Any) -> dict[str, Any]:
-    """A mask as text. Errors: InvalidArgument, for what `Session.add_mask` refuses, too."""
+    """A mask as text. Errors: InvalidArgument, as from `Session.add_mask`."""
     given = np.asarray(mask)
     if given.ndim != 2:
         raise InvalidArgument(f"mask: {given.ndim} axes, expected two: rows and columns")
-    # Level 1: masks are nearly all runs, which every level finds.
+    # Level 1: masks are long runs of equal bits, which every level compresses.
     bits = zlib.compress(np.packbits(inside(given)).tobytes(), 1)
     return {"shape": list(given.shape), "bits": base64.b64encode(bits).decode("ascii")}
 
@@ -38,8 +38,8 @@ def unpack(packed: Any) -> np.ndarray:
         compressed = base64.b64decode(packed["bits"], validate=True)
         reader = zlib.decompressobj()
         data = reader.decompress(compressed, expected + 1)
-    except (TypeError, ValueError, binascii.Error, zlib.error) as trouble:
-        raise InvalidArgument(f"mask: its bits are not base64 of zlib: {trouble}") from trouble
+    except (TypeError, ValueError, binascii.Error, zlib.error) as error:
+        raise InvalidArgument(f"mask: its bits are not base64 of zlib: {error}") from error
     if len(data) != expected:
         found = f"more than {expected}" if len(data) > expected else str(len(data))
         raise InvalidArgument(f"mask: {found} bytes of bits, expected {expected} for {rows} x {columns} pixels")
@@ -49,6 +49,6 @@ def unpack(packed: Any) -> np.ndarray:
 def _shape(given: Any) -> tuple[int, int]:
     if isinstance(given, (list, tuple)) and len(given) == 2 and all(type(size) is int and size > 0 for size in given):
         rows, columns = given
-        if rows * columns <= _MOST_PIXELS:
+        if rows * columns <= _MAX_PIXELS:
             return rows, columns
-    raise InvalidArgument(f"mask: shape {given!r}, expected rows and columns, together at most {_MOST_PIXELS} pixels")
+    raise InvalidArgument(f"mask: shape {given!r}, expected rows and columns, together at most {_MAX_PIXELS} pixels")

@@ -1,7 +1,7 @@
-"""Shared memory: arrays that the client and the worker see at once.
+"""Shared memory: arrays that the client and the worker share.
 
-In: a shape and a scalar type. Out: an array of zeros, and a name under which a process of the same user finds it while it is open. The
-files have no name in any folder, so that nothing is left behind, whoever dies when. Knows nothing of scans and labels.
+In: a shape and a scalar type. Out: an array of zeros, and a name by which a process of the same user opens it. The
+files have no name in any folder, so that nothing is left after a crash. Knows nothing of scans and labels.
 """
 
 import errno
@@ -19,10 +19,10 @@ import numpy as np
 from .._resource import Resource
 from ..errors import Closed, InvalidArgument, IoError
 
-# Memory, where there is enough of it: containers often have 64 MB there.
+# Preferred, if it is large enough: containers often have 64 MB there.
 _SHARED_MEMORY = "/dev/shm"
 
-# Process, descriptor, inode. A descriptor's number is given away again after it was closed; the inode tells whether it was.
+# Process, descriptor, inode. Descriptor numbers are reused; the inode detects it.
 _NAME = re.compile(r"([0-9]{1,10})\.([0-9]{1,10})\.([0-9]{1,20})")
 
 _SCALARS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
@@ -31,10 +31,10 @@ _open: "weakref.WeakSet[SharedArray]" = weakref.WeakSet()
 
 
 class SharedArray(Resource):
-    """An array in shared memory, made by the client; 0 everywhere at first.
+    """An array of zeros in shared memory, created by the client.
 
-    `close` it when no `open_scan` will name it any more: the worker's own view of it stays. Views of `array` stay good, too, and the memory
-    goes back with the last of them.
+    `close` it when no further `open_scan` uses it. The worker's view and views of `array` stay valid; the memory is
+    freed with the last of them.
     """
 
     _instead_of_a_copy = (
@@ -54,9 +54,9 @@ class SharedArray(Resource):
             self.length, self.device = length, found.st_dev
             self.name = f"{os.getpid()}.{descriptor}.{found.st_ino}"
             self._array = np.frombuffer(mmap.mmap(descriptor, length), scalar).reshape(sizes)
-        except (OSError, ValueError) as trouble:
+        except (OSError, ValueError) as error:
             self._file.close()
-            raise IoError(f"shared memory of {length} bytes: {trouble}") from trouble
+            raise IoError(f"shared memory of {length} bytes: {error}") from error
         _open.add(self)
 
     @property
@@ -70,7 +70,7 @@ class SharedArray(Resource):
         return self._array is None
 
     def missing(self) -> int:
-        """Bytes that the system will give only when they are written."""
+        """Bytes that the system allocates when they are written."""
         return 0 if self.closed else max(0, self.length - 512 * os.fstat(self._file.fileno()).st_blocks)
 
     def close(self) -> None:
@@ -84,21 +84,22 @@ class SharedArray(Resource):
 
 
 def attach(name: Any, shape: Any, dtype: Any, writable: bool = False) -> np.ndarray:
-    """The array that another process has made. A writable one is cleared.
+    """Opens the array of another process. A writable array is cleared.
 
-    Errors: InvalidArgument for a name, a shape or a scalar type that cannot be, or that are another array's; IoError where it is not open.
+    Errors: InvalidArgument for an invalid name, shape or scalar type, or those of another array; IoError if it is not
+    open.
     """
     found = _NAME.fullmatch(name) if isinstance(name, str) else None
     if found is None:
         raise InvalidArgument(f"shared memory: {name!r}, expected the name of a SharedArray")
     sizes, scalar = _shape(shape), _scalar(dtype)
     process, number, inode = (int(digits) for digits in found.groups())
-    # Not blocking: whatever lies there, opening it takes no time.
+    # Non-blocking: opening a pipe or device by mistake must not wait.
     flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         descriptor = os.open(f"/proc/{process}/fd/{number}", flags)
-    except OSError as trouble:
-        raise IoError(f"shared memory {name}: {trouble.strerror}; expected a SharedArray that is open") from trouble
+    except OSError as error:
+        raise IoError(f"shared memory {name}: {error.strerror}; expected a SharedArray that is open") from error
     try:
         _check(name, os.fstat(descriptor), inode, _length(sizes, scalar), f"{sizes} of {scalar}")
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
@@ -106,28 +107,30 @@ def attach(name: Any, shape: Any, dtype: Any, writable: bool = False) -> np.ndar
         if writable:
             _clear(descriptor, array)
         return array
-    except OSError as trouble:
-        raise IoError(f"shared memory {name}: {trouble.strerror}") from trouble
+    except OSError as error:
+        raise IoError(f"shared memory {name}: {error.strerror}") from error
     finally:
         os.close(descriptor)
 
 
 def _check(name: str, found: os.stat_result, inode: int, length: int, what: str) -> None:
-    """Refuses whatever is not the file that was meant."""
+    """Raises InvalidArgument unless this is the shared file."""
     if not stat.S_ISREG(found.st_mode) or found.st_nlink or found.st_ino != inode or found.st_uid != os.geteuid():
-        raise InvalidArgument(f"shared memory {name}: it is another file by now, expected a SharedArray that is open")
+        raise InvalidArgument(
+            f"shared memory {name}: the file is not the one that was shared, expected a SharedArray that is open"
+        )
     if found.st_size != length:
         raise InvalidArgument(f"shared memory {name}: {found.st_size} bytes, expected {length} for {what}")
 
 
 def _clear(descriptor: int, array: np.ndarray) -> None:
-    """Sets to 0 what is not; what was never written is not touched, and goes on taking no memory."""
+    """Sets an array to 0. Parts that were never written are skipped, so that they take no memory."""
     bytes_, end = array.reshape(-1).view(np.uint8), 0
     while True:
         try:
             begin = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError as trouble:
-            if trouble.errno == errno.ENXIO:  # no data from here on
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data from here on
                 return
             raise
         end = os.lseek(descriptor, begin, os.SEEK_HOLE)
@@ -135,13 +138,13 @@ def _clear(descriptor: int, array: np.ndarray) -> None:
 
 
 def _folder(length: int) -> str:
-    """Where there is room. What does not fit would end the process as soon as it is written."""
+    """A folder with enough space. Writing beyond the space would end the process."""
     looked = []
     for folder in (_SHARED_MEMORY, tempfile.gettempdir()):
         try:
             space, device = os.statvfs(folder), os.stat(folder).st_dev
-        except OSError as trouble:
-            looked.append(f"{folder}: {trouble.strerror}")
+        except OSError as error:
+            looked.append(f"{folder}: {error.strerror}")
             continue
         promised = sum(other.missing() for other in _open if other.device == device)
         free = space.f_bavail * space.f_frsize - promised

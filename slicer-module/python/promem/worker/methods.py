@@ -1,7 +1,7 @@
-"""What can be asked of the worker.
+"""The methods of the worker.
 
-In: the name of a method and its arguments. Out: a result, or a computation that runs. One model, one scan. Knows nothing of messages' form,
-of order and of who asks.
+In: the name of a method and its arguments. Out: a result, or a running job. One model, one scan. Knows nothing of the
+message format and the order of requests.
 """
 
 import inspect
@@ -13,24 +13,24 @@ from .. import _abi, library
 from ..errors import InvalidArgument
 from ..options import propagate_options
 from ..session import AxisChoice
-from .jobs import Running, known
+from .jobs import RunningJob, none_if_nan
 from .masks import pack
-from .models import Models
+from .models import ModelHolder
 from .scan import Scan, open_arrays
 
-Result = Union[dict[str, Any], Running]
+Result = Union[dict[str, Any], RunningJob]
 
-# What only reads, and is answered while something runs.
-READS = {"hello", "scores", "die", "sleep"}
-# What ends a propagation instead of being refused by it.
-ENDS = {"open_scan", "close_scan"}
-# What is answered when it has ended.
-RUNS = {"propagate", "precompute"}
+# Methods that are answered while a job runs.
+READ_ONLY = {"hello", "scores", "die", "sleep"}
+# Methods that end a propagation instead of being rejected.
+ENDS_PROPAGATION = {"open_scan", "close_scan"}
+# Methods that start a job, and are answered when it has ended.
+BACKGROUND = {"propagate", "precompute"}
 
 
 class Methods:
     def __init__(self) -> None:
-        self._models = Models()
+        self._models = ModelHolder()
         self._open: Optional[Scan] = None
         self._known: dict[str, Callable[..., Result]] = {
             "hello": self.hello,
@@ -50,21 +50,21 @@ class Methods:
             self._known.update(die=self.die, sleep=self.sleep)
 
     def check(self, name: str, arguments: dict[str, Any]) -> None:
-        """Refuses what no method takes. Errors: InvalidArgument."""
+        """Checks a method and its arguments. Errors: InvalidArgument."""
         if name not in self._known:
             raise InvalidArgument(f"method {name!r:.40}: expected one of {', '.join(self._known)}, cancel")
         try:
             inspect.signature(self._known[name]).bind(**arguments)
             if name == "propagate":
                 inspect.signature(propagate_options).bind(**arguments)
-        except TypeError as trouble:
-            raise InvalidArgument(f"{name}: {trouble}") from trouble
+        except TypeError as error:
+            raise InvalidArgument(f"{name}: {error}") from error
 
     def call(self, name: str, arguments: dict[str, Any]) -> Result:
         return self._known[name](**arguments)
 
     def changed(self) -> Optional[list[int]]:
-        """The box of labels that were changed and have been written."""
+        """The box of changed labels, after writing them; None without changes."""
         return None if self._open is None else self._open.publish()
 
     @property
@@ -89,7 +89,7 @@ class Methods:
         precision: str = "auto",
         threads: Optional[int] = None,
     ) -> Result:
-        """Another model closes the scan; the same one changes nothing."""
+        """Loads a model. Another model closes the scan; the same one changes nothing."""
         if threads is not None:
             library.set_thread_count(threads)
         if self._models.load(path, device, precision):
@@ -137,24 +137,24 @@ class Methods:
 
     def predict(self, object: int, slice: int) -> Result:
         mask, score = self._scan.session.predict_slice(object, slice)
-        return {"mask": pack(mask), "score": known(score)}
+        return {"mask": pack(mask), "score": none_if_nan(score)}
 
     def propagate(self, **options: Any) -> Result:
         scan = self._scan
         given = {name: value for name, value in options.items() if value is not None}
-        return Running(scan.session.start_propagate(**given), False, scan.publish)
+        return RunningJob(scan.session.start_propagate(**given), False, scan.publish)
 
     def precompute(self) -> Result:
         scan = self._scan
-        return Running(scan.session.start_precompute(), True, scan.publish)
+        return RunningJob(scan.session.start_precompute(), True, scan.publish)
 
     def scores(self, object: int) -> Result:
-        return {"scores": [known(score) for score in self._scan.session.scores(object).tolist()]}
+        return {"scores": [none_if_nan(score) for score in self._scan.session.scores(object).tolist()]}
 
-    # For tests of what happens to a worker.
+    # For tests of the worker.
 
     def sleep(self, seconds: float) -> Result:
-        """As a long computation: nothing is read meanwhile."""
+        """Simulates a long computation, during which no request is read."""
         time.sleep(seconds)
         return {}
 

@@ -1,4 +1,4 @@
-"""The worker's one model.
+"""The model of the worker.
 
 In: a file, a device, a precision. Out: the model, loaded once. Knows nothing of scans.
 """
@@ -10,8 +10,8 @@ from ..errors import InvalidArgument
 from ..model import Model
 
 
-class Models:
-    """Keeps the model that was asked for last."""
+class ModelHolder:
+    """Holds the model that was requested last."""
 
     def __init__(self) -> None:
         self._model: Optional[Model] = None
@@ -24,8 +24,8 @@ class Models:
         return self._model
 
     def load(self, path: Optional[str], device: str, precision: str) -> bool:
-        """False where that model is there already. Where loading fails, the former one stays."""
-        # A file that was written anew is another model.
+        """False if that model is already loaded. If loading fails, the previous model stays."""
+        # A rewritten file is another model.
         if self._model is not None and self._asked == (path, device, precision, _stamp(self._model.info.path)):
             return False
         model = Model(path, device, precision)

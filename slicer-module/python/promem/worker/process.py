@@ -1,7 +1,7 @@
-"""The worker as its client sees it: a process, with pipes that never block.
+"""The worker process and its non-blocking pipes, on the client side.
 
-In: how to start Python, bytes to send. Out: lines that the worker wrote, and, once it has ended and everything was read, a sentence that
-says why. Knows nothing of what is said.
+In: the command that starts Python, bytes to send. Out: lines of the worker and, after its end, a sentence with the
+reason. Knows nothing of the messages.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from .protocol import Lines
+from .protocol import LineReader
 
 _KEPT_LINES = 50
-# More than these lines are long, even where something prints numbers without an end.
+# More than these lines usually take.
 _KEPT_BYTES = 1 << 16
 # What a pipe holds.
 _CHUNK = 1 << 16
@@ -30,11 +30,11 @@ def default_command() -> list[str]:
 
 
 def _environment(given: Optional[Mapping[str, str]]) -> dict[str, str]:
-    """With this package where the worker's Python finds it first."""
+    """Puts this package first on the worker's import path."""
     environment = dict(os.environ if given is None else given)
     folders = [str(_PACKAGE.parent), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
-    # Where the user works may hold a random.py.
+    # The working folder may contain a random.py.
     environment["PYTHONSAFEPATH"] = "1"
     return environment
 
@@ -44,13 +44,13 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], environment: Optional[Mapping[str, str]]) -> None:
         """Returns as soon as the process exists. OSError: it could not be started."""
-        whole = [*command, "-m", "promem.worker", "--client", str(os.getpid())]
+        command_line = [*command, "-m", "promem.worker", "--client", str(os.getpid())]
         if threading.current_thread() is threading.main_thread():
-            # Linux would take the end of any other thread for the client's end.
-            whole.append("--bound")
-        # A group of its own: Ctrl-C in the client's terminal is not meant for it, and a launcher in front of Python is killed with it.
+            # Linux signals the end of the starting thread, not of its process.
+            command_line.append("--bound")
+        # A separate process group: Ctrl-C in the terminal does not reach it, and a launcher is killed with it.
         self._process = subprocess.Popen(
-            whole,
+            command_line,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,22 +59,22 @@ class WorkerProcess:
             start_new_session=True,
         )
         self.pid = self._process.pid
-        # None of them is None: pipes were asked for.
+        # None of them is None, as all are pipes.
         pipes: tuple[Any, Any, Any] = (self._process.stdin, self._process.stdout, self._process.stderr)
         self._in, self._out, self._error = pipes
         for pipe in pipes:
             os.set_blocking(pipe.fileno(), False)
         self._unsent = bytearray()
-        self._said = b""
-        self.lines = Lines()
-        self._silent = False  # nothing will come any more
+        self._stderr_tail = b""
+        self.lines = LineReader()
+        self._is_drained = False  # whether all output was read
 
     def write(self, data: bytes) -> None:
-        """Leaves bytes for `send`."""
+        """Queues bytes for `send`."""
         self._unsent += data
 
     def send(self, late: Callable[[], bool]) -> None:
-        """Sends what can be sent without waiting, until it is `late`."""
+        """Sends queued bytes without blocking, until it is `late`."""
         try:
             while self._unsent:
                 sent = os.write(self._in.fileno(), bytes(self._unsent[:_CHUNK]))
@@ -84,46 +84,46 @@ class WorkerProcess:
         except BlockingIOError:
             return
         except OSError:
-            # It has ended, which `ended` will tell with its reason.
+            # The worker has ended; `end_reason` will report it.
             self._unsent.clear()
 
     def receive(self) -> bool:
-        """Adds to `lines` what has come; False where nothing has."""
+        """Reads output into `lines`; False if there was none."""
         ended = self._process.poll() is not None
         data = _read(self._out)
         if data:
             self.lines.add(data)
             return True
-        # What it wrote before its end was there before the end was seen: nothing now is nothing ever.
-        self._silent = self._silent or ended or data is not None
+        # Its output precedes its end: no data after the end means that all was read.
+        self._is_drained = self._is_drained or ended or data is not None
         return False
 
-    def listen(self) -> None:
-        """Takes what it wrote to stderr, so that it can write on."""
+    def read_stderr(self) -> None:
+        """Reads stderr, so that the worker does not block on it."""
         data = _read(self._error)
         if data:
-            self._said = (self._said + data)[-_KEPT_BYTES:]
+            self._stderr_tail = (self._stderr_tail + data)[-_KEPT_BYTES:]
 
     @property
     def last_lines(self) -> list[str]:
-        """What it wrote to stderr last."""
-        return self._said.decode(errors="replace").splitlines()[-_KEPT_LINES:]
+        """The last lines of stderr."""
+        return self._stderr_tail.decode(errors="replace").splitlines()[-_KEPT_LINES:]
 
-    def ended(self) -> Optional[str]:
-        """Why it has ended; None while it has not, or while there is something to read."""
-        if not self._silent:
+    def end_reason(self) -> Optional[str]:
+        """The reason of its end; None while it runs or has unread output."""
+        if not self._is_drained:
             return None
         code = self._process.poll()
         if code is None:
-            # It has closed its stdout, and is just ending.
+            # It has closed its stdout and is about to end.
             return None
-        self.listen()
-        said = [line.strip() for line in self.last_lines if line.strip()]
+        self.read_stderr()
+        lines = [line.strip() for line in self.last_lines if line.strip()]
         self._close()
-        return _reason(code) + (f'; it wrote last: "{said[-1]}".' if said else ".")
+        return _reason(code) + (f'; its last output was: "{lines[-1]}".' if lines else ".")
 
     def end(self, seconds: float) -> None:
-        """Ends it, at the latest after `seconds` by force, and reaps it."""
+        """Ends the worker, by force after `seconds`, and waits for it."""
         self._close()
         try:
             self._process.wait(max(0.0, seconds))
@@ -138,7 +138,7 @@ class WorkerProcess:
 
 
 def _read(pipe: Any) -> Optional[bytes]:
-    """What a pipe holds; empty at its end, None where nothing has come."""
+    """The data in a pipe; empty at its end, None if there is none yet."""
     try:
         return os.read(pipe.fileno(), _CHUNK)
     except BlockingIOError:
@@ -147,7 +147,7 @@ def _read(pipe: Any) -> Optional[bytes]:
 
 def _reason(code: int) -> str:
     """The beginning of a sentence about an exit code."""
-    # A launcher in front of Python tells of a signal as shells do.
+    # A launcher reports a signal as shells do, as 128 plus its number.
     number = -code if code < 0 else code - 128 if 128 < code <= 128 + signal.SIGRTMAX else 0
     if number:
         try:

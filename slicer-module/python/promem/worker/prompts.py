@@ -1,7 +1,7 @@
-"""What is said of an object, as a whole, and the steps from what a session was told before.
+"""The prompts of an object, and the session calls that change its previous prompts into them.
 
-In: a request's slices. Out: calls of a session, as few as there can be: what a session remembers of earlier propagations hangs on prompts
-that stay. Everything is checked before the first step, so that a wrong request changes nothing. Knows nothing of sessions.
+In: a request's slices. Out: as few calls as possible, because a session keeps the results of unchanged prompts.
+Everything is checked before the first call, so that an invalid request changes nothing. Knows nothing of sessions.
 """
 
 import operator
@@ -15,46 +15,46 @@ from .masks import unpack
 Voxel = tuple[int, int, int]
 
 # The name of a session's method, and its arguments after the object.
-Step = tuple[str, tuple[Any, ...]]
+SessionCall = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Said:
-    """What is said on one slice. mask: packed, which is quick to compare."""
+class SlicePrompts:
+    """The prompts of one slice. mask: packed, which is quick to compare."""
 
     points: tuple[tuple[Voxel, bool], ...]
     box: Optional[tuple[Voxel, Voxel]]
     mask: Optional[dict[str, Any]]
 
 
-_NOTHING = Said((), None, None)
+_NO_PROMPTS = SlicePrompts((), None, None)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A scan as prompts see it. sizes: along i, j, k; axis: 0, 1 or 2; slice_shape: rows and columns."""
+    """The geometry of a scan. sizes: along i, j, k; axis: 0, 1 or 2; slice_shape: rows and columns."""
 
     sizes: Voxel
     axis: int
     slice_shape: tuple[int, int]
 
 
-def read(slices: Any, grid: Grid) -> dict[int, Said]:
-    """A request's slices by number, without those of which nothing is said. Errors: InvalidArgument."""
+def parse(slices: Any, grid: Grid) -> dict[int, SlicePrompts]:
+    """A request's slices by number, without slices without prompts. Errors: InvalidArgument."""
     if not isinstance(slices, list):
         raise InvalidArgument(f"slices: {type(slices).__name__}, expected a list of objects")
-    found: dict[int, Said] = {}
+    found: dict[int, SlicePrompts] = {}
     for given in slices:
         if not isinstance(given, dict) or not given.keys() <= {"slice", "points", "box", "mask"}:
             raise InvalidArgument(f"slices: {given!r:.80}, expected objects with slice, points, box and mask")
         number = _whole(given.get("slice"), "slice", grid.sizes[grid.axis])
         if number in found:
-            raise InvalidArgument(f"slice {number}: it is there twice")
-        found[number] = _said(given, number, grid)
-    return {number: said for number, said in found.items() if said != _NOTHING}
+            raise InvalidArgument(f"slice {number}: it is given twice")
+        found[number] = _slice_prompts(given, number, grid)
+    return {number: prompts for number, prompts in found.items() if prompts != _NO_PROMPTS}
 
 
-def _said(given: dict[str, Any], number: int, grid: Grid) -> Said:
+def _slice_prompts(given: dict[str, Any], number: int, grid: Grid) -> SlicePrompts:
     points = []
     for point in _list(given.get("points", []), "points"):
         *voxel, positive = _list(point, "point", 4)
@@ -66,24 +66,24 @@ def _said(given: dict[str, Any], number: int, grid: Grid) -> Said:
         box = tuple(
             _voxel(_list(corner, "box corner", 3), "box corner", number, grid) for corner in _list(box, "box", 2)
         )
-    return Said(tuple(points), box, given.get("mask"))
+    return SlicePrompts(tuple(points), box, given.get("mask"))
 
 
-def steps(before: dict[int, Said], after: dict[int, Said], grid: Grid) -> list[Step]:
-    """What leads from one to the other. Errors: InvalidArgument for a mask."""
-    made: list[Step] = [("remove_slice", (number,)) for number in before if number not in after]
-    for number, said in after.items():
-        if said != before.get(number):
-            made += _change(number, before.get(number), said, grid)
+def session_calls(before: dict[int, SlicePrompts], after: dict[int, SlicePrompts], grid: Grid) -> list[SessionCall]:
+    """The calls that change `before` into `after`. Errors: InvalidArgument for a mask."""
+    made: list[SessionCall] = [("remove_slice", (number,)) for number in before if number not in after]
+    for number, given in after.items():
+        if given != before.get(number):
+            made += _change(number, before.get(number), given, grid)
     return made
 
 
-def _change(number: int, before: Optional[Said], after: Said, grid: Grid) -> list[Step]:
-    made: list[Step] = []
-    if before is not None and not _grows(before, after):
+def _change(number: int, before: Optional[SlicePrompts], after: SlicePrompts, grid: Grid) -> list[SessionCall]:
+    made: list[SessionCall] = []
+    if before is not None and not _only_adds(before, after):
         made.append(("remove_slice", (number,)))
         before = None
-    known = _NOTHING if before is None else before
+    known = _NO_PROMPTS if before is None else before
     if after.mask is not None and after.mask != known.mask:
         made.append(("add_mask", (number, _mask(after.mask, number, grid))))
     if after.box is not None and after.box != known.box:
@@ -92,8 +92,8 @@ def _change(number: int, before: Optional[Said], after: Said, grid: Grid) -> lis
     return made
 
 
-def _grows(before: Said, after: Said) -> bool:
-    """Whether adding is enough. A box and a mask replace those before them."""
+def _only_adds(before: SlicePrompts, after: SlicePrompts) -> bool:
+    """Whether no prompt has to be removed. A box and a mask replace the previous ones."""
     return (
         after.points[: len(before.points)] == before.points
         and (before.box is None or after.box is not None)

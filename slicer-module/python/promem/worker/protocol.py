@@ -1,53 +1,53 @@
-"""What client and worker say to each other: objects of JSON, one a line.
+"""The protocol between client and worker: JSON objects, one per line.
 
-A request {"id", "method", "arguments"} gets one reply, {"id", "result"} or {"id", "error": {"kind", "message"}}; in between, {"event", ...}
-comes unasked. In: bytes as they arrive. Out: whole lines, and what they say. Knows nothing of pipes and of what is asked.
+A request {"id", "method", "arguments"} gets one reply, {"id", "result"} or {"id", "error": {"kind", "message"}}. The
+worker also sends {"event", ...} without a request. In: bytes. Out: messages. Knows nothing of pipes and methods.
 """
 
 import json
 import os
 from typing import Any, Optional
 
-# Masks on every slice of a long scan take a few megabytes; what is longer than this is not a message.
-MOST_BYTES = 64 << 20
+# Masks on every slice of a long scan take a few megabytes.
+MAX_MESSAGE_BYTES = 64 << 20
 
 
 class BadMessage(ValueError):
-    """A line that is no message."""
+    """A line is not a valid message."""
 
 
-class Lines:
-    """Cuts a stream of bytes into lines."""
+class LineReader:
+    """Splits a stream of bytes into lines."""
 
-    def __init__(self, most: int = MOST_BYTES) -> None:
-        self._most = most
-        self._held = bytearray()
-        self._searched = 0  # what was searched for an end is not searched again
+    def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
+        self._searched = 0  # bytes that contain no line end
         self._too_long = False
 
     def add(self, data: bytes) -> None:
-        self._held += data
+        self._buffer += data
 
-    def take(self) -> Optional[bytes]:
-        """The next whole line, without its end; None where none is there yet. BadMessage: it was too long and has been dropped."""
-        end = self._held.find(b"\n", self._searched)
+    def next_line(self) -> Optional[bytes]:
+        """The next complete line, without its end; None if there is none yet. BadMessage: a line was too long."""
+        end = self._buffer.find(b"\n", self._searched)
         if end < 0:
-            self._searched = len(self._held)
-            if self._searched > self._most:
-                self._held.clear()
+            self._searched = len(self._buffer)
+            if self._searched > self._max_bytes:
+                self._buffer.clear()
                 self._searched, self._too_long = 0, True
             return None
-        line = bytes(self._held[:end])
-        del self._held[: end + 1]
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
         self._searched = 0
-        if self._too_long or len(line) > self._most:
+        if self._too_long or len(line) > self._max_bytes:
             self._too_long = False
-            raise BadMessage(f"a line of more than {self._most} bytes, expected a message")
+            raise BadMessage(f"a line of more than {self._max_bytes} bytes, expected a message")
         return line
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """A message as a line. TypeError, ValueError: it holds what JSON does not know."""
+    """A message as a line. TypeError, ValueError: a value has no JSON form."""
     return json.dumps(message, separators=(",", ":"), allow_nan=False, default=_plain).encode("ascii") + b"\n"
 
 
@@ -59,11 +59,11 @@ def _plain(value: Any) -> Any:
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """What a line says."""
+    """The message of a line."""
     try:
         message = json.loads(line)
-    except (ValueError, RecursionError) as trouble:
-        raise BadMessage(f"{_shown(line)} is not JSON: {trouble}") from trouble
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"{_shown(line)} is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise BadMessage(f"{_shown(line)}: expected an object")
     return message

@@ -1,6 +1,6 @@
-"""The worker's one scan: a session on shared voxels, what it was told, and its labels in shared memory.
+"""The scan of the worker: a session on shared voxels, its prompts, and its labels in shared memory.
 
-In: names of shared memory, prompts. Out: masks, scores, and boxes of labels that have changed and were written. Knows nothing of messages.
+In: names of shared memory, prompts. Out: masks, scores, and boxes of changed labels. Knows nothing of messages.
 """
 
 from typing import Any, Optional
@@ -11,7 +11,7 @@ from ..errors import InvalidArgument, PromemError
 from ..model import Model
 from ..session import AxisChoice, Session
 from . import memory
-from .prompts import Grid, Said, read, steps
+from .prompts import Grid, SlicePrompts, parse, session_calls
 
 
 class Scan:
@@ -22,9 +22,9 @@ class Scan:
         results: np.ndarray,
         **options: Any,
     ) -> None:
-        """options: as Session has them. Both arrays stay as long as this."""
+        """options: those of Session. The scan keeps both arrays."""
         self._results = results
-        self._told: dict[int, dict[int, Said]] = {}  # by object, then slice
+        self._prompts: dict[int, dict[int, SlicePrompts]] = {}  # by object, then slice
         self.session = Session(model, voxels, **options)
 
     def describe(self) -> dict[str, Any]:
@@ -35,31 +35,31 @@ class Scan:
         before = self.session.axis
         self.session.set_axis(axis)
         if self.session.axis != before:
-            self._told.clear()
+            self._prompts.clear()
 
     def reset(self) -> None:
         self.session.reset()
-        self._told.clear()
+        self._prompts.clear()
 
     def set_prompts(self, object: int, slices: Any) -> int:
-        """Makes what is said of an object this, and nothing else. Returns how many steps that took."""
+        """Replaces all prompts of an object. Returns the number of session calls."""
         if type(object) is not int or not 1 <= object <= 65535:
             raise InvalidArgument(f"object: {object!r:.40}, expected 1 to 65535")
         grid = self._grid()
-        after = read(slices, grid)
-        todo = steps(self._told.get(object, {}), after, grid)
+        after = parse(slices, grid)
+        todo = session_calls(self._prompts.get(object, {}), after, grid)
         try:
             for name, arguments in todo:
                 getattr(self.session, name)(object, *arguments)
         except PromemError:
-            self._forget(object)
+            self._remove_object(object)
             raise
-        self._told[object] = after
+        self._prompts[object] = after
         return len(todo)
 
-    def _forget(self, object: int) -> None:
-        """Where it is not known what the session knows, it shall know nothing."""
-        self._told.pop(object, None)
+    def _remove_object(self, object: int) -> None:
+        """Removes an object after an error, when the session's prompts are unknown."""
+        self._prompts.pop(object, None)
         if any(prompt.object == object for prompt in self.session.prompts):
             self.session.remove_object(object)
 
@@ -68,7 +68,7 @@ class Scan:
         return Grid((i, j, k), "ijk".index(self.session.axis), self.session.slice_shape)
 
     def publish(self) -> Optional[list[int]]:
-        """Writes the labels that may have changed since the last time: their box [k0, k1, j0, j1, i0, i1], k1, j1, i1 outside."""
+        """Writes changed labels; returns their box [k0, k1, j0, j1, i0, i1], with k1, j1, i1 excluded."""
         changed = self.session.take_changes()
         if changed is None:
             return None
@@ -76,11 +76,11 @@ class Scan:
         return [bound for part in changed.slices for bound in (part.start, part.stop)]
 
     def close(self) -> None:
-        """Ends what runs on it."""
+        """Ends running jobs and closes the session."""
         self.session.close()
 
 
 def open_arrays(memory_name: Any, shape: Any, dtype: Any, results: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels and, cleared, labels."""
+    """Opens voxels, and labels, which are cleared."""
     voxels = memory.attach(memory_name, shape, dtype)
     return voxels, memory.attach(results, shape, "uint16", writable=True)

@@ -1,7 +1,7 @@
-"""The worker's loop: reads requests, answers them in their order, and tells of what runs meanwhile.
+"""The loop of the worker: reads requests, answers them in order, and reports a running job.
 
-In: two descriptors. Out: messages, until the requests end. While a propagation runs, what would change the scan is refused; a computation
-ahead gives way. Knows nothing of what the methods do.
+In: two descriptors. Out: messages, until the requests end. During a propagation, requests that would change the scan
+are rejected; a precomputation yields to them. Knows nothing of the methods.
 """
 
 import os
@@ -11,32 +11,32 @@ import traceback
 from typing import Any, Callable, Optional
 
 from ..errors import Busy, InvalidArgument, PromemError
-from .jobs import NOT_BEGUN, Running
-from .methods import ENDS, READS, RUNS, Methods, Result
-from .protocol import BadMessage, Lines, decode, encode, request
+from .jobs import CANCELLED_BEFORE_START, RunningJob
+from .methods import BACKGROUND, ENDS_PROPAGATION, READ_ONLY, Methods, Result
+from .protocol import BadMessage, LineReader, decode, encode, request
 
-# How long what runs is not looked at, in seconds.
-_PATIENCE = 0.005
+# Seconds between two checks of a running job.
+_POLL_SECONDS = 0.005
 _CHUNK = 1 << 16
 
 
 class Server:
     def __init__(self, requests: int, replies: int) -> None:
         self._requests, self._replies = requests, replies
-        self._lines = Lines()
+        self._lines = LineReader()
         self._methods = Methods()
-        self._running: Optional[Running] = None
+        self._running: Optional[RunningJob] = None
         self._running_number: Any = None
-        # Requests that wait until what runs has ended: number, method, arguments.
+        # Requests that wait for the end of a job: number, method, arguments.
         self._waiting: list[tuple[int, str, dict[str, Any]]] = []
 
     def run(self) -> None:
-        """Returns when nobody asks or listens any more."""
+        """Returns when the client has closed its pipes."""
         try:
             self._write({"event": "started", "pid": os.getpid()})
             while True:
-                patience = None if self._running is None else _PATIENCE
-                if select.select([self._requests], [], [], patience)[0]:
+                timeout = None if self._running is None else _POLL_SECONDS
+                if select.select([self._requests], [], [], timeout)[0]:
                     data = os.read(self._requests, _CHUNK)
                     if not data:
                         return
@@ -50,29 +50,31 @@ class Server:
         while True:
             number: Any = None
             try:
-                line = self._lines.take()
+                line = self._lines.next_line()
                 if line is None:
                     return
                 message = decode(line)
                 number = message.get("id")
-                self._take(number, *request(message))
-            except BadMessage as trouble:
-                self._fail(number, "BadMessage", str(trouble))
+                self._handle(number, *request(message))
+            except BadMessage as error:
+                self._fail(number, "BadMessage", str(error))
 
-    def _take(self, number: int, method: str, arguments: dict[str, Any]) -> None:
-        """Answers a request, refuses it, or lets it wait."""
+    def _handle(self, number: int, method: str, arguments: dict[str, Any]) -> None:
+        """Answers a request, rejects it, or lets it wait."""
         running = self._running
         try:
             if method == "cancel":
                 self._cancel(number, arguments)
                 return
             self._methods.check(method, arguments)
-            if running is not None and not (running.ahead or self._waiting or method in READS or method in ENDS):
+            if running is not None and not (
+                running.ahead or self._waiting or method in READ_ONLY or method in ENDS_PROPAGATION
+            ):
                 raise Busy(f"{method}: a propagation is running; expected it to end first, or cancel")
-        except PromemError as trouble:
-            self._fail(number, *_told(trouble))
+        except PromemError as error:
+            self._fail(number, *_error_reply(error))
             return
-        if running is None or method in READS:
+        if running is None or method in READ_ONLY:
             self._reply(number, lambda: self._methods.call(method, arguments))
         else:
             running.cancel()
@@ -83,14 +85,14 @@ class Server:
             raise InvalidArgument(f"cancel: {', '.join(arguments)}, expected no arguments")
         if self._running is not None:
             self._running.cancel()
-        # What waits to run was asked for before this.
-        for waiting in [waiting for waiting in self._waiting if waiting[1] in RUNS]:
+        # Waiting jobs were requested before the cancel.
+        for waiting in [waiting for waiting in self._waiting if waiting[1] in BACKGROUND]:
             self._waiting.remove(waiting)
-            self._write({"id": waiting[0], "result": NOT_BEGUN})
+            self._write({"id": waiting[0], "result": CANCELLED_BEFORE_START})
         self._write({"id": number, "result": {}})
 
     def _step(self) -> None:
-        """Tells what has happened, and goes on with what waits."""
+        """Sends the events of a running job, and handles waiting requests after its end."""
         running = self._running
         if running is not None:
             for event in running.step():
@@ -99,20 +101,20 @@ class Server:
                 return
             number, self._running = self._running_number, None
             self._reply(number, running.outcome)
-            # The first of them may run, and the others find it running.
+            # The first of them may start a job, which the others find running.
             waiting, self._waiting = self._waiting, []
             for one in waiting:
-                self._take(*one)
+                self._handle(*one)
 
     def _reply(self, number: int, work: Callable[[], Result]) -> None:
         try:
             result = work()
-            if isinstance(result, Running):
+            if isinstance(result, RunningJob):
                 self._running, self._running_number = result, number
                 return
             changed = self._methods.changed()
-        except Exception as trouble:  # one request must not end the others
-            self._fail(number, *_told(trouble))
+        except Exception as error:  # one request must not end the others
+            self._fail(number, *_error_reply(error))
             return
         if changed is not None:
             self._write({"event": "changed", "extent": changed})
@@ -128,14 +130,14 @@ class Server:
             left = left[os.write(self._replies, left) :]
 
 
-def _told(trouble: Exception) -> tuple[str, str]:
+def _error_reply(error: Exception) -> tuple[str, str]:
     """The kind and the message of an error."""
-    if isinstance(trouble, PromemError):
-        return type(trouble).__name__, str(trouble)
-    # Not refused by anything that knows what it is about: whoever looks for the reason needs the place.
-    traceback.print_exception(type(trouble), trouble, trouble.__traceback__, file=sys.stderr)
-    if isinstance(trouble, OSError):
-        return "IoError", str(trouble)
-    if isinstance(trouble, (TypeError, ValueError, OverflowError)):
-        return "InvalidArgument", str(trouble)
-    return "InternalError", f"{type(trouble).__name__}: {trouble}"
+    if isinstance(error, PromemError):
+        return type(error).__name__, str(error)
+    # An unexpected error: the traceback in stderr shows its place.
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    if isinstance(error, OSError):
+        return "IoError", str(error)
+    if isinstance(error, (TypeError, ValueError, OverflowError)):
+        return "InvalidArgument", str(error)
+    return "InternalError", f"{type(error).__name__}: {error}"

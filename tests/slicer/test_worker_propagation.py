@@ -5,7 +5,7 @@ import time
 import numpy as np
 import promem
 from promem.worker import unpack
-from worker_help import AROUND, BOX, IJK_TO_RAS, MASK, MODEL, POINTS, VOXELS
+from worker_harness import AROUND, BOX, IJK_TO_RAS, MASK, MODEL, POINTS, VOXELS
 
 pytest_plugins = ["worker_fixtures"]
 
@@ -15,7 +15,7 @@ ACROSS_J = {"slice": 30, "points": [[36, 30, 7, True]], "box": [[18, 30, 2], [54
 
 def test_a_propagation_finds_what_the_binding_finds(opened, found_directly):
     made, results = opened
-    made.tell_both()
+    made.set_both_prompts()
     preview = made.ask("predict", object=1, slice=7)
     np.testing.assert_array_equal(unpack(preview["mask"]), found_directly["preview"][0])
     assert preview["score"] == found_directly["preview"][1]
@@ -43,7 +43,7 @@ def test_a_propagation_finds_what_the_binding_finds(opened, found_directly):
         np.testing.assert_array_equal(np.array(told, float), scores)
         assert told[0] is None
 
-    progress = made.told("progress")
+    progress = made.received("progress")
     assert [told["done"] for told in progress] == list(range(1, len(progress) + 1))
     assert progress[-1]["done"] == progress[-1]["expected"] == reply["done"] == 10
     assert {(told["object"], told["slice"]) for told in progress} == {(n, at) for n in (1, 2) for at in range(5, 10)}
@@ -69,7 +69,7 @@ def test_a_propagation_across_another_axis_finds_what_the_binding_finds(opened, 
     assert (results.array == 3).any()
 
 
-def test_each_slice_is_told_as_it_is_made(opened):
+def test_each_slice_is_reported_when_it_is_finished(opened):
     made, results = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     when = []
@@ -85,9 +85,9 @@ def test_each_slice_is_told_as_it_is_made(opened):
     assert told[-1][0] - told[0][0] > 0.01
 
 
-def test_what_stays_said_is_not_computed_again(opened):
+def test_unchanged_prompts_are_not_computed_again(opened):
     made, _ = opened
-    made.tell_both()
+    made.set_both_prompts()
     first = made.ask("propagate", **AROUND)["seconds"]
     other = {"slice": 7, "points": [[30, 30, 7, True]]}
     assert made.ask("set_prompts", object=1, slices=[{**POINTS, **BOX}]) == {"steps": 0}
@@ -103,30 +103,30 @@ def test_what_stays_said_is_not_computed_again(opened):
 
 def test_a_cancel_ends_a_propagation_and_keeps_what_is_done(opened, found_directly):
     made, results = opened
-    made.tell_both()
+    made.set_both_prompts()
     walk = made.send("propagate", **AROUND)
-    made.until(lambda: len(made.told("progress")) >= 3)
+    made.until(lambda: len(made.received("progress")) >= 3)
     assert made.ask("cancel") == {}
     made.until(lambda: walk)
     assert walk[0]["cancelled"] is True
-    done = len(made.told("progress"))
+    done = len(made.received("progress"))
     assert 3 <= done == walk[0]["done"] < 10 and results.array.any()
     assert made.ask("propagate", **AROUND)["cancelled"] is False
     np.testing.assert_array_equal(results.array, found_directly["labels"])
 
 
-def test_a_cancel_where_nothing_runs_does_nothing(opened):
+def test_a_cancel_without_a_job_does_nothing(opened):
     made, _ = opened
     assert made.ask("cancel") == {}
     made.ask("set_prompts", object=1, slices=[POINTS])
     assert made.ask("predict", object=1, slice=7)["score"] > 0
 
 
-def test_while_a_propagation_runs_what_reads_is_answered_and_the_rest_refused(opened):
+def test_read_requests_are_answered_during_a_propagation_and_others_rejected(opened):
     made, _ = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     walk = made.send("propagate", never_stop=True)
-    made.until(lambda: made.told("progress"))
+    made.until(lambda: made.received("progress"))
     refused = [
         made.send("predict", object=1, slice=7),
         made.send("set_prompts", object=1, slices=[POINTS]),
@@ -154,7 +154,7 @@ def test_closing_a_scan_ends_its_propagation(opened):
     made, results = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     walk = made.send("propagate", never_stop=True)
-    made.until(lambda: made.told("progress"))
+    made.until(lambda: made.received("progress"))
     closed, late = made.send("close_scan"), made.send("predict", object=1, slice=7)
     made.until(lambda: late)
     assert walk[0]["cancelled"] and closed == [{}]
@@ -162,33 +162,33 @@ def test_closing_a_scan_ends_its_propagation(opened):
     assert results.array.any()
 
 
-def test_a_computation_ahead_gives_way_to_every_request(opened, found_directly):
+def test_a_precomputation_yields_to_every_request(opened, found_directly):
     made, _ = opened
-    made.tell_both()
+    made.set_both_prompts()
     order = []
     made.engine.send("precompute", done=lambda told: order.append(("ahead", told["cancelled"])))
-    made.until(lambda: made.told("ahead"))
+    made.until(lambda: made.received("ahead"))
     made.engine.send("predict", object=1, slice=7, done=lambda told: order.append(("predict", told["score"])))
     made.until(lambda: len(order) == 2)
     assert order == [("ahead", True), ("predict", found_directly["preview"][1])]
-    ahead = made.told("ahead")
+    ahead = made.received("ahead")
     assert ahead[0]["done"] >= 1 and ahead[-1]["done"] < ahead[-1]["expected"]
 
 
-def test_a_computation_ahead_ends_by_itself(opened):
+def test_a_precomputation_ends_by_itself(opened):
     made, _ = opened
     assert made.ask("precompute")["cancelled"] is False
     made.ask("set_prompts", object=1, slices=[POINTS])
     told = made.ask("precompute")
     assert told["done"] == told["expected"] == 14 and not told["cancelled"]
-    assert made.told("progress") == [] and made.told("changed") == []
+    assert made.received("progress") == [] and made.received("changed") == []
 
 
-def test_what_waits_for_a_computation_ahead_runs_in_its_order_and_can_be_cancelled(opened):
+def test_requests_waiting_for_a_precomputation_keep_their_order_and_can_be_cancelled(opened):
     made, _ = opened
     made.ask("set_prompts", object=1, slices=[POINTS])
     ahead = made.send("precompute")
-    made.until(lambda: made.told("ahead"))
+    made.until(lambda: made.received("ahead"))
     walk, preview, end = made.send("propagate", **AROUND), made.send("predict", object=1, slice=7), made.send("cancel")
     made.until(lambda: preview and walk and ahead and end)
     assert ahead[0]["cancelled"] and walk[0]["cancelled"] and walk[0]["done"] == 0

@@ -1,9 +1,10 @@
-"""What is worked on: one scan, its segmentation, and the controller of the effect on Slicer's own segment editor logic.
+"""The workspace: one scan, its segmentation, and the controller of the effect on Slicer's segment editor logic.
 
-In: files, names, colours. Out: nodes of a MRML scene, numbers about them. Refuses with FileProblem. Knows no page and no view.
+In: files, names, colours. Out: nodes of a MRML scene and their properties. Raises FileProblem. Knows no page and no
+view.
 
-trame-slicer gives its editor an undo stack of its own, which only its own tools write to. Here the logic remembers, as it does in Slicer: what the
-controller writes and what is painted are undone in one order.
+trame-slicer's editor has a separate undo stack for its own tools. The workspace uses the undo of Slicer's logic
+instead: writes of the controller and strokes of the brush are undone in one order.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 from promem.worker import Engine
 from SegmentEditorProMemLib.controller import Controller
-from SegmentEditorProMemLib.grid import AXES, Extent
+from SegmentEditorProMemLib.grid import AXES
 from SegmentEditorProMemLib.labelmaps import labelmap_of
 from SegmentEditorProMemLib.markups import SEGMENT
 from SegmentEditorProMemLib.options import Options
@@ -24,10 +25,10 @@ from slicer import vtkMRMLSegmentationStorageNode, vtkSegmentation, vtkSegmentat
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkCommand, vtkObject
 
-from .files import SCANS, SEGMENTATIONS, FileProblem, complete, existing, stem
+from .files import SCANS, SEGMENTATIONS, FileProblem, existing, require_complete, stem
 
 UNDO_STATES = 20
-# Told apart from each other and from a scan's greys, also by who sees red and green alike.
+# Distinguishable from each other and from grey levels, also with red-green colour blindness.
 COLORS = (
     (0.31, 0.78, 0.72),
     (0.96, 0.62, 0.26),
@@ -42,7 +43,7 @@ COLORS = (
 
 @dataclass(frozen=True)
 class Segment:
-    """What a list shows of a segment. color: #rrggbb."""
+    """A segment in the list. color: #rrggbb."""
 
     id: str
     name: str
@@ -52,9 +53,9 @@ class Segment:
     millilitres: float
 
 
-class Desk:
-    """on_change: something that a page shows has changed. on_opened: another scan lies here. on_volume: called with a volume that views are to show
-    before anything is put over it, or with None.
+class Workspace:
+    """on_change: called when the displayed state has changed. on_opened: called when a scan was opened. on_volume:
+    called with a volume to display before its segments are added, or with None.
     """
 
     def __init__(self, slicer_app: SlicerApp, options: Options) -> None:
@@ -73,7 +74,7 @@ class Desk:
         self._logic.SetSegmentationHistory(vtkSegmentationHistory())
         self._logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
         self._engine = Engine()
-        # What was found out of segments, with what they were then.
+        # Cached voxel counts and slices of segments, with the stamp that they belong to.
         self._counts: dict[str, tuple[Any, int]] = {}
         self._slices: dict[tuple[str, str], tuple[Any, frozenset[int]]] = {}
         self._observed: list[tuple[Any, int]] = []
@@ -81,11 +82,11 @@ class Desk:
     # The scan.
 
     def open(self, scan: Any, segmentation: Any = None, name: Optional[str] = None) -> None:
-        """Puts another scan here, and the engine to work. name: how it is called; None: like its file. Raises FileProblem; then nothing changes."""
-        scan = complete(existing(scan, SCANS))
-        file = complete(existing(segmentation, SEGMENTATIONS)) if segmentation else None
+        """Opens a scan and starts the engine. name: None: the file name. Raises FileProblem; then nothing changes."""
+        scan = require_complete(existing(scan, SCANS))
+        file = require_complete(existing(segmentation, SEGMENTATIONS)) if segmentation else None
         volume = self._read(scan)
-        # A slice that comes into a view after the segments is drawn behind them, where what is drawn first hides it.
+        # The volume must be displayed before the segments, which would hide it otherwise.
         self.on_volume(volume)
         try:
             segments = self._editor.create_empty_segmentation_node() if file is None else self._read_segments(file)
@@ -115,7 +116,7 @@ class Desk:
         self.on_change()
 
     def clear(self) -> None:
-        """Takes the scan away, with its segments and prompts, and ends the engine."""
+        """Closes the scan with its segments and prompts, and ends the engine."""
         if self.controller is not None:
             self.controller.close()
         for node, tag in self._observed:
@@ -123,7 +124,7 @@ class Desk:
         self._observed.clear()
         for node in (self.segmentation, self.volume):
             if node is not None:
-                # Their display nodes would stay.
+                # Display nodes are not removed with their node.
                 for number in reversed(range(node.GetNumberOfDisplayNodes())):
                     self._app.scene.RemoveNode(node.GetNthDisplayNode(number))
                 self._app.scene.RemoveNode(node)
@@ -135,7 +136,9 @@ class Desk:
         with quiet():
             volumes = self._app.io_manager.load_volumes(str(scan))
         if not volumes:
-            raise FileProblem(f"{scan.name} cannot be read: it is damaged, or not what its ending says.")
+            raise FileProblem(
+                f"{scan.name} cannot be read: it is damaged, or its content is not what its extension says."
+            )
         volume = volumes[0]
         image = volume.GetImageData()
         if image is None or volume.IsA("vtkMRMLLabelMapVolumeNode") or image.GetNumberOfScalarComponents() != 1:
@@ -151,7 +154,7 @@ class Desk:
         if segments is None or segments.GetSegmentation().GetNumberOfSegments() == 0:
             if segments is not None:
                 self._app.scene.RemoveNode(segments)
-            raise FileProblem(f"{file.name} holds no segments that can be read.")
+            raise FileProblem(f"{file.name} contains no readable segments.")
         if segments.GetDisplayNode() is None:
             segments.CreateDefaultDisplayNodes()
         return segments
@@ -182,7 +185,7 @@ class Desk:
         return self._counts[segment][1]
 
     def slices(self, segment: str, axis: str) -> frozenset[int]:
-        """Slices across an axis on which a segment is."""
+        """The slices of a segment across an axis."""
         stamp = self._stamp(segment)
         if self._slices.get((segment, axis), (None,))[0] != stamp:
             box = self.scene.occupied(segment)
@@ -195,18 +198,10 @@ class Desk:
         return self._slices[segment, axis][1]
 
     def _stamp(self, segment: str) -> tuple[int, int]:
-        """Another one when a segment's voxels may be others; undo tells nobody of it."""
+        """A value that changes with a segment's voxels; undo sends no event."""
         held = self.segmentation.GetSegmentation().GetSegment(segment)
         image = labelmap_of(held)
         return (0 if image is None else image.GetMTime(), held.GetLabelValue())
-
-    def middle(self, segment: str, axis: str, slice_: int) -> tuple[float, float, float]:
-        """The middle of a segment on a slice, in RAS; where it is not on it, the middle of the slice."""
-        grid = self.scene.grid()
-        box = Extent.of_slices(grid.shape, axis, slice_, slice_ + 1)
-        there = np.argwhere(self.scene.mask(segment, box))
-        at = there.mean(axis=0) + box.first if len(there) else [(first + end - 1) / 2 for first, end in box]
-        return grid.ras(np.round(at[::-1]))
 
     def marks(self, segment: str) -> tuple[int, bool]:
         """How many points a segment has, and whether it has a box."""
@@ -216,7 +211,7 @@ class Desk:
 
     def add(self) -> str:
         """A new segment, selected. Returns its identifier."""
-        self._remember()
+        self._save_undo()
         number = len(self.scene.segment_ids())
         names = {self.scene.name(id_) for id_ in self.scene.segment_ids()}
         name = next(f"Segment {n}" for n in range(number + 1, 2 * number + 2) if f"Segment {n}" not in names)
@@ -225,14 +220,14 @@ class Desk:
         return added
 
     def select(self, segment: Optional[str]) -> None:
-        """What is painted, clicked and propagated."""
+        """Selects a segment for painting, prompts and propagation."""
         self._editor.set_active_segment_id(segment or "")
         self._logic.GetSegmentEditorNode().SetSelectedSegmentID(segment or "")
         self._show_prompts()
         self.on_change()
 
     def _show_prompts(self) -> None:
-        """Points and boxes of the selected segment only: those of others would be in the way, and be dragged where a click is meant."""
+        """Shows the prompts of the selected segment only: a click must not drag those of another segment."""
         markups = self._app.scene.GetNodesByClass("vtkMRMLMarkupsNode")
         markups.UnRegister(None)
         for number in range(markups.GetNumberOfItems()):
@@ -241,7 +236,7 @@ class Desk:
                 node.SetDisplayVisibility(node.GetAttribute(SEGMENT) == self.scene.selected())
 
     def remove(self, segment: str) -> None:
-        self._remember()
+        self._save_undo()
         ids = self.scene.segment_ids()
         self.segmentation.GetSegmentation().RemoveSegment(segment)
         if self.scene.selected() is None:
@@ -275,12 +270,12 @@ class Desk:
         self._after_undo()
 
     def before_stroke(self) -> None:
-        """A stroke that is painted while a run writes belongs to the run's undo state: discarding the run goes back to before it began."""
-        run = self.controller.run
-        if run is None or not run.saved_undo:
-            self._remember()
+        """Saves an undo state, except during a propagation that has saved one: Discard restores the state before it."""
+        propagation = self.controller.propagation
+        if propagation is None or not propagation.saved_undo:
+            self._save_undo()
 
-    def _remember(self) -> None:
+    def _save_undo(self) -> None:
         self.scene.save_undo()
 
     def _after_undo(self) -> None:
@@ -288,7 +283,7 @@ class Desk:
         if self.scene.selected() is None:
             self.select(ids[-1] if ids else None)
         else:
-            # The tools of trame-slicer hold it apart.
+            # The tools of trame-slicer have a separate selection.
             self._editor.set_active_segment_id(self.scene.selected())
             self._show_prompts()
         self.on_change()
@@ -301,7 +296,7 @@ class Desk:
             self._editor.show_3d(shown)
 
     def window(self) -> tuple[float, float]:
-        """The values that are black and white."""
+        """The intensities that are black and white."""
         display = self.volume.GetDisplayNode()
         return (display.GetLevel() - display.GetWindow() / 2, display.GetLevel() + display.GetWindow() / 2)
 
@@ -313,7 +308,7 @@ class Desk:
     # Files.
 
     def save(self, kind: str, folder: pathlib.Path) -> pathlib.Path:
-        """Writes the segmentation. kind: ".seg.nrrd", with names and colours, or ".nii.gz", numbers in the order of the list. Raises FileProblem."""
+        """Writes the segmentation. kind: ".seg.nrrd", or ".nii.gz" with labels in list order. Raises FileProblem."""
         path = folder / f"{self.name}-segmentation{kind}"
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
@@ -332,7 +327,7 @@ class Desk:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Of what is no scan each of VTK's readers prints a page; what there is to say, a sentence says."""
+    """Suppresses the warnings of VTK's readers: a FileProblem reports the error instead."""
     vtkObject.GlobalWarningDisplayOff()
     try:
         yield

@@ -11,8 +11,8 @@ from SegmentEditorProMemLib.report import Progress, Report
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "slicer-module" / "viewer"))
 
-from promem_browser import board, files  # noqa: E402
-from promem_browser.whole import is_whole  # noqa: E402
+from promem_browser import files, view_state  # noqa: E402
+from promem_browser.nifti_integrity import is_complete  # noqa: E402
 
 
 class Chosen:
@@ -23,16 +23,16 @@ def report(scores, prompted=()):
     return Report("liver", "k", tuple(scores), tuple(prompted), 2.5)
 
 
-def test_a_bar_says_how_good_a_slice_is_and_which_one_it_is():
-    strip = board.strip_shown(report([None, 0.4, 0.8, 1.0, 0.95], [3]), frozenset({1, 2, 3, 4}), 4)
+def test_a_bar_shows_score_and_slice_number():
+    strip = view_state.strip_shown(report([None, 0.4, 0.8, 1.0, 0.95], [3]), frozenset({1, 2, 3, 4}), 4)
     assert [bar["kind"] for bar in strip["bars"]] == ["none", "doubtful", "fair", "prompt", "good"]
     assert [bar["slice"] for bar in strip["bars"]] == [0, 1, 2, 3, 4]
-    assert strip["bars"][1]["title"] == "Slice 2: expected overlap 0.40"
+    assert strip["bars"][1]["title"] == "Slice 2: predicted IoU 0.40"
     assert (strip["at"], strip["count"], strip["doubtful"]) == (90.0, 5, 1)
 
 
-def test_what_was_undone_since_has_no_bar():
-    strip = board.strip_shown(report([0.4, 0.9, 0.9]), frozenset({1}), None)
+def test_an_undone_slice_has_no_bar():
+    strip = view_state.strip_shown(report([0.4, 0.9, 0.9]), frozenset({1}), None)
     assert [bar["kind"] for bar in strip["bars"]] == ["none", "good", "none"]
     assert (strip["at"], strip["doubtful"]) == (-1.0, 0)
 
@@ -40,32 +40,32 @@ def test_what_was_undone_since_has_no_bar():
 def test_one_bar_for_several_slices_goes_to_the_worst_of_them():
     scores = [0.9] * 250
     scores[101] = 0.2
-    strip = board.strip_shown(report(scores), frozenset(range(250)), 0)
-    assert len(strip["bars"]) == board.MOST_BARS
+    strip = view_state.strip_shown(report(scores), frozenset(range(250)), 0)
+    assert len(strip["bars"]) == view_state.MAX_BARS
     assert [bar["slice"] for bar in strip["bars"] if bar["kind"] == "doubtful"] == [101]
 
 
-def test_progress_is_told_in_slices_and_time():
-    assert board.progress_shown(None) is None
-    shown = board.progress_shown(Progress("liver", 3, 12, 20, 75.2))
-    assert shown == {"percent": 25.0, "text": "3 of 12 slices · 1 min 15 s left"}
-    assert board.progress_shown(Progress("liver", 12, 12, 31, 0.0))["text"] == "12 of 12 slices"
+def test_progress_shows_slices_and_time():
+    assert view_state.progress_shown(None) is None
+    shown = view_state.progress_shown(Progress("liver", 3, 12, 20, 75.2))
+    assert shown == {"percent": 25.0, "text": "3 of 12 slices, about 80 s left"}
+    assert view_state.progress_shown(Progress("liver", 12, 12, 31, 0.0))["text"] == "12 of 12 slices"
 
 
-def test_choices_become_options_or_a_sentence():
+def test_page_choices_become_options_or_an_error():
     before = Options(device="cpu", threads=3)
-    assert board.options_of(Chosen(), before) == before
+    assert view_state.options_of(Chosen(), before) == before
     chosen = Chosen()
     chosen.search, chosen.windows, chosen.beams, chosen.model = "custom", "2 4", "3", " a.pt "
-    options = board.options_of(chosen, before)
+    options = view_state.options_of(chosen, before)
     assert (options.windows, options.beams, options.model, options.threads) == ((2, 4), 3, "a.pt", 3)
     chosen.beams = "many"
     with pytest.raises(BadOption, match="beams: 'many', expected a number"):
-        board.options_of(chosen, before)
+        view_state.options_of(chosen, before)
 
 
-def test_sizes_are_told_in_millilitres():
-    assert [board._size(n, ml) for n, ml in ((0, 0), (5, 0.026), (900, 4.51), (90000, 451.4))] == [
+def test_segment_sizes_are_in_millilitres():
+    assert [view_state._size(n, ml) for n, ml in ((0, 0), (5, 0.026), (900, 4.51), (90000, 451.4))] == [
         "empty",
         "0.03 ml",
         "4.5 ml",
@@ -78,11 +78,11 @@ def test_an_upload_cannot_choose_its_folder(tmp_path):
     path = files.uploaded(sent, tmp_path)
     assert path.parent == tmp_path.resolve() and path.read_bytes() == b"ab"
     for sent in ({"name": "", "content": b"a"}, {"name": "ct.nii", "content": None, "error": "it was too large"}):
-        with pytest.raises(files.FileProblem, match="has not arrived"):
+        with pytest.raises(files.FileProblem, match="was not uploaded"):
             files.uploaded(sent, tmp_path)
 
 
-def test_a_name_is_told_from_its_ending():
+def test_a_file_stem_excludes_its_extension():
     assert [files.stem(name) for name in ("a.b.nii.gz", "liver.seg.nrrd", "CT.NRRD", "plain")] == [
         "a.b",
         "liver",
@@ -105,11 +105,11 @@ def header(version, order):
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_file_that_ends_too_early_is_found_out(tmp_path, version, order):
+def test_a_truncated_nifti_file_is_detected(tmp_path, version, order):
     whole, plain, zipped = header(version, order) + bytes(120), tmp_path / "a.nii", tmp_path / "a.nii.gz"
     for length, expected in ((len(whole), True), (len(whole) - 1, False), (200, False), (3, False)):
         plain.write_bytes(whole[:length])
         zipped.write_bytes(gzip.compress(whole[:length]))
-        assert [is_whole(plain), is_whole(zipped)] == [expected, expected]
+        assert [is_complete(plain), is_complete(zipped)] == [expected, expected]
     zipped.write_bytes(gzip.compress(whole)[:-9])
-    assert not is_whole(zipped)
+    assert not is_complete(zipped)

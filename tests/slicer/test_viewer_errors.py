@@ -1,4 +1,6 @@
-"""What can go wrong on the viewer's page: wrong choices, wrong files, a page that is loaded again, and somebody who has no business there."""
+"""What can go wrong on the viewer's page: wrong choices, wrong files, a page that is loaded again, and somebody who
+has no business there.
+"""
 
 import pytest
 from conftest import needs
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.skipif(bool(lacking()), reason=f"the viewer's tests lac
 K, J, I = MIDDLE  # noqa: E741
 
 
-def test_a_wrong_choice_is_told_and_taken_back(page):
+def test_an_invalid_option_is_shown_and_reverted(page):
     page.choose("search", "custom")
     page.page.wait_for_selector("#windows")
     page.choose("windows", "one")
@@ -28,7 +30,7 @@ def test_a_wrong_choice_is_told_and_taken_back(page):
     page.until(lambda: not page.failed, "a right choice is no failure")
 
 
-def test_propagating_from_nothing_is_told(page):
+def test_propagation_without_a_prompt_is_an_error(page):
     page.press("propagate")
     page.until_says("nothing to start from. Paint it on one slice, click into it, or draw a box.")
     assert page.failed
@@ -52,7 +54,7 @@ WRONG = {
     "letter.nii": (lambda path: path.write_text("Dear colleague, " * 50), "letter.nii cannot be read"),
     "letter.nrrd": (lambda path: path.write_text("Dear colleague,"), "letter.nrrd cannot be read"),
     "letter.mha": (lambda path: path.write_text("Dear colleague,"), "letter.mha cannot be read"),
-    "cut.nii.gz": (cut, "cut.nii.gz cannot be read: it is damaged or not complete."),
+    "cut.nii.gz": (cut, "cut.nii.gz cannot be read: it is damaged or incomplete."),
     "cut.nii": (cut, "cut.nii cannot be read"),
     "headless.nrrd": (
         lambda path: path.write_text("NRRD0004\ntype: int16\ndimension: 3\nsizes: 9 9 9\nencoding: raw\n\n"),
@@ -66,7 +68,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_file_that_is_no_scan_is_refused_with_one_sentence(page, folder, name):
+def test_an_unreadable_file_is_rejected_with_one_message(page, folder, name):
     make, said = WRONG[name]
     make(folder / name)
     scan, segments = page.page.inner_text("#scan"), page.segments
@@ -100,7 +102,7 @@ def test_a_scan_is_uploaded(page, folder):
     page.until_opened("ball")
 
 
-def test_a_page_that_is_loaded_again_shows_what_it_showed(page):
+def test_a_reloaded_page_shows_the_same_state(page):
     page.click(page.at()(I, J))
     page.until_previewed(1)
     before = page.segments, page.number(), page.status
@@ -113,13 +115,13 @@ def test_a_page_that_is_loaded_again_shows_what_it_showed(page):
     page.until_previewed(2)
 
 
-def test_who_has_not_the_whole_address_gets_nothing(page):
+def test_an_address_without_the_token_is_denied(page):
     bare = page.process.address.split("?")[0]
     for address in (bare, f"{bare}?secret=guessed"):
         context = page.page.context.browser.new_context(viewport=SIZE)
         stranger = context.new_page()
         stranger.goto(address)
-        stranger.wait_for_selector("text=Open the whole address that the viewer has printed")
+        stranger.wait_for_selector("text=Open the full address that the viewer printed")
         assert not stranger.is_visible("#status")
         context.close()
     # The page of the one who has it goes on.

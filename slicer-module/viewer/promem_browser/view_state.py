@@ -1,6 +1,6 @@
-"""What the page says: the desk, the controller and the views as plain values, and a user's choices as options.
+"""The state of the page: workspace, controller and views as plain values, and the page's values as options.
 
-In: what there is. Out: values that go to the page as they are. Knows the page's names, and neither trame nor Slicer.
+In: reports, segments, views. Out: values for the page. Knows the page's names, and neither trame nor Slicer.
 """
 
 import pathlib
@@ -11,16 +11,17 @@ from typing import Any, Optional
 from SegmentEditorProMemLib.grid import Grid
 from SegmentEditorProMemLib.options import BadOption, Options, windows_from_text
 from SegmentEditorProMemLib.report import DOUBTFUL, Progress, Report, bars
+from SegmentEditorProMemLib.ui_text import progress_line, score_line
 
-# As many bars as can be told apart in the panel's width.
-MOST_BARS = 100
-# Below this a result is fair, above it is good.
+# The number of bars that are distinguishable in the panel's width.
+MAX_BARS = 100
+# The predicted IoU from which a slice is good; below it is fair.
 GOOD = 0.85
-# A bar is never so low that it cannot be hit.
-LOWEST_BAR = 12
+# A bar is high enough to be clicked.
+MIN_BAR_HEIGHT = 12
 
-# What the page begins with; every name that it uses is here.
-BEGINNING: dict[str, Any] = {
+# The initial state, with every name that the page uses.
+INITIAL: dict[str, Any] = {
     "scan": {"name": "", "size": ""},
     "segments": [],
     "selected": "",
@@ -57,9 +58,9 @@ BEGINNING: dict[str, Any] = {
     "open_shown": False,
     "options_shown": False,
     "path": "",
-    # Whether the mouse is over the views; a browser does not tell the viewer when it leaves.
+    # Whether the mouse is over the views: the browser sends no event when it leaves them.
     "over_views": False,
-    # What is in the field that is typed into: the page is drawn anew in the meantime, and must not take it back.
+    # The text of the field that is being edited: a redraw of the page must not revert it.
     "typed": {},
     "opening": False,
     "demonstration": False,
@@ -78,7 +79,7 @@ def _size(voxels: int, millilitres: float) -> str:
 
 def scan_shown(name: str, grid: Optional[Grid]) -> dict[str, str]:
     if grid is None:
-        return BEGINNING["scan"]
+        return INITIAL["scan"]
     sizes = " × ".join(str(size) for size in grid.shape[::-1])
     spacing = " × ".join(f"{length:.3g}" for length in grid.spacing)
     return {"name": name, "size": f"{sizes}, {spacing} mm"}
@@ -87,30 +88,22 @@ def scan_shown(name: str, grid: Optional[Grid]) -> dict[str, str]:
 def progress_shown(progress: Optional[Progress]) -> Optional[dict[str, Any]]:
     if progress is None:
         return None
-    text = f"{progress.done} of {progress.expected} slices"
-    if progress.seconds_left is not None and progress.done < progress.expected:
-        text += f" · {time_left(progress.seconds_left)} left"
-    return {"percent": 100.0 * progress.done / max(progress.expected, 1), "text": text}
-
-
-def time_left(seconds: float) -> str:
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+    return {"percent": 100.0 * progress.done / max(progress.expected, 1), "text": progress_line(progress)}
 
 
 def doubtful(report: Report, held: frozenset[int]) -> list[int]:
-    """Slices that are worth a look and still there, in their order."""
+    """Doubtful slices that are still segmented, in ascending order."""
     return sorted(n for n in report.doubtful if n in held)
 
 
 def strip_shown(report: Optional[Report], held: frozenset[int], at: Optional[int]) -> dict[str, Any]:
-    """The strip of scores. held: slices on which the segment still is; what was undone since has no bar. at: the slice that is looked at."""
+    """The strip. held: slices that are still segmented; an undone slice has no bar. at: the displayed slice."""
     if report is None:
-        return BEGINNING["strip"]
+        return INITIAL["strip"]
     scores = [score if n in held else None for n, score in enumerate(report.scores)]
     shown = []
-    for first, end, score in bars(scores, MOST_BARS):
-        # Where one bar stands for several slices, the one that it shows.
+    for first, end, score in bars(scores, MAX_BARS):
+        # In a bar of several slices, the one with the lowest score.
         slice_ = next((n for n in range(first, end) if score is not None and scores[n] == score), first)
         prompted = any(n in report.prompted for n in range(first, end))
         shown.append({"slice": slice_, **_bar(score, prompted, slice_)})
@@ -121,12 +114,13 @@ def strip_shown(report: Optional[Report], held: frozenset[int], at: Optional[int
 
 def _bar(score: Optional[float], prompted: bool, slice_: int) -> dict[str, Any]:
     if score is None:
-        return {"kind": "prompt" if prompted else "none", "height": 0, "title": f"Slice {slice_ + 1}: nothing"}
-    if prompted:
-        return {"kind": "prompt", "height": 100, "title": f"Slice {slice_ + 1}: marked by you"}
-    kind = "doubtful" if score < DOUBTFUL else "fair" if score < GOOD else "good"
-    height = max(LOWEST_BAR, round(100 * score))
-    return {"kind": kind, "height": height, "title": f"Slice {slice_ + 1}: expected overlap {score:.2f}"}
+        kind, height = "prompt" if prompted else "none", 0
+    elif prompted:
+        kind, height = "prompt", 100
+    else:
+        kind = "doubtful" if score < DOUBTFUL else "fair" if score < GOOD else "good"
+        height = max(MIN_BAR_HEIGHT, round(100 * score))
+    return {"kind": kind, "height": height, "title": score_line(slice_, score, prompted and score is not None)}
 
 
 def marks_shown(points: int, box: bool) -> dict[str, Any]:
@@ -141,7 +135,7 @@ def views_shown(views: Sequence[Any]) -> dict[str, Any]:
 
 def pointed_shown(pointed: Any) -> dict[str, str]:
     if pointed is None:
-        return BEGINNING["pointed"]
+        return INITIAL["pointed"]
     voxel = ", ".join(str(round(number)) for number in pointed.index)
     return {
         "text": "" if pointed.value is None else f"({voxel})  {pointed.value:.6g}",
@@ -167,7 +161,7 @@ def _whole(beams: Any) -> int:
 
 
 def options_of(chosen: Any, before: Options) -> Options:
-    """What a user has chosen on the page. Raises BadOption."""
+    """The options of the page. Raises BadOption."""
     return Options(
         model=str(chosen.model or "").strip() or None,
         device=before.device,

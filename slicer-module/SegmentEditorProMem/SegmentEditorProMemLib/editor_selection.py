@@ -1,7 +1,7 @@
-"""What a Segment Editor has chosen, or a sentence that says what is missing.
+"""The nodes that a Segment Editor has selected, or an error that says what is missing.
 
-In: the editor's node. Out: segmentation, segments and source volume of a kind that can be segmented, the grid, and the volume's voxels on it.
-Changes nothing.
+In: the editor's node. Out: segmentation, segments and source volume that can be segmented, the grid, and the volume's
+voxels on it. Changes nothing.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ import vtk
 
 from .editing import Editing, SceneError
 from .grid import Grid
-from .labelmaps import BINARY_LABELMAP, Lattice, array_of, array_of_matrix
+from .labelmaps import BINARY_LABELMAP, ReferenceGeometry, array_of, array_of_matrix
 
 
-class Chosen:
-    """Everything raises SceneError."""
+class EditorSelection:
+    """Every method raises SceneError."""
 
     def __init__(self, editing: Editing) -> None:
         self._editing = editing
@@ -22,7 +22,7 @@ class Chosen:
     def node(self) -> slicer.vtkMRMLSegmentEditorNode:
         node = self._editing.node
         if node is None:
-            raise SceneError("The Segment Editor has no parameters: open the Segment Editor first.")
+            raise SceneError("The Segment Editor has no parameter node: open the Segment Editor first.")
         return node
 
     def segmentation(self) -> slicer.vtkMRMLSegmentationNode:
@@ -59,8 +59,8 @@ class Chosen:
             )
         return volume
 
-    def lattice(self) -> Lattice:
-        """The voxels that segments are made of, in the segmentation's own coordinates."""
+    def geometry(self) -> ReferenceGeometry:
+        """The reference geometry of the segmentation, in segmentation coordinates."""
         segmentation = self.segmentation()
         reference = self._editing.reference_geometry()
         if reference is None or not reference.GetNumberOfPoints():
@@ -68,30 +68,30 @@ class Chosen:
                 f"{segmentation.GetName()}: the segmentation has no geometry, expected one of a source volume. "
                 "Choose a source volume in the Segment Editor."
             )
-        return Lattice(reference)
+        return ReferenceGeometry(reference)
 
     def grid(self) -> Grid:
-        """The same voxels, in the world."""
+        """The reference geometry in world coordinates."""
         self.volume()
-        segmentation, lattice = self.segmentation(), self.lattice()
+        segmentation, geometry = self.segmentation(), self.geometry()
         transform = segmentation.GetParentTransformNode()
-        own_to_world = vtk.vtkMatrix4x4()
+        segmentation_to_world = vtk.vtkMatrix4x4()
         if transform is not None and not transform.IsTransformToWorldLinear():
             raise SceneError(
                 f"{segmentation.GetName()}: the segmentation is under {transform.GetName()}, which is not a linear transform. "
                 "Harden it, or take the segmentation out of it."
             )
         if transform is not None:
-            transform.GetMatrixTransformToWorld(own_to_world)
-        return Grid(lattice.shape, array_of_matrix(own_to_world) @ lattice.ijk_to_own)
+            transform.GetMatrixTransformToWorld(segmentation_to_world)
+        return Grid(geometry.shape, array_of_matrix(segmentation_to_world) @ geometry.ijk_to_segmentation)
 
     def voxels(self) -> np.ndarray:
-        """The source volume on the grid, [k, j, i]; no copy, and alive as long as the array is."""
-        volume, segmentation, lattice = self.volume(), self.segmentation(), self.lattice()
-        if _is_same_place(volume, segmentation, lattice):
+        """The source volume on the grid, [k, j, i], not copied; the array keeps it alive."""
+        volume, segmentation, geometry = self.volume(), self.segmentation(), self.geometry()
+        if _is_same_place(volume, segmentation, geometry):
             return array_of(volume.GetImageData())
         image = self._editing.aligned_source()
-        if image is None or lattice.box(image.GetExtent()) != lattice.whole:
+        if image is None or geometry.clip(image.GetExtent()) != geometry.whole:
             raise SceneError(
                 f"{volume.GetName()}: the volume cannot be brought to the geometry of {segmentation.GetName()}. "
                 "Set the segmentation's source geometry from this volume."
@@ -100,14 +100,14 @@ class Chosen:
 
 
 def _is_same_place(
-    volume: slicer.vtkMRMLScalarVolumeNode, segmentation: slicer.vtkMRMLSegmentationNode, lattice: Lattice
+    volume: slicer.vtkMRMLScalarVolumeNode, segmentation: slicer.vtkMRMLSegmentationNode, geometry: ReferenceGeometry
 ) -> bool:
-    """Whether the volume's voxels are the grid's: the rule by which Slicer itself copies instead of resampling."""
+    """Whether the volume lies on the grid, by the rule that lets Slicer copy instead of resample."""
     if volume.GetParentTransformNode() is not segmentation.GetParentTransformNode():
         return False
     image = slicer.vtkOrientedImageData()
     image.SetExtent(volume.GetImageData().GetExtent())
-    volume_to_own = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(volume_to_own)
-    image.SetImageToWorldMatrix(volume_to_own)
-    return lattice.matches(image) and image.GetExtent() == lattice.vtk_extent(lattice.whole)
+    volume_to_segmentation = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(volume_to_segmentation)
+    image.SetImageToWorldMatrix(volume_to_segmentation)
+    return geometry.matches(image) and image.GetExtent() == geometry.vtk_extent(geometry.whole)

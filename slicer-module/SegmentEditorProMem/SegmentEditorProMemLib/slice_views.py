@@ -1,6 +1,6 @@
-"""Slice views: which slice of the scan they show, and how to bring them to another.
+"""Slice views: the slice of the scan that they show, and jumps to another slice.
 
-In: a MRML scene, a grid. Out: slice numbers; views that moved. Knows no widget.
+In: a MRML scene, a grid. Out: slice numbers, moved views. Knows no widget.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ def slice_nodes(mrml_scene: Any) -> Iterator[Any]:
         yield mrml_scene.GetNthNodeByClass(number, "vtkMRMLSliceNode")
 
 
-def shown_slice(node: Any, grid: Grid, axis: str) -> Optional[int]:
-    """The slice across an axis that a view shows; None where it looks along another, or past the scan."""
+def displayed_slice(node: Any, grid: Grid, axis: str) -> Optional[int]:
+    """The slice across an axis that a view shows; None if the view has another axis or shows no slice of the scan."""
     slice_to_ras = array_of_matrix(node.GetSliceToRAS())
     try:
         if axis_of_view(slice_to_ras, grid) != axis:
@@ -32,22 +32,22 @@ def shown_slice(node: Any, grid: Grid, axis: str) -> Optional[int]:
 
 
 def current_slice(mrml_scene: Any, grid: Grid, axis: str, preferred: Any = None) -> Optional[int]:
-    """The slice across an axis that is looked at: in the preferred view if that looks along it, else in the first that does."""
+    """The displayed slice across an axis: of the preferred view if it has that axis, else of the first view with it."""
     nodes = list(slice_nodes(mrml_scene))
     if preferred is not None:
         nodes.sort(key=lambda node: node is not preferred)
-    found = (shown_slice(node, grid, axis) for node in nodes)
+    found = (displayed_slice(node, grid, axis) for node in nodes)
     return next((slice_ for slice_ in found if slice_ is not None), None)
 
 
 def jump(mrml_scene: Any, ras: Any) -> None:
-    """Brings every slice view to a position, without moving the scan within the view."""
+    """Moves every slice view to a position, without panning."""
     node = slicer.vtkMRMLSliceNode
     node.JumpAllSlices(mrml_scene, *(float(part) for part in ras), node.OffsetJumpSlice)
 
 
-def place_of_slice(scene: Any, segment: Optional[str], axis: str, slice_: int) -> tuple[float, float, float]:
-    """Where to look on a slice: the middle of the segment there, else of the slice."""
+def position_on_slice(scene: Any, segment: Optional[str], axis: str, slice_: int) -> tuple[float, float, float]:
+    """The center of the segment on a slice, in RAS; if it is not there, the center of the slice."""
     grid = scene.grid()
     middle = [(size - 1) / 2 for size in grid.shape[::-1]]
     box = scene.occupied(segment) if segment in scene.segment_ids() else None

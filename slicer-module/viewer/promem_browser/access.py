@@ -1,9 +1,9 @@
-"""The way in: the first page, which lets in who has the whole address, also after it is loaded again.
+"""Access control: the first page, which needs the access token in the address, also after a reload.
 
-In: the server before it starts, the word that an address must hold. Out: two routes. Knows nothing of what is shown behind it.
+In: the server before it starts, the token. Out: two routes. Knows nothing of the page behind it.
 
-trame takes the word out of the address, and would not find it when the page is loaded again; and it asks for a launcher first, which there is not.
-Both are told to it in the address, from what the browser's tab remembers.
+trame removes the token from the address, so a reload would miss it, and it asks for a launcher, which does not exist.
+The first page adds both to the address, from the storage of the browser's tab.
 """
 
 import pathlib
@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 from trame_client.module import vue3
 
-GATE = """<head>
+ENTRY_SCRIPT = """<head>
     <script>
       const address = new URL(window.location);
       sessionStorage.setItem("promem", address.searchParams.get("secret"));
@@ -22,32 +22,34 @@ GATE = """<head>
     </script>
     STYLE"""
 STYLE = "<style>html, body { background: #0b0d10; color: #98a2ad; font: 14px sans-serif; }</style>"
-# A word that is wrong is one of an earlier viewer, and is not tried again.
-REFUSED = f"""<!DOCTYPE html><html><head><title>ProMem</title>{STYLE}
+# A wrong token belongs to an earlier viewer, and is not tried again.
+ACCESS_DENIED = f"""<!DOCTYPE html><html><head><title>ProMem</title>{STYLE}
     <script>
       const address = new URL(window.location);
-      const word = sessionStorage.getItem("promem");
+      const token = sessionStorage.getItem("promem");
       if (address.searchParams.has("secret")) {{
         sessionStorage.removeItem("promem");
-      }} else if (word) {{
-        address.searchParams.set("secret", word);
+      }} else if (token) {{
+        address.searchParams.set("secret", token);
         window.location.replace(address);
       }}
     </script></head>
-    <body style="padding: 40px">Open the whole address that the viewer has printed: it ends with a word that lets you in.</body></html>"""
+    <body style="padding: 40px">Open the full address that the viewer printed: it ends with an access token.</body></html>"""
 LOADING = '<div style="display: grid; place-items: center; height: 90vh">Loading …</div>'
 
 
-def open_entrance(server: Any, word: str) -> None:
-    """Puts the first page in front of trame's. To be called before the server starts."""
+def restrict_access(server: Any, token: str) -> None:
+    """Serves the first page instead of trame's. To be called before the server starts."""
 
     def add(web_server: Any) -> None:
         first = pathlib.Path(vue3.www, "index.html").read_text(encoding="utf-8")
-        first = first.replace("<head>", GATE.replace("STYLE", STYLE), 1).replace("trame is built by Kitware", "ProMem")
+        first = first.replace("<head>", ENTRY_SCRIPT.replace("STYLE", STYLE), 1).replace(
+            "trame is built by Kitware", "ProMem"
+        )
 
         async def index(request: web.Request) -> web.Response:
-            let_in = secrets.compare_digest(request.query.get("secret", "").encode(), word.encode())
-            text = first if let_in else REFUSED
+            is_allowed = secrets.compare_digest(request.query.get("secret", "").encode(), token.encode())
+            text = first if is_allowed else ACCESS_DENIED
             return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
 
         async def loading(_request: web.Request) -> web.Response:

@@ -1,6 +1,6 @@
-"""What goes wrong becomes a sentence for the status line; the browser's console and the terminal stay quiet.
+"""Errors become messages in the status line.
 
-In: what is raised. Out: sentences. Knows who can raise what.
+In: exceptions. Out: messages. Knows the expected exceptions; others are logged as internal errors.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from SegmentEditorProMemLib.scene import SceneError
 
 from .files import FileProblem
 
-# What a user, a file or a scene can do wrong: a sentence says it.
+# Expected errors of the user, a file or the scene: their message is complete.
 EXPECTED = (FileProblem, BadOption, SceneError, ObliqueView, OutsideScan)
 
 
-class Told:
-    """`with told:` turns what is raised inside into a sentence. say: takes it."""
+class ErrorReporter:
+    """`with reporter:` turns an exception inside into a message. say: receives it."""
 
     def __init__(self, say: Callable[[Optional[str]], None]) -> None:
         self._say = say
@@ -31,14 +31,14 @@ class Told:
             self._say(str(error))
             return True
         if isinstance(error, Exception):
-            # A defect. The page goes on, and who started the viewer sees where it was.
-            logging.getLogger("promem.viewer").error("unexpected", exc_info=error)
-            self._say(f"Unexpected: {kind.__name__}: {error}")
+            # A bug: the page continues, and the terminal shows the traceback.
+            logging.getLogger("promem.viewer").error("internal error", exc_info=error)
+            self._say(f"Internal error: {kind.__name__}: {error}")
             return True
         return False
 
     def guarded(self, action: Callable) -> Callable:
-        """An action that raises nothing, and takes back what was said before it."""
+        """The action, without exceptions; it clears the previous message first."""
 
         def act(*arguments: Any) -> Any:
             self._say(None)

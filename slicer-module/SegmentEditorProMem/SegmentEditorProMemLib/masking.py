@@ -1,7 +1,7 @@
-"""Where the editor's masks allow an edit, in one box of the grid.
+"""The voxels that the Segment Editor's masking allows to edit, in one box of the grid.
 
-In: the editor's choices of editable area and intensity range, segments, the source volume. Out: an array of what may be edited there. Slicer
-answers the same for the whole scan with each edit, which takes longer than all the rest. Knows nothing of edits.
+In: the editor's editable area and intensity range, segments, the source volume. Out: a mask. Slicer computes the same
+for the whole scan with each edit, which would take longer than everything else. Knows nothing of edits.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import numpy as np
 import slicer
 
 from .grid import Extent
-from .labelmaps import Lattice, mask_of
+from .labelmaps import ReferenceGeometry, mask_of
 
 Segmentation = slicer.vtkMRMLSegmentationNode
 INSIDE = (Segmentation.EditAllowedInsideAllSegments, Segmentation.EditAllowedInsideVisibleSegments)
@@ -20,17 +20,17 @@ OUTSIDE = (Segmentation.EditAllowedOutsideAllSegments, Segmentation.EditAllowedO
 VISIBLE = (Segmentation.EditAllowedInsideVisibleSegments, Segmentation.EditAllowedOutsideVisibleSegments)
 
 
-def editable_in(
+def editable_area(
     node: slicer.vtkMRMLSegmentEditorNode,
     segment_id: str,
-    lattice: Lattice,
+    geometry: ReferenceGeometry,
     box: Extent,
     voxels: Callable[[], np.ndarray],
 ) -> Optional[np.ndarray]:
-    """Which voxels of a box may be edited in a segment, bool of the box's shape; None where it is left to Slicer.
+    """The voxels of a box that may be edited in a segment, bool of the box's shape; None if Slicer applies the masking.
 
-    That is where nothing is masked, and inside a single other segment: what is taken away there goes to that one. voxels: gives the source
-    volume on the grid; asked only where an intensity range is set.
+    Slicer applies it without masking, and inside a single other segment, which gets the removed voxels back.
+    voxels: returns the source volume on the grid; called only if an intensity range is set.
     """
     mode, by_intensity = node.GetMaskMode(), node.GetSourceVolumeIntensityMask()
     if mode not in INSIDE + OUTSIDE and (mode != Segmentation.EditAllowedEverywhere or not by_intensity):
@@ -38,7 +38,7 @@ def editable_in(
     area = np.ones(box.shape, dtype=bool)
     if mode in INSIDE + OUTSIDE:
         others = _union(
-            node.GetSegmentationNode(), None if mode in INSIDE else segment_id, mode in VISIBLE, lattice, box
+            node.GetSegmentationNode(), None if mode in INSIDE else segment_id, mode in VISIBLE, geometry, box
         )
         area &= others if mode in INSIDE else ~others
     if by_intensity:
@@ -49,9 +49,13 @@ def editable_in(
 
 
 @contextmanager
-def unmasked(node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
-    """Masks nothing inside, without telling anybody: what `editable_in` does not allow must have been left out."""
-    mode, by_intensity, told = node.GetMaskMode(), node.GetSourceVolumeIntensityMask(), node.GetDisableModifiedEvent()
+def masking_disabled(node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
+    """Switches masking off inside, without events. The edits must already be restricted to `editable_area`."""
+    mode, by_intensity, was_disabled = (
+        node.GetMaskMode(),
+        node.GetSourceVolumeIntensityMask(),
+        node.GetDisableModifiedEvent(),
+    )
     node.SetDisableModifiedEvent(1)
     node.SetMaskMode(Segmentation.EditAllowedEverywhere)
     node.SetSourceVolumeIntensityMask(False)
@@ -60,23 +64,27 @@ def unmasked(node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
     finally:
         node.SetMaskMode(mode)
         node.SetSourceVolumeIntensityMask(by_intensity)
-        node.SetDisableModifiedEvent(told)
+        node.SetDisableModifiedEvent(was_disabled)
 
 
 def _union(
-    segmentation: slicer.vtkMRMLSegmentationNode, but: Optional[str], visible_only: bool, lattice: Lattice, box: Extent
+    segmentation: slicer.vtkMRMLSegmentationNode,
+    but: Optional[str],
+    visible_only: bool,
+    geometry: ReferenceGeometry,
+    box: Extent,
 ) -> np.ndarray:
-    """What all segments fill of a box."""
+    """The voxels of a box that are in any segment."""
     display = segmentation.GetDisplayNode()
     union = np.zeros(box.shape, dtype=bool)
     for segment_id in segmentation.GetSegmentation().GetSegmentIDs():
         hidden = visible_only and not (display is not None and display.GetSegmentVisibility(segment_id))
         if segment_id != but and not hidden:
-            union |= mask_of(segmentation.GetSegmentation().GetSegment(segment_id), lattice, box)
+            union |= mask_of(segmentation.GetSegmentation().GetSegment(segment_id), geometry, box)
     return union
 
 
 def _as_voxel(bound: float, dtype: np.dtype) -> np.generic:
-    """A bound as Slicer's threshold compares it: cut to the scan's own type."""
+    """A bound, clipped to the scan's scalar type as in Slicer's threshold."""
     limits = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else np.finfo(dtype)
     return np.clip(bound, limits.min, limits.max).astype(dtype)

@@ -1,7 +1,7 @@
 """A Segment Editor with the effect in it, on a scan of three boxes, with slice views and an engine.
 
-In: sizes, segments, an engine (one of thresholds unless another is given). Out: everything a test drives, and `run`, which lets Qt's timers go
-on until nothing is to be done.
+In: sizes, segments, an engine (one of thresholds unless another is given). Out: everything a test drives, and `run`,
+which lets Qt's timers go on until nothing is to be done.
 """
 
 import pathlib
@@ -43,8 +43,10 @@ class Window(stand_in.host_class(stand_in.QtWidgets.QMainWindow)):
     """Slicer's main window."""
 
 
-class Desk:
-    """`effect`: Slicer's side of the effect; `python`: ours. `views`: slice views by name; `segments`: identifiers in order."""
+class SlicerApp:
+    """`effect`: Slicer's side of the effect; `python`: ours. `views`: slice views by name; `segments`: identifiers in
+    order.
+    """
 
     def __init__(self, voxels=None, ijk_to_ras=None, names=("Liver", "Kidney"), engine=None, installed=True, load=None):
         self.qt = stand_in.install()

@@ -1,7 +1,7 @@
-"""The mouse in slice views: a click is a point, with Ctrl one of what the object is not; a drag is a box.
+"""The mouse in slice views: a click adds a foreground point, Ctrl+click a background point, a drag draws a box.
 
-In: events of a view's interactor. Out: points and boxes in the world, with the axis that the view looks along. Not taken are events with other
-keys, while something else has the mouse (placing of markups, window and level), and presses on a prompt, which is dragged then.
+In: events of a view's interactor. Out: points and boxes in RAS, with the axis of the view. Events with other keys,
+events during markup placement or window/level adjustment, and presses on a prompt, which drag it, are left to Slicer.
 """
 
 import itertools
@@ -13,13 +13,13 @@ import vtk
 
 from .grid import Grid
 from .labelmaps import array_of_matrix
+from .rubber_band import RubberBand
 
-# Pixels that the mouse may move in a click, and from which on a press is one on a prompt.
-STILL = 4
-NEAR = 7
-# Of a slice's thickness: how far off a point may lie that a slice view shows.
-THICKNESS = 0.55
-BAND_COLOR = (1.0, 0.85, 0.2)
+# Pixels: the movement within a click, and the distance of a press that drags a prompt.
+CLICK_TOLERANCE = 4
+HANDLE_RADIUS = 7
+# A point within this fraction of the slice thickness is shown on the slice.
+SLICE_FRACTION = 0.55
 
 PRESS, MOVE, RELEASE, DOUBLE, ENTER = (
     getattr(vtk.vtkCommand, name)
@@ -33,8 +33,8 @@ PRESS, MOVE, RELEASE, DOUBLE, ENTER = (
 )
 
 
-class Press:
-    """The button is down. The view's place is that of the moment of the press: it may be scrolled before the release."""
+class MousePress:
+    """A pressed button. It keeps the view's slice of the press: the view may scroll before the release."""
 
     def __init__(self, view: Any, xy: tuple[int, int], xy_to_ras: np.ndarray, axis: str, positive: bool) -> None:
         self.view, self.xy, self.axis, self.positive = view, xy, axis, positive
@@ -45,17 +45,18 @@ class Press:
         return tuple(float(part) for part in (self._xy_to_ras @ [*xy, 0.0, 1.0])[:3])
 
 
-class Pointing:
-    """effect: Slicer's scriptedEffect. commands: what takes points and boxes."""
+class SliceViewMouse:
+    """effect: Slicer's scriptedEffect. commands: receives points and boxes."""
 
     def __init__(self, effect: Any, commands: Any) -> None:
         self._effect = effect
         self._commands = commands
-        self._press: Optional[Press] = None
-        self._band: Optional[Band] = None
+        self._press: Optional[MousePress] = None
+        self._rubber_band: Optional[RubberBand] = None
+        self._rubber_band_view: Any = None
 
     def process(self, interactor: Any, event: int, view: Any) -> bool:
-        """Whether the event was taken."""
+        """Handles an event; whether it was handled."""
         if view.className() != "qMRMLSliceWidget":
             return False
         if event == MOVE:
@@ -64,16 +65,16 @@ class Pointing:
             return self._released(interactor.GetEventPosition())
         if event == ENTER:
             node = self._effect.viewNode(view)
-            self._commands.look_at(array_of_matrix(node.GetSliceToRAS()), node)
+            self._commands.view_entered(array_of_matrix(node.GetSliceToRAS()), node)
         if event not in (PRESS, DOUBLE) or not self._is_ours(interactor):
             return False
-        # The second click of a double click came as a press already; Slicer would enlarge the view.
+        # The second click has already come as a press; Slicer would maximize the view on a double click.
         return event == DOUBLE or self._pressed(interactor, view)
 
-    def forget(self) -> None:
-        """The button is as good as up."""
+    def cancel(self) -> None:
+        """Ends a press without a prompt."""
         self._press = None
-        self._remove_band()
+        self._remove_rubber_band()
 
     def _is_ours(self, interactor: Any) -> bool:
         if interactor.GetShiftKey() or interactor.GetAltKey():
@@ -83,7 +84,7 @@ class Pointing:
         return node is None or node.GetCurrentInteractionMode() == slicer.vtkMRMLInteractionNode.ViewTransform
 
     def _pressed(self, interactor: Any, view: Any) -> bool:
-        self.forget()
+        self.cancel()
         if self._commands.controller is None:
             return False
         node = self._effect.viewNode(view)
@@ -94,103 +95,72 @@ class Pointing:
         axis = self._commands.axis_of(array_of_matrix(node.GetSliceToRAS()), node)
         if axis is None:
             return False
-        # Asks the user where the segment is hidden.
+        # Asks the user if the segment is hidden.
         if not self._effect.confirmCurrentSegmentVisible():
             return True
         positive = self._commands.positive != bool(interactor.GetControlKey())
-        self._press = Press(view, xy, xy_to_ras, axis, positive)
+        self._press = MousePress(view, xy, xy_to_ras, axis, positive)
         return True
 
     def _moved(self, xy: tuple[int, int]) -> bool:
         press = self._press
         if press is None:
             return False
-        # A box says what belongs to the object; with Ctrl the press stays a point.
-        if press.positive and max(abs(a - b) for a, b in zip(xy, press.xy)) > STILL:
+        # There are no background boxes: with Ctrl the press stays a point.
+        if press.positive and max(abs(a - b) for a, b in zip(xy, press.xy)) > CLICK_TOLERANCE:
             press.is_drag = True
         if press.is_drag:
-            if self._band is None:
-                self._band = Band(self._effect, press.view)
-            self._band.show(press.xy, xy)
+            if self._rubber_band is None:
+                self._rubber_band, self._rubber_band_view = RubberBand(), press.view
+                self._effect.addActor2D(press.view, self._rubber_band.actor)
+            self._rubber_band.show(press.xy, xy)
+            self._effect.scheduleRender(press.view)
         return True
 
     def _released(self, xy: tuple[int, int]) -> bool:
         press = self._press
         if press is None:
             return False
-        self.forget()
+        self.cancel()
         if press.is_drag:
             self._commands.box(press.ras(press.xy), press.ras(xy), press.axis)
         else:
             self._commands.point(press.ras(press.xy), press.axis, press.positive)
-        # Not at the timer's next turn: the preview is waited for.
+        # The user waits for the preview: it does not wait for the timer.
         self._commands.tick()
         return True
 
     def _is_on_prompt(self, xy: tuple[int, int], xy_to_ras: np.ndarray) -> bool:
-        places = handles(self._commands.controller.scene)
+        places = handle_positions(self._commands.controller.scene)
         if not places:
             return False
         ras_to_xy = np.linalg.inv(xy_to_ras)
         at = (ras_to_xy @ np.vstack([np.transpose(places), np.ones(len(places))]))[:3].T
         distances = np.hypot(at[:, 0] - xy[0], at[:, 1] - xy[1])
-        return bool(np.any((distances <= NEAR) & (np.abs(at[:, 2]) <= THICKNESS)))
+        return bool(np.any((distances <= HANDLE_RADIUS) & (np.abs(at[:, 2]) <= SLICE_FRACTION)))
 
-    def _remove_band(self) -> None:
-        if self._band is not None:
-            self._band.remove()
-            self._band = None
+    def _remove_rubber_band(self) -> None:
+        if self._rubber_band is not None:
+            self._effect.removeActor2D(self._rubber_band_view, self._rubber_band.actor)
+            self._effect.scheduleRender(self._rubber_band_view)
+            self._rubber_band = self._rubber_band_view = None
 
 
-def handles(scene: Any) -> list[Any]:
-    """Where the selected segment's prompts can be taken hold of: its points, the corners of its box and the middles between them."""
+def handle_positions(scene: Any) -> list[Any]:
+    """The draggable handles of the selected segment: its points, the corners of its box and the edge centers."""
     try:
         selected = scene.selected()
         if selected is None:
             return []
         places = [ras for ras, _ in scene.points(selected)]
         box = scene.box(selected)
-        return places if box is None else places + _around(scene.grid(), *box)
+        return places if box is None else places + _box_handles(scene.grid(), *box)
     except scene.Error:
         return []
 
 
-def _around(grid: Grid, corner: Any, opposite: Any) -> list[Any]:
+def _box_handles(grid: Grid, corner: Any, opposite: Any) -> list[Any]:
     low, high = grid.index(corner), grid.index(opposite)
     choices = [(a, (a + b) / 2, b) if abs(a - b) > 0.5 else (a,) for a, b in zip(low, high)]
     middle = tuple(options[len(options) // 2] for options in choices)
     return [grid.ras(index) for index in itertools.product(*choices) if index != middle]
-
-
-class Band:
-    """The rectangle that is seen while a box is dragged."""
-
-    def __init__(self, effect: Any, view: Any) -> None:
-        self._effect, self._view = effect, view
-        self._points = vtk.vtkPoints()
-        self._points.SetNumberOfPoints(4)
-        lines = vtk.vtkCellArray()
-        lines.InsertNextCell(5)
-        for corner in (0, 1, 2, 3, 0):
-            lines.InsertCellPoint(corner)
-        outline = vtk.vtkPolyData()
-        outline.SetPoints(self._points)
-        outline.SetLines(lines)
-        mapper = vtk.vtkPolyDataMapper2D()
-        mapper.SetInputData(outline)
-        self._actor = vtk.vtkActor2D()
-        self._actor.SetMapper(mapper)
-        self._actor.GetProperty().SetColor(*BAND_COLOR)
-        self._actor.GetProperty().SetLineWidth(2)
-        effect.addActor2D(view, self._actor)
-
-    def show(self, start: tuple[int, int], end: tuple[int, int]) -> None:
-        corners = ((start[0], start[1]), (end[0], start[1]), (end[0], end[1]), (start[0], end[1]))
-        for number, (x, y) in enumerate(corners):
-            self._points.SetPoint(number, x, y, 0)
-        self._points.Modified()
-        self._effect.scheduleRender(self._view)
-
-    def remove(self) -> None:
-        self._effect.removeActor2D(self._view, self._actor)
-        self._effect.scheduleRender(self._view)

@@ -21,7 +21,7 @@ MODEL = {"device": "cpu", "precision": "fp32", "threads": 1}
 
 
 class Host:
-    """A program with an engine: what it was told, and how it waits."""
+    """A program with an engine: its events, and waiting for them."""
 
     def __init__(self, engine):
         self.engine, self.events, self.deaths = engine, [], []
@@ -52,7 +52,7 @@ class Host:
         assert isinstance(result, dict), f"{method}: {result.kind}: {result}"
         return result
 
-    def told(self, event):
+    def received(self, event):
         return [told for told in self.events if told["event"] == event]
 
     def open_scan(self, voxels, **options):
@@ -71,7 +71,7 @@ class Host:
         )
         return shared, results
 
-    def tell_both(self):
+    def set_both_prompts(self):
         """Two objects, by three kinds of prompts."""
         self.ask("set_prompts", object=1, slices=[{**POINTS, **BOX}])
         self.ask("set_prompts", object=2, slices=[MASK])

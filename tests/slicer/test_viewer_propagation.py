@@ -1,4 +1,6 @@
-"""Propagating on the viewer's page: within a range, one way, across other views, cancelled, and with an engine that dies in mid-run."""
+"""Propagating on the viewer's page: within a range, one way, across other views, cancelled, and with an engine that
+dies in mid-run.
+"""
 
 import os
 import signal
@@ -44,7 +46,9 @@ def engine(page):
 
 
 class Halted:
-    """Begins a run and halts the engine when it has found some slices: however fast the computer, the run is in its middle."""
+    """Begins a run and halts the engine when it has found some slices: however fast the computer, the run is in its
+    middle.
+    """
 
     def __init__(self, page):
         self.page, self.engine = page, engine(page)
@@ -88,7 +92,7 @@ def test_a_box_in_another_view_is_propagated_across_its_slices(page):
     at = page.at("Green")
     page.drag([at(I - 14, K - 5), at(I, K), at(I + 14, K + 5)])
     page.until(lambda: page.value("#marks", "box") == "true" and page.rests, "the box is previewed")
-    assert page.status.startswith(f"Slice {J + 1}: expected overlap")
+    assert page.status.startswith(f"Slice {J + 1}: predicted IoU")
     page.limit(J - 2, J + 3)
     # There is no slice 50 across, and the range says so.
     page.page.fill("#last", "50")
@@ -112,7 +116,7 @@ def test_a_box_in_another_view_is_propagated_across_its_slices(page):
     page.page.uncheck("#limited")
 
 
-def test_a_run_that_is_stopped_keeps_what_is_there(tall):
+def test_a_cancelled_propagation_keeps_its_finished_slices(tall):
     painted = tall.voxels
     stop(tall, "keep")
     assert tall.status.startswith("Cancelled.") and not tall.failed
@@ -123,17 +127,17 @@ def test_a_run_that_is_stopped_keeps_what_is_there(tall):
     tall.until(lambda: tall.voxels == painted, "the run is undone")
 
 
-def test_a_run_that_is_discarded_leaves_nothing(tall):
+def test_a_discarded_propagation_leaves_nothing(tall):
     painted = tall.voxels
     stop(tall, "discard")
     assert tall.voxels == painted and held(tall) == {SLICES // 2} and not tall.failed
 
 
-def test_an_engine_that_dies_in_mid_run_is_told_and_the_next_run_works(tall):
+def test_an_engine_crash_is_shown_and_the_next_propagation_works(tall):
     with Halted(tall) as halted:
         os.kill(halted.engine, signal.SIGKILL)
     tall.until(lambda: tall.failed and not tall.running, "the page says that the engine died")
-    assert "propagate again to go on" in tall.status
+    assert "propagate again to continue" in tall.status
     tall.limit(SLICES // 2 - 5, SLICES // 2 + 5)
     tall.run()
     assert not tall.failed, tall.status

@@ -1,6 +1,6 @@
-"""What the panel says, in words for people who look at scans.
+"""Texts of the panel.
 
-In: numbers and states. Out: short sentences. Slices are counted from 1, as users count. Knows no widget.
+In: numbers and states. Out: short sentences. Slices are counted from 1. Knows no widget.
 """
 
 import math
@@ -10,19 +10,19 @@ from typing import Optional
 from .grid import Grid
 from .report import Progress, Report
 
-# A page that is there without a network.
+# A page on this computer, so that it needs no network.
 DOCUMENTATION = pathlib.Path(__file__).resolve().with_name("help.html").as_uri()
 
-HINT = "Click into the object; Ctrl+click what is not it; drag a box."
+HINT = "Click into the object to include it; Ctrl+click to exclude; drag to draw a box."
 
-# Where it is more turned than this, a plane has no name of its own, in degrees.
-MOST_TILTED = 30.0
+# A plane that is rotated by more degrees than this from the anatomical planes is oblique.
+MAX_TILT_DEGREES = 30.0
 
 PLANES = ("sagittal", "coronal", "axial")
 
 
 def time_left(seconds: Optional[float]) -> str:
-    """A guess, as exact as it is good for; empty where there is none."""
+    """The remaining time, rounded; empty if it is unknown."""
     if seconds is None:
         return ""
     if seconds < 1.5:
@@ -37,40 +37,44 @@ def time_left(seconds: Optional[float]) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes, as users know them: 537 MB, 1.2 GB."""
+    """Bytes as text: 537 MB, 1.2 GB."""
     return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{round(count / 1e6)} MB"
 
 
 def progress_line(progress: Progress) -> str:
     """For a progress bar."""
-    left = time_left(progress.seconds_left)
+    left = time_left(progress.seconds_left) if progress.done < progress.expected else ""
     return f"{progress.done} of {progress.expected} slices" + (f", {left}" if left else "")
 
 
 def plane_of(grid: Grid, axis: str) -> str:
-    """What slices across an axis are called: axial, coronal, sagittal, or oblique."""
+    """The name of the plane across an axis: axial, coronal, sagittal, or oblique."""
     first, second = (column for column, name in enumerate("ijk") if name != axis)
     a, b = grid.ijk_to_ras[:3, first], grid.ijk_to_ras[:3, second]
     normal = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
     length = math.sqrt(sum(part * part for part in normal))
     cosines = [abs(part) / length for part in normal]
     largest = max(range(3), key=lambda direction: cosines[direction])
-    return PLANES[largest] if cosines[largest] >= math.cos(math.radians(MOST_TILTED)) else "oblique"
+    return PLANES[largest] if cosines[largest] >= math.cos(math.radians(MAX_TILT_DEGREES)) else "oblique"
 
 
 def slice_line(report: Report, slice_: int) -> str:
-    """What a report says of one slice."""
+    """The result of one slice of a report."""
+    return score_line(slice_, report.scores[slice_], slice_ in report.prompted)
+
+
+def score_line(slice_: int, score: Optional[float], is_prompt: bool) -> str:
+    """One slice and its predicted IoU; None: it was not segmented."""
     name = f"Slice {slice_ + 1}"
-    if slice_ in report.prompted:
-        return f"{name}: yours"
-    score = report.scores[slice_]
-    return f"{name}: nothing" if score is None else f"{name}: expected overlap {score:.2f}"
+    if is_prompt:
+        return f"{name}: prompt slice"
+    return f"{name}: not segmented" if score is None else f"{name}: predicted IoU {score:.2f}"
 
 
 def engine_line(model: Optional[dict]) -> str:
-    """What computes, once that is known."""
+    """Network, device, precision and licence of the loaded model."""
     if not model:
-        return "Not loaded yet."
+        return "The model is not loaded yet."
     words = [str(model[key]) for key in ("network", "device", "precision") if model.get(key)]
     licence = model.get("licence")
     return ", ".join(words) + (f". Licence of the weights: {licence}" if licence else "")

@@ -1,6 +1,7 @@
-"""The controller's side of the engine: its requests as things to wait for, the model and the scan that it holds, the objects that it knows.
+"""The connection to the engine: its requests, and the model, the scan and the prompts that it holds.
 
-In: an engine, options, the scene's scan. Out: an engine that has that model and that scan. Sends voxels in pieces, and only what is new.
+In: an engine, options, the scene's scan. Out: an engine with that model and that scan. Voxels are copied in pieces,
+and nothing is sent twice.
 """
 
 from collections.abc import Generator
@@ -13,38 +14,38 @@ from promem.worker import EngineError
 from .options import Options
 from .prompts import placed_prompts
 
-# Bytes of a piece of the scan: what is copied in a few milliseconds.
+# Bytes of the scan that are copied between two yields, in a few milliseconds.
 PIECE_BYTES = 4 << 20
 # Objects are numbered from 1 to this in the engine's labels.
-MOST_OBJECTS = 65535
+MAX_OBJECTS = 65535
 
 
-class Failed(Exception):
-    """The engine could not do what was asked. kind: the binding's name of the error, or "Died"."""
+class RequestFailed(Exception):
+    """A request has failed. kind: the name of the exception in the worker, or "Died"."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
 
-class Call:
-    """A request under way."""
+class Request:
+    """A request and, once it is settled, its result or failure."""
 
     def __init__(self) -> None:
         self.settled = False
         self.result: dict[str, Any] = {}
-        self.failure: Optional[Failed] = None
+        self.failure: Optional[RequestFailed] = None
 
     def done(self, result: dict[str, Any]) -> None:
         self.settled, self.result = True, result
 
     def failed(self, error: Any) -> None:
-        self.settled, self.failure = True, Failed(error.kind, error.message)
+        self.settled, self.failure = True, RequestFailed(error.kind, error.message)
 
 
 @dataclass
 class Scan:
-    """What the engine has of the scene: the scan that `stamp` names, seen across `axis` in `window`."""
+    """The scan in the engine: identified by `stamp`, sliced across `axis`, with the intensity window `window`."""
 
     stamp: Any
     grid: Any
@@ -56,7 +57,7 @@ class Scan:
 
     @property
     def labels(self) -> np.ndarray:
-        """Which object each voxel belongs to, [k, j, i]; the engine writes it."""
+        """The object number of each voxel, [k, j, i]; written by the engine."""
         return self.results.array
 
     def close(self) -> None:
@@ -64,23 +65,23 @@ class Scan:
         self.results.close()
 
 
-# What a job yields: a request to wait for, or None after a piece of work.
-Steps = Generator[Optional[Call], dict[str, Any], Any]
+# A job yields a request to wait for, or None after a piece of work.
+Steps = Generator[Optional[Request], dict[str, Any], Any]
 
 
-class Link:
-    """Keeps an engine supplied."""
+class EngineConnection:
+    """Keeps the engine's model, scan and prompts up to date."""
 
     def __init__(self, engine: Any, scene: Any) -> None:
         self._engine = engine
         self._scene = scene
-        self._waiting_for: Optional[Call] = None
+        self._waiting_for: Optional[Request] = None
         self._model: Optional[tuple] = None
         self.model: Optional[dict[str, Any]] = None
         self.scan: Optional[Scan] = None
         self._objects: dict[str, int] = {}
-        # Of each object, what the engine was told: slice -> prompts of that slice but its mask.
-        self.told: dict[int, dict[int, Any]] = {}
+        # The prompts in the engine: object -> slice -> key of its points and box.
+        self.sent_prompts: dict[int, dict[int, Any]] = {}
 
     # Requests.
 
@@ -88,12 +89,12 @@ class Link:
         self._engine.poll()
 
     def send(self, method: str, **arguments: Any) -> None:
-        """Asks for something whose reply does not matter."""
+        """Sends a request and ignores its reply."""
         self._engine.send(method, **arguments)
 
-    def call(self, method: str, **arguments: Any) -> Call:
-        """Asks for something; a job yields it to wait for the reply."""
-        call = Call()
+    def call(self, method: str, **arguments: Any) -> Request:
+        """Sends a request. A job yields it to wait for the reply."""
+        call = Request()
         self._engine.send(method, done=call.done, failed=call.failed, **arguments)
         return call
 
@@ -102,7 +103,7 @@ class Link:
         return self._waiting_for is not None and not self._waiting_for.settled
 
     def resume(self, job: Steps) -> None:
-        """Lets a job go on with what it waited for, to its next yield. Raises StopIteration at its end, and what it raises."""
+        """Resumes a job with the reply that it waits for, up to its next yield. Raises StopIteration at its end."""
         call, self._waiting_for = self._waiting_for, None
         if call is None:
             self._waiting_for = next(job)
@@ -112,10 +113,10 @@ class Link:
             self._waiting_for = job.send(call.result)
 
     def forget(self) -> None:
-        """Nobody waits for the last request any more."""
+        """Ignores the reply of the last request."""
         self._waiting_for = None
 
-    # What the engine holds.
+    # The state of the engine.
 
     @property
     def state(self) -> str:
@@ -124,17 +125,17 @@ class Link:
         return "ready"
 
     def died(self) -> None:
-        """The engine is gone, and with it what it held; its last labels can still be read."""
+        """The engine has ended. Its last labels can still be read."""
         self._model = self.model = None
         if self.scan is not None:
             self.scan.stamp = None
-        self.told.clear()
+        self.sent_prompts.clear()
 
     def close(self) -> None:
         self._engine.stop()
         self._model = self.model = None
         self._drop_scan()
-        self.told.clear()
+        self.sent_prompts.clear()
 
     def _drop_scan(self) -> None:
         if self.scan is not None:
@@ -142,13 +143,13 @@ class Link:
             self.scan = None
 
     def object(self, segment: str) -> int:
-        """A segment's number in the engine."""
+        """The object number of a segment."""
         if segment not in self._objects:
-            self._objects[segment] = len(self._objects) % MOST_OBJECTS + 1
+            self._objects[segment] = len(self._objects) % MAX_OBJECTS + 1
         return self._objects[segment]
 
     def load(self, options: Options, show: Callable[[str, str], None]) -> Steps:
-        """Starts the engine and loads the model, where that is not done."""
+        """Starts the engine and loads the model, unless that is done."""
         if self._engine.state == "stopped":
             show("starting", "Starting the engine …")
             self._engine.start()
@@ -159,12 +160,12 @@ class Link:
             show("loading model", "Loading the model …")
             self._model = None
             self._drop_scan()
-            self.told.clear()
+            self.sent_prompts.clear()
             self.model = yield self.call("load_model", **arguments)
             self._model = wanted
 
     def open(self, options: Options, axis: str, show: Callable[[str, str], None]) -> Steps:
-        """Brings the engine to the scene's scan, seen across an axis."""
+        """Brings model, scan, axis and intensity window in the engine up to date."""
         yield from self.load(options, show)
         window = self._scene.window() if options.intensity == "displayed" else None
         stamp = self._scene.source_stamp()
@@ -173,7 +174,7 @@ class Link:
         if self.scan.axis != axis:
             self.scan.slices = (yield self.call("set_axis", axis=axis))["slices"]
             self.scan.axis = axis
-            self.told.clear()
+            self.sent_prompts.clear()
         if self.scan.window != window:
             yield self.call("set_window", window=window)
             self.scan.window = window
@@ -181,13 +182,13 @@ class Link:
     def _send_scan(self, stamp: Any, axis: str, window: Any, show: Callable[[str, str], None]) -> Steps:
         show("sending scan", "Sending the scan to the engine …")
         self._drop_scan()
-        self.told.clear()
+        self.sent_prompts.clear()
         grid, source = self._scene.grid(), self._scene.voxels()
         try:
             voxels = self._engine.scan_memory(source.shape, source.dtype)
             results = self._engine.scan_memory(source.shape, np.dtype(np.uint16))
         except EngineError as error:
-            raise Failed(error.kind, error.message) from error
+            raise RequestFailed(error.kind, error.message) from error
         step = max(1, PIECE_BYTES // max(1, source[0].nbytes))
         for first in range(0, len(source), step):
             voxels.array[first : first + step] = source[first : first + step]
@@ -203,39 +204,39 @@ class Link:
                 window=window,
                 results=results.name,
             )
-        except Failed:
+        except RequestFailed:
             voxels.close()
             results.close()
             raise
         self.scan = Scan(stamp, grid, voxels, results, axis, window, opened["slices"])
 
-    # What the engine was told of objects.
+    # Prompts.
 
-    def tell(self, segment: str, prompts: dict[int, dict[str, Any]]) -> Steps:
-        """Says everything about one object: slice -> points, box and packed mask."""
+    def set_prompts(self, segment: str, prompts: dict[int, dict[str, Any]]) -> Steps:
+        """Replaces all prompts of a segment: slice -> points, box and packed mask."""
         number = self.object(segment)
         yield self.call("set_prompts", object=number, slices=[{"slice": at, **prompts[at]} for at in sorted(prompts)])
         if prompts:
-            self.told[number] = {at: said(prompts[at]) for at in prompts}
+            self.sent_prompts[number] = {at: prompt_key(prompts[at]) for at in prompts}
         else:
-            self.told.pop(number, None)
+            self.sent_prompts.pop(number, None)
 
-    def silence(self, but: list[str]) -> Steps:
-        """Takes back everything about other objects: they are no part of a run, nor of its overlaps."""
+    def clear_other_prompts(self, but: list[str]) -> Steps:
+        """Removes the prompts of all other segments, so that they take no part in the propagation and its overlaps."""
         kept = {self.object(segment) for segment in but}
-        for number in [number for number in self.told if number not in kept]:
+        for number in [number for number in self.sent_prompts if number not in kept]:
             yield self.call("set_prompts", object=number, slices=[])
-            del self.told[number]
+            del self.sent_prompts[number]
 
-    def slices_with_other_prompts(self, segment: str, axis: str) -> list[int]:
-        """Slices whose points or box are not what the engine was last told, and that have some."""
+    def slices_with_changed_prompts(self, segment: str, axis: str) -> list[int]:
+        """Slices with points or a box that differ from those in the engine."""
         if self.scan is None or self.scan.stamp is None or self.scan.axis != axis:
             return []
-        told = self.told.get(self.object(segment), {})
+        sent_prompts = self.sent_prompts.get(self.object(segment), {})
         placed = placed_prompts(self._scene, self.scan.grid, segment, axis)
-        return [at for at in sorted(placed) if said(placed[at]) != told.get(at)]
+        return [at for at in sorted(placed) if prompt_key(placed[at]) != sent_prompts.get(at)]
 
 
-def said(prompts: dict[str, Any]) -> tuple:
-    """Points and box of a slice, to be compared."""
+def prompt_key(prompts: dict[str, Any]) -> tuple:
+    """A value to compare the points and the box of a slice by."""
     return repr(prompts.get("points") or []), repr(prompts.get("box"))
