@@ -247,8 +247,8 @@ fn the_command_draws_clips_and_curves_and_refuses_clearly() {
     assert!(std::fs::read(at("clips.png")).unwrap().starts_with(b"\x89PNG"));
     ok(trainer(&["run", "toy", "-o", &at("run"), "--minutes", "0.0001", "--quiet"]));
     ok(trainer(&["run", "toy", "-o", &at("run"), "--quiet"]));
-    let told = ok(trainer(&["plot", &at("run")]));
-    assert!(told.contains("loss.png") && std::fs::metadata(at("run/quality.png")).is_ok());
+    let presence_right = ok(trainer(&["plot", &at("run")]));
+    assert!(presence_right.contains("loss.png") && std::fs::metadata(at("run/quality.png")).is_ok());
     assert!(std::fs::read(at("run/examples.png")).unwrap().starts_with(b"\x89PNG"));
     assert!(read_log(&folder.path().join("run"))
         .unwrap()

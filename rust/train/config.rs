@@ -99,7 +99,7 @@ pub struct PriorConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntensityModelConfig {
-    /// How many clips are told.
+    /// How many clips are presence_right.
     pub clip_fraction: f64,
     /// Factor on the logarithms of likelihood ratios, as inference gives them (`promem convert --intensity-weight`).
     pub weight: f64,

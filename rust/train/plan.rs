@@ -25,7 +25,7 @@ pub struct ClipPlan {
     pub memory: PromptMemory,
     pub pointers: PointerRule,
     pub prior: MaskPrior,
-    /// Slices whose memory is made of the ground truth, by clip: [T][B].
+    /// Slices whose memory is made of the ground truth, by clip: `[T][B]`.
     pub teacher_forced: Vec<Vec<bool>>,
     /// Weight of the intensity model, by clip; empty: no clip has one.
     pub intensity_weights: Vec<f32>,

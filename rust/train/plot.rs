@@ -11,7 +11,7 @@ use crate::tracking::MaskPrior;
 use crate::train::checkpoint;
 use crate::train::clip::Clip;
 use crate::train::config::TrainConfig;
-use crate::train::log::Line;
+use crate::train::log::LogLine;
 use crate::train::run::validation_clips;
 use crate::train::validate::{masks_of, ValidationSettings};
 use ndarray::{Array3, Axis};
@@ -27,8 +27,8 @@ const EXAMPLES: usize = 14;
 const GAP: usize = 4;
 
 /// Writes `loss.png` and `quality.png`.
-pub fn plot(lines: &[Line], folder: &Path) -> Result<Vec<PathBuf>> {
-    let curve = |name: &str, value: &dyn Fn(&Line) -> Option<f64>| Curve {
+pub fn plot(lines: &[LogLine], folder: &Path) -> Result<Vec<PathBuf>> {
+    let curve = |name: &str, value: &dyn Fn(&LogLine) -> Option<f64>| Curve {
         name: name.into(),
         points: lines.iter().filter_map(|line| Some((line.step as f64, value(line)?))).collect(),
     };

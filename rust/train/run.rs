@@ -12,7 +12,7 @@ use crate::train::config::TrainConfig;
 use crate::train::feed::Feed;
 use crate::train::flat::Named;
 use crate::train::initialise::initialise;
-use crate::train::log::{Line, Log};
+use crate::train::log::{Log, LogLine};
 use crate::train::phantom::Phantoms;
 use crate::train::pipeline::Pipeline;
 use crate::train::scans::Scans;
@@ -93,7 +93,7 @@ pub fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
 }
 
 /// Trains, from the run's checkpoint if there is one. `tell` gets every line of the log.
-pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&Line)) -> Result<Ended> {
+pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&LogLine)) -> Result<Ended> {
     std::fs::create_dir_all(&options.output)
         .map_err(|e| Error::io(format!("cannot make the folder `{}`", options.output.display()), e))?;
     if config.replicas > 1 && !options.device.is_cuda() {

@@ -24,9 +24,19 @@ pub struct SlicePredictions {
 
 /// Tracks the first slice's object along a batch. Nothing is predicted on a slice whose mask is given.
 pub fn unroll(network: &Sam2, batch: &Batch, plan: &ClipPlan, rng: &mut Rng) -> Vec<SlicePredictions> {
+    unroll_embedded(network, &embed(network, batch), batch, plan, rng)
+}
+
+/// The same on slices that are encoded already, an embedding of B clips for each slice.
+pub fn unroll_embedded(
+    network: &Sam2,
+    images: &[ImageEmbedding],
+    batch: &Batch,
+    plan: &ClipPlan,
+    rng: &mut Rng,
+) -> Vec<SlicePredictions> {
     let (_, length, _) = batch.size();
     let tracker = Tracker::new(network, Phase::Training);
-    let images = embed(network, batch);
     let slices: Vec<SliceIndex> = (0..length as usize).map(SliceIndex).collect();
     let mut predictions = Vec::new();
     let (first, ratio) = match plan.prompt {

@@ -73,10 +73,10 @@ pub fn each(items: usize, work: &(dyn Fn(usize) + Sync)) {
 /// Sixteen numbers in one line of the cache.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+struct CacheLine([f32; 16]);
 
 thread_local! {
-    static MEMORY: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static MEMORY: RefCell<Vec<CacheLine>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Room for so many numbers at a multiple of 64 bytes, of the thread's own, as the last user left it. The thread keeps it.
