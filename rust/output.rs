@@ -12,7 +12,9 @@ use std::path::Path;
 /// What happens to a file that is already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
+    /// It is an error.
     Refuse,
+    /// It is overwritten.
     Replace,
 }
 

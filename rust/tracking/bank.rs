@@ -9,7 +9,9 @@ use tch::Tensor;
 pub struct Entry {
     /// Tells the entries of a beam apart; banks that share an entry share its number.
     pub number: usize,
+    /// The remembered slice.
     pub slice: SliceIndex,
+    /// Features and object pointer.
     pub memory: Memory,
     /// The mask that it was made of, as the next slice's mask prior: logits [1, 1, m, m].
     pub logits: Tensor,
@@ -33,6 +35,7 @@ impl Bank {
         Self { entries: vec![prompt] }
     }
 
+    /// The prompted slice's entry, then the path's.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
