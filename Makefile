@@ -3,14 +3,15 @@ PROMEM := target/release/promem
 DEMO := target/demo
 REFERENCE := .deps/reference
 PARITY := target/parity
+PACKAGE := target/package
 VIEWER := .deps/slicer-5.11
 TOOLS := .deps/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test packages slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
+.PHONY: help setup build demo test packages package package-check wheel slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
 setup: libtorch build ## Download libtorch (550 MB, once) and build the library and the programs
 
@@ -32,6 +33,15 @@ test: libtorch ## Run the Rust and C tests
 packages: setup ## Test the installed packages: C++, CMake and ITK (where they are installed), Python
 	tests/packages.sh
 	tests/python/run.sh
+
+package: libtorch ## Build a library to pass on: target/package/release/libpromem.so holds no path of this machine
+	scripts/package_library.sh $(PACKAGE)
+
+package-check: build package ## Test the installed packages with the library to pass on
+	PROMEM_PREBUILT=$(PACKAGE)/release/libpromem.so tests/packages.sh
+
+wheel: package ## Build the Python wheel with the library to pass on, in target/wheel
+	PROMEM_LIBRARY=$(CURDIR)/$(PACKAGE)/release/libpromem.so python3 -m pip wheel --no-deps -w target/wheel slicer-module/python
 
 slicer: setup ## Test the 3D Slicer effect on slicer-core and a replacement of PythonQt, and the installer
 	tests/slicer/run.sh

@@ -1,7 +1,7 @@
 //! How a propagation goes.
 
 use super::arguments::{init_struct, object, optional_struct, slice, Sized32};
-use super::status::{boundary, promem_status, Outcome, Refusal};
+use super::status::{boundary, promem_status, BoundaryError, Outcome};
 use crate::geometry::{Axis, Dims, SliceRange};
 use crate::session::{Direction, PropagateOptions};
 use crate::tracking::{FieldOfView, MaskPrior, PointerRule, PromptMemory, SearchOptions};
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn promem_propagate_options_init(
 }
 
 fn unknown<T>(what: &str, found: u32, expected: &str) -> Outcome<T> {
-    Err(Refusal::invalid(format!("{what} {found}: expected {expected}")))
+    Err(BoundaryError::invalid(format!("{what} {found}: expected {expected}")))
 }
 
 /// # Safety
@@ -118,7 +118,7 @@ pub(super) unsafe fn read(
     search.stop_when_absent &= given.never_stop == 0;
     let used = given.windows.iter().take_while(|&&window| window != 0).count();
     if given.windows[used..].iter().any(|&window| window != 0) {
-        return Err(Refusal::invalid(format!("windows {:?}: expected zeros only at the end", given.windows)));
+        return Err(BoundaryError::invalid(format!("windows {:?}: expected zeros only at the end", given.windows)));
     }
     if used > 0 {
         search.windows = given.windows[..used].iter().map(|&window| window as usize).collect();

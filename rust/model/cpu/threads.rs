@@ -84,7 +84,7 @@ pub fn with_memory<R>(numbers: usize, work: impl FnOnce(*mut f32) -> R) -> R {
     MEMORY.with_borrow_mut(|memory| {
         let lines = numbers.div_ceil(16);
         if memory.len() < lines {
-            memory.resize(lines, Line([0.0; 16]));
+            memory.resize(lines, CacheLine([0.0; 16]));
         }
         work(memory.as_mut_ptr().cast())
     })
