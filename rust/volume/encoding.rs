@@ -79,6 +79,7 @@ impl Scalar {
         }
     }
 
+    /// The type of a NIfTI `datatype` code; `None` for those that are not read.
     pub fn from_nifti(code: i16) -> Option<Self> {
         const ALL: [Scalar; 10] = [
             Scalar::U8,
