@@ -8,7 +8,7 @@ VIEWER := .deps/slicer-5.11
 TOOLS := .deps/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test packages package package-check wheel slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
+.PHONY: help setup build demo test packages package package-check wheel slicer browser viewer lint features soak parity header goldens reference evaluate bench smoke clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -76,6 +76,10 @@ $(REFERENCE)/.done:
 	SAM2_BUILD_CUDA=0 $(REFERENCE)/bin/pip install -q --no-build-isolation --no-deps sam2==1.1.0
 	$(REFERENCE)/bin/pip install -q --no-deps monai==1.5.1
 	touch $@
+
+features: libtorch ## Check that the library builds without features, and the program without trainer and reports
+	cargo check --release --no-default-features
+	cargo check --release --no-default-features --features cli
 
 header: libtorch ## Generate include/promem.h from the Rust sources
 	PROMEM_WRITE_HEADER=1 cargo test --release --test header

@@ -8,17 +8,21 @@
 //! ```
 
 pub mod capi;
+#[cfg(any(feature = "evaluate", feature = "train"))]
 pub mod datasets;
 pub mod error;
+#[cfg(feature = "evaluate")]
 pub mod evaluate;
 pub mod geometry;
 pub mod model;
 pub mod output;
+#[cfg(any(feature = "cli", feature = "evaluate", feature = "train"))]
 pub mod picture;
 pub mod prompt;
 pub mod session;
 pub mod slices;
 pub mod tracking;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod volume;
 

@@ -1,20 +1,21 @@
-//! Files that appear whole or not at all.
+//! Atomic file writing: a file appears whole or not at all.
 //!
-//! Bytes go to a temporary file beside the target, reach the disk, and take the target's name in one step. Knows nothing of
-//! what is written.
+//! In: a path and its content. Out: a file. The bytes go to a temporary file beside the target, reach the disk, and
+//! take the target's name in one step. Knows nothing of what is written.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use serde::Serialize;
 #[cfg(unix)]
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// What happens to a file that is already there.
+/// What happens to a file that already exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
-    /// It is an error.
+    /// Existing files are kept; writing is an error.
     Refuse,
-    /// It is overwritten.
+    /// Existing files are replaced.
     Replace,
 }
 
@@ -55,6 +56,26 @@ pub fn write(path: &Path, overwrite: Overwrite, fill: impl FnOnce(&mut dyn Write
     Ok(())
 }
 
+/// Writes `bytes` as a file.
+pub fn write_bytes(path: &Path, overwrite: Overwrite, bytes: &[u8]) -> Result<()> {
+    write(path, overwrite, |out| {
+        out.write_all(bytes).map_err(|e| Error::io(format!("cannot write `{}`", path.display()), e))
+    })
+}
+
+/// Writes `value` as an indented JSON file.
+pub fn write_json(path: &Path, overwrite: Overwrite, value: &impl Serialize) -> Result<()> {
+    write(path, overwrite, |out| {
+        serde_json::to_writer_pretty(out, value)
+            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot write `{}`", path.display())).with_source(e))
+    })
+}
+
+/// Makes a folder and those above it; one that exists is kept.
+pub fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(|e| Error::io(format!("cannot make the folder `{}`", path.display()), e))
+}
+
 fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".promem-").suffix(".part");
@@ -80,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+    fn failed_write_leaves_the_old_file_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mask.nii");
         std::fs::write(&path, "old").unwrap();
@@ -94,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_file_is_kept_unless_replacing_is_asked_for() {
+    fn existing_file_is_kept_unless_replacing_is_requested() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mask.nii");
         let new = |out: &mut dyn Write| out.write_all(b"new").map_err(|e| Error::io("write", e));
@@ -105,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_named() {
+    fn missing_folder_is_named_in_the_error() {
         let error = check(Path::new("no/such/folder/mask.nii"), Overwrite::Refuse).unwrap_err();
         assert!(error.to_string().contains("there is no folder `no/such/folder`"), "{error}");
     }

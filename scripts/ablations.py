@@ -35,7 +35,7 @@ def main():
         found = []
         for seed in seeds:
             summary = json.loads((folder / f"{row}-{seed}" / part / "summary.json").read_text())
-            found.append(100 * summary[0]["lines"][0]["dice_without_prompt"]["mean"])
+            found.append(100 * summary[0]["methods"][0]["dice_without_prompt"]["mean"])
         return found
 
     def shown(values):

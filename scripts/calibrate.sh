@@ -25,7 +25,7 @@ for name in ("intensity-weight", "presence-threshold"):
         continue
     print(f"\n| {name} | Dice, mean | median | slices too many | too few |\n|---|---|---|---|---|")
     for folder in sorted(pathlib.Path(sys.argv[1], name).glob("*"), key=lambda path: float(path.name)):
-        dice = json.loads((folder / "summary.json").read_text())[0]["lines"][0]["dice_without_prompt"]
+        dice = json.loads((folder / "summary.json").read_text())[0]["methods"][0]["dice_without_prompt"]
         rows = list(csv.DictReader(open(folder / "objects.csv")))
         over, under = (sum(int(row[key]) for row in rows) / len(rows) for key in ("over_slices", "under_slices"))
         print(f"| {folder.name} | {dice['mean']:.3f} | {dice['median']:.3f} | {over:.1f} | {under:.1f} |")

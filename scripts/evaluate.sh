@@ -26,7 +26,7 @@ ROWS=(--copy)
 for method in flow flow-fit; do
     "$PYTHON" bench/baselines.py --method $method --tasks "$OUT/tasks" --output "$OUT/$method"
     "$PYTHON" bench/baselines.py --method $method --tasks "$OUT/tasks" --output "$OUT/$method-given" --given
-    ROWS+=(--predictions "$method=$OUT/$method" --predictions "$method:given=$OUT/$method-given")
+    ROWS+=(--predictions "$method=$OUT/$method" --predictions "$method:range=$OUT/$method-given")
 done
 if [ -f "$MODEL" ]; then
     ROWS+=(--model "$MODEL")

@@ -15,9 +15,9 @@ def main():
     dice = {}
     with open(path, newline="") as file:
         for line in csv.DictReader(file):
-            method, extent = line["row"].split(", ")
+            method, extent = line["method"].split(", ")
             sets = dice.setdefault((line["dataset"], extent), {})
-            sets.setdefault((line["case"], line["target"]), {})[method] = float(line["dice_without_prompt"])
+            sets.setdefault((line["case"], line["object"]), {})[method] = float(line["dice_without_prompt"])
     print("| scans | ends | objects | ahead of " + " | ahead of ".join(OTHERS) + " | ahead of both |")
     print("|---" * (4 + len(OTHERS)) + "|")
     for (dataset, extent), objects in dice.items():

@@ -1,4 +1,4 @@
-//! Each public layout, rebuilt small: names, pairs and orders come out right, and what is broken is named.
+//! Every data set format, rebuilt small: names, pairs and orders are right, and errors name the damaged file.
 
 use dicom_slice::Slice;
 use ndarray::{Array1, Array3, Array4, ShapeBuilder};
@@ -44,13 +44,13 @@ fn put_labels(path: &Path, values: &[u16]) {
     volume::write_labels(path, &labels(values), Overwrite::Refuse, &[]).unwrap();
 }
 
-fn opened(kind: &str, folder: &Path, classes: &Classes) -> Box<dyn Dataset> {
-    let spec: Spec = format!("{kind}={}", folder.display()).parse().unwrap();
+fn opened(format: &str, folder: &Path, classes: &Classes) -> Box<dyn Dataset> {
+    let spec: Spec = format!("{format}={}", folder.display()).parse().unwrap();
     open(&spec, classes).unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn refused(kind: &str, folder: &Path) -> String {
-    let spec: Spec = format!("{kind}={}", folder.display()).parse().unwrap();
+fn refused(format: &str, folder: &Path) -> String {
+    let spec: Spec = format!("{format}={}", folder.display()).parse().unwrap();
     open(&spec, &Classes::all()).err().expect("refused").to_string()
 }
 
@@ -81,7 +81,7 @@ fn put_sparse<T: ndarray_npy::WritableElement + Copy>(path: &Path, rows: &[&[i32
 }
 
 #[test]
-fn m3d_seg_reads_sparse_masks_of_c_order_and_scans_of_either_order_and_width() {
+fn m3d_seg_reads_sparse_masks_and_scans_of_either_order_and_width() {
     let folder = tempfile::tempdir().unwrap();
     let subset = folder.path().join("0023/0023"); // unpacking nests the folders
     put(
@@ -130,7 +130,7 @@ fn m3d_seg_reads_sparse_masks_of_c_order_and_scans_of_either_order_and_width() {
 }
 
 #[test]
-fn totalsegmentator_goes_by_file_names_and_reads_its_split_behind_the_byte_order_mark() {
+fn totalsegmentator_uses_file_names_and_reads_splits_after_a_byte_order_mark() {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &str| folder.path().join(path);
     put(&at("meta.csv"), "\u{feff}image_id;age;split\ns0001;60;train\ns0002;61;test\ns0003;62;test\n");
@@ -148,14 +148,14 @@ fn totalsegmentator_goes_by_file_names_and_reads_its_split_behind_the_byte_order
     assert_eq!(sizes(&test.read(1).unwrap()), [("rib_left_1", 2)]);
     std::fs::write(at("s0002/ct.nii.gz"), b"no scan").unwrap();
     assert!(test.read(0).unwrap_err().to_string().contains("s0002/ct.nii.gz"));
-    assert!(test.read(1).is_ok(), "the others still count");
+    assert!(test.read(1).is_ok(), "other cases can still be read");
     put(&at("meta.csv"), "image_id;age\n");
     assert!(refused("totalsegmentator:test", folder.path()).contains("no column `split`, found image_id; age"));
     assert!(refused("totalsegmentator:tset", folder.path()).contains("part `tset`"));
 }
 
 #[test]
-fn btcv_has_thirteen_named_organs_and_the_splits_of_the_literature() {
+fn btcv_has_thirteen_named_organs_and_published_splits() {
     let folder = tempfile::tempdir().unwrap();
     for number in ["0001", "0035", "0037"] {
         put_scan(&folder.path().join(format!("RawData/Training/img/img{number}.nii.gz")));
@@ -201,12 +201,12 @@ fn uls23_reads_packed_four_dimensional_float_labels() {
     assert!(dataset.read(1).unwrap_err().to_string().contains("bone_00003_lesion_01"));
     std::fs::write(&packed, b"PK no archive").unwrap();
     let line = dataset.read(0).unwrap_err().to_string();
-    assert!(line.contains("is no zip archive"), "{line}");
+    assert!(line.contains("is not a zip archive"), "{line}");
     assert!(refused("uls23:deeplesion3d", folder.path()).contains("`ULS23_DeepLesion3D/labels`"));
 }
 
 #[test]
-fn decathlon_follows_its_list_and_takes_one_channel_of_four_dimensional_scans() {
+fn decathlon_reads_its_list_and_one_channel_of_four_dimensional_scans() {
     let folder = tempfile::tempdir().unwrap();
     put(
         &folder.path().join("dataset.json"),
@@ -240,7 +240,7 @@ fn decathlon_follows_its_list_and_takes_one_channel_of_four_dimensional_scans() 
 }
 
 #[test]
-fn a_plain_folder_pairs_by_name_with_or_without_the_channel_number() {
+fn plain_folder_pairs_by_name_with_or_without_the_channel_number() {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &str| folder.path().join(path);
     put_scan(&at("images/a.nii.gz"));
@@ -261,7 +261,7 @@ fn a_plain_folder_pairs_by_name_with_or_without_the_channel_number() {
 }
 
 #[test]
-fn a_list_of_pairs_names_patient_axis_and_labels() {
+fn list_of_pairs_names_patient_axis_and_labels() {
     let folder = tempfile::tempdir().unwrap();
     put_scan(&folder.path().join("x/scan.nii.gz"));
     put_labels(&folder.path().join("y/mask.nii.gz"), &[2]);
@@ -271,14 +271,14 @@ fn a_list_of_pairs_names_patient_axis_and_labels() {
         &list,
         &format!(r#"{{"names": {{"2": "cord"}}, "cases": [{{"name": "n", "patient": "p", "axis": "j", {pair}}}]}}"#),
     );
-    let kind = format!("pairs:{}", list.display());
-    let dataset = opened(&kind, folder.path(), &Classes::all());
+    let format = format!("pairs:{}", list.display());
+    let dataset = opened(&format, folder.path(), &Classes::all());
     let entry = &dataset.cases()[0];
     assert_eq!((entry.name.as_str(), entry.patient.as_str()), ("n", "p"));
     assert_eq!(entry.axis, Some(promem::geometry::Axis::J));
     assert_eq!(sizes(&dataset.read(0).unwrap()), [("cord", 1)]);
     put(&list, &format!(r#"{{"cases": [{{"name": "n", "slices": "j", {pair}}}]}}"#));
-    assert!(refused(&kind, folder.path()).contains("list.json"));
+    assert!(refused(&format, folder.path()).contains("list.json"));
 }
 
 /// A grey PNG of 2 x 3 pixels.
@@ -296,7 +296,7 @@ fn put_slice(path: &Path, z: f64, value: u16) {
 }
 
 #[test]
-fn chaos_ct_masks_stay_with_their_slices_although_the_files_run_from_head_to_foot() {
+fn chaos_ct_masks_match_their_slices_in_head_to_foot_order() {
     let folder = tempfile::tempdir().unwrap();
     let patient = folder.path().join("Train_Sets/CT/1");
     for n in 0..4u16 {
@@ -320,7 +320,7 @@ fn chaos_ct_masks_stay_with_their_slices_although_the_files_run_from_head_to_foo
 }
 
 #[test]
-fn chaos_mr_organs_are_ranges_of_grey_and_out_of_phase_slices_come_one_before_their_masks() {
+fn chaos_mr_organs_are_grey_ranges_and_out_of_phase_slices_precede_their_masks_by_one() {
     let folder = tempfile::tempdir().unwrap();
     let patient = folder.path().join("MR/13");
     for n in [2u16, 4, 6] {
@@ -342,13 +342,13 @@ fn chaos_mr_organs_are_ranges_of_grey_and_out_of_phase_slices_come_one_before_th
     let ground = patient.join("T1DUAL/Ground");
     std::fs::rename(ground.join("IMG-0004-00004.png"), ground.join("IMG-0004-00005.png")).unwrap();
     let line = opened("chaos:t1-in", folder.path(), &Classes::all()).read(0).unwrap_err().to_string();
-    assert!(line.contains("do not belong together by their numbers"), "{line}");
+    assert!(line.contains("have numbers that do not match"), "{line}");
     assert!(refused("chaos:ct", folder.path()).contains("`Train_Sets/CT`"));
     assert!(refused("chaos:t3", folder.path()).contains("part `t3`"));
 }
 
 #[test]
-fn the_lists_of_the_verification_scans_are_whole() {
+fn lists_of_the_verification_scans_are_complete() {
     let Some(data) = data::folder() else { return };
     let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/datasets");
     let mut objects = 0;

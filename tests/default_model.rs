@@ -63,3 +63,12 @@ fn the_file_says_what_it_is_and_is_small_enough() {
     assert_eq!(file.metadata["promem.licence"], "Apache-2.0");
     assert_eq!(file.config.image_size, 128);
 }
+
+#[test]
+fn the_file_of_an_earlier_version_has_the_configuration_of_today() {
+    let file = promem::model::checkpoint::read(&model()).unwrap();
+    assert_eq!(file.config, promem::model::Config::compact());
+    assert_eq!(file.config.intensity_channels, Some(16));
+    assert!(file.config.reduced_precision_decoder && file.config.multimask_for_boxes);
+    assert!(file.config.trusts_known_presence);
+}

@@ -1,4 +1,4 @@
-//! `promem evaluate` and `promem compare`, end to end: the paper's tables at toy size, stopping and going on, other tools' masks.
+//! `promem evaluate` and `promem compare`, end to end: the paper's tables at toy size, resuming, other tools' masks.
 
 mod data;
 #[path = "common/program.rs"]
@@ -88,39 +88,44 @@ fn refused(output: Output) -> String {
     lines
 }
 
-/// Names of the rows of the first data set's table.
-fn rows(told: &Value) -> Vec<String> {
-    told["sections"][0]["lines"].as_array().unwrap().iter().map(|l| l["row"].as_str().unwrap().to_owned()).collect()
+/// The methods' summaries on the first data set.
+fn summaries(told: &Value) -> &Vec<Value> {
+    told["datasets"][0]["methods"].as_array().unwrap()
 }
 
-fn dice(told: &Value, row: &str) -> f64 {
-    let lines = told["sections"][0]["lines"].as_array().unwrap();
-    lines.iter().find(|line| line["row"] == row).unwrap()["dice"]["mean"].as_f64().unwrap()
+fn methods(told: &Value) -> Vec<&str> {
+    summaries(told).iter().map(|summary| summary["method"].as_str().unwrap()).collect()
+}
+
+fn dice(told: &Value, method: &str) -> f64 {
+    summaries(told).iter().find(|s| s["method"] == method).unwrap()["dice"]["mean"].as_f64().unwrap()
 }
 
 #[test]
-fn each_table_of_the_paper_is_a_preset_with_its_own_lines() {
+fn presets_evaluate_every_table_of_the_paper() {
     let bench = Bench::new();
     let model = bench.model();
-    for (preset, lines) in [("table1", 9), ("table2", 1), ("table3", 4), ("table4", 3), ("table5", 6), ("table6", 2)] {
+    for (preset, count) in [("table1", 9), ("table2", 1), ("table3", 4), ("table4", 3), ("table5", 6), ("table6", 2)] {
         let told = told(bench.evaluate(preset, &["--model", &model, "--preset", preset, "--cases", "1"]));
-        assert_eq!(told["computed"], lines, "{preset}");
-        assert_eq!(rows(&told).len(), lines, "{preset}: {told}");
+        assert_eq!(told["computed"], count, "{preset}");
+        assert_eq!(methods(&told).len(), count, "{preset}: {told}");
         let report = std::fs::read_to_string(bench.file(&format!("{preset}/report.md"))).unwrap();
         assert!(report.contains(&format!("Table {}", &preset[5..])), "{report}");
         for file in ["report.html", "objects.csv", "summary.json"] {
             assert!(bench.file(preset).join(file).is_file(), "{preset}/{file}");
         }
     }
-    // The paper's figures stand beside ours where the data set is the paper's; here it is not.
+    // The paper's figures are for its own data sets; this one is not among them.
     let report = std::fs::read_to_string(bench.file("table3/report.md")).unwrap();
     assert!(!report.contains("0.7126"), "{report}");
     let both = refused(bench.evaluate("x", &["--model", &model, "--preset", "table1", "--position", "0.2"]));
-    assert!(both.contains("the preset sets it"), "{both}");
+    assert!(both.contains("--position: the preset sets it"), "{both}");
+    let both = refused(bench.evaluate("x", &["--model", &model, "--preset", "table6", "--stop-rule", "both"]));
+    assert!(both.contains("--stop-rule: the preset sets it"), "{both}");
 }
 
 #[test]
-fn the_papers_figures_stand_beside_ours_on_its_data_set() {
+fn report_prints_the_papers_figures_on_its_data_set() {
     let bench = Bench::new();
     let subject = bench.file("total/s0001/segmentations");
     std::fs::create_dir_all(&subject).unwrap();
@@ -139,17 +144,17 @@ fn the_papers_figures_stand_beside_ours_on_its_data_set() {
 }
 
 #[test]
-fn what_is_done_is_not_done_again_and_other_settings_are_refused() {
+fn finished_results_are_resumed_and_other_settings_are_refused() {
     let bench = Bench::new();
     let first = told(bench.evaluate("out", &["--copy", "--cases", "1"]));
-    assert_eq!((&first["computed"], &first["found_done"]), (&1.into(), &0.into()));
-    // The rest is done by the same command without the limit.
+    assert_eq!((&first["computed"], &first["resumed"]), (&1.into(), &0.into()));
+    // The same command without the limit computes the rest.
     let second = told(bench.evaluate("out", &["--copy"]));
-    assert_eq!((&second["computed"], &second["found_done"]), (&1.into(), &1.into()));
+    assert_eq!((&second["computed"], &second["resumed"]), (&1.into(), &1.into()));
     let line = refused(bench.evaluate("out", &["--copy", "--tolerance", "1"]));
     assert!(line.contains("other settings") && line.contains("tolerance_mm") && line.contains("--force"), "{line}");
     let forced = told(bench.evaluate("out", &["--copy", "--tolerance", "1", "--force"]));
-    assert_eq!((&forced["computed"], &forced["found_done"]), (&2.into(), &0.into()));
+    assert_eq!((&forced["computed"], &forced["resumed"]), (&2.into(), &0.into()));
     let half = bench.file("out/results/set/copy/a.json");
     std::fs::write(&half, "{").unwrap();
     let line = refused(bench.evaluate("out", &["--copy", "--tolerance", "1"]));
@@ -158,7 +163,7 @@ fn what_is_done_is_not_done_again_and_other_settings_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_run_keeps_its_cases_and_goes_on() {
+fn interrupted_run_keeps_its_results_and_resumes() {
     let bench = Bench::new();
     let (set, out, model) = (format!("plain={}", bench.path("set")), bench.path("out"), bench.model());
     let arguments =
@@ -171,7 +176,7 @@ fn an_interrupted_run_keeps_its_cases_and_goes_on() {
         .spawn()
         .unwrap();
     // Interrupted as soon as the first result is there.
-    let finished = || walk(&bench.file("out/results"));
+    let finished = || count_results(&bench.file("out/results"));
     let begin = std::time::Instant::now();
     while finished() == 0 && begin.elapsed().as_secs() < 120 {
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -181,42 +186,42 @@ fn an_interrupted_run_keeps_its_cases_and_goes_on() {
     let lines = refused(child.wait_with_output().unwrap());
     let kept = finished();
     assert!((1..18).contains(&kept), "{kept} results: {lines}");
-    assert!(lines.contains("interrupted; what is done is kept"), "{lines}");
+    assert!(lines.contains("interrupted; the results so far are kept"), "{lines}");
     let told = told(promem(&[&arguments[..], &["--image-size", "256", "--json"]].concat()));
-    assert_eq!(told["found_done"].as_u64().unwrap() as usize, kept);
+    assert_eq!(told["resumed"].as_u64().unwrap() as usize, kept);
     assert_eq!(told["computed"].as_u64().unwrap() as usize, 18 - kept);
 }
 
 /// Result files below a folder.
-fn walk(folder: &Path) -> usize {
+fn count_results(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let count = |path: PathBuf| match path.is_dir() {
-        true => walk(&path),
+        true => count_results(&path),
         false => usize::from(path.extension().is_some_and(|e| e == "json")),
     };
     entries.flatten().map(|entry| count(entry.path())).sum()
 }
 
 #[test]
-fn a_broken_case_is_reported_and_the_run_goes_on() {
+fn damaged_case_is_reported_and_the_run_continues() {
     let bench = Bench::new();
     std::fs::write(bench.file("set/images/a.nii.gz"), b"no scan").unwrap();
     let ended = bench.evaluate("out", &["--copy"]);
     assert_eq!(ended.status.code(), Some(1));
     let told: Value = serde_json::from_str(&text(&ended.stdout)).expect("one object");
     let line = told["error"]["message"].as_str().unwrap();
-    assert!(line.contains("1 of 2 could not be scored"), "{line}");
+    assert!(line.contains("1 of 2 results failed"), "{line}");
     let report = std::fs::read_to_string(bench.file("out/report.md")).unwrap();
     assert!(report.contains("images/a.nii.gz"), "{report}");
-    // Mended, only that case is done.
+    // After the repair only that case is computed.
     let (scan, _) = balls(0.0);
     volume::write_image(&bench.file("set/images/a.nii.gz"), &scan, Overwrite::Replace).unwrap();
     let told = self::told(bench.evaluate("out", &["--copy"]));
-    assert_eq!((&told["computed"], &told["found_done"], &told["failed"]), (&1.into(), &1.into(), &0.into()));
+    assert_eq!((&told["computed"], &told["resumed"], &told["failed"]), (&1.into(), &1.into(), &0.into()));
 }
 
 #[test]
-fn another_tools_masks_are_scored_from_perfect_to_empty() {
+fn masks_of_other_tools_are_scored_from_perfect_to_empty() {
     let bench = Bench::new();
     let tasks = bench.path("tasks");
     ok(bench.evaluate("none", &["--export-tasks", &tasks]));
@@ -256,17 +261,18 @@ fn another_tools_masks_are_scored_from_perfect_to_empty() {
     let perfect = csv.lines().find(|line| line.starts_with("set,perfect,a,a,large")).unwrap();
     assert!(perfect.contains(",1.0000,1.0000,1.0000,1.0000,0.0000,0.0000,0.0000,"), "{perfect}");
 
-    // Compared: the same objects in two rows, and what cannot be compared.
+    // Comparison of the same objects under two methods, and of a folder without results.
     let out = bench.path("out");
     let found: Value =
-        serde_json::from_str(&ok(promem(&["compare", &out, &out, "--rows", "shifted,perfect", "--json"]))).unwrap();
+        serde_json::from_str(&ok(promem(&["compare", &out, &out, "--methods", "shifted", "perfect", "--json"])))
+            .unwrap();
     let of_dice = found["comparisons"].as_array().unwrap().iter().find(|c| c["metric"] == "Dice").unwrap();
     assert_eq!(of_dice["objects"], 4);
     assert!((of_dice["difference"].as_f64().unwrap() - (1.0 - shifted)).abs() < 1e-9);
     assert_eq!(of_dice["p"], 0.125, "four objects, all better: 2 / 2^4");
     let line = refused(promem(&["compare", &out, &bench.path("set")]));
-    assert!(line.contains("is no folder of an evaluation"), "{line}");
-    // A mask that is missing is no empty mask.
+    assert!(line.contains("is not the folder of an evaluation"), "{line}");
+    // A missing mask is an error, not an empty mask.
     std::fs::remove_file(bench.file("perfect/set/a/small.nii.gz")).unwrap();
     refused(bench.evaluate("again", &["--predictions", &tools[0]]));
     let report = std::fs::read_to_string(bench.file("again/report.md")).unwrap();
@@ -274,15 +280,18 @@ fn another_tools_masks_are_scored_from_perfect_to_empty() {
 }
 
 #[test]
-fn prompts_positions_and_extents_are_checked_before_anything_runs() {
+fn options_are_checked_before_anything_runs() {
     let bench = Bench::new();
     for (extra, expected) in [
-        (vec![], "nothing to test"),
-        (vec!["--copy", "--prompt", "scribble"], "expected mask, box or point"),
+        (vec![], "no method: expected --model, --copy"),
+        (vec!["--copy", "--prompt", "scribble"], "possible values: mask, box, point"),
         (vec!["--copy", "--position", "1.5"], "expected numbers from 0 to 1"),
-        (vec!["--copy", "--extent", "some"], "expected free, given or both"),
-        (vec!["--copy", "--preset", "table9"], "expected table1, table2"),
+        (vec!["--copy", "--stop-rule", "some"], "possible values: free, range, both"),
+        (vec!["--copy", "--preset", "table9"], "possible values: table1, table2"),
         (vec!["--copy", "--predictions", "tool"], "expected NAME=FOLDER"),
+        (vec!["--copy", "--predictions", "tool:given=/x"], "NAME:range=FOLDER"),
+        (vec!["--copy", "--tolerance", "-1"], "expected a distance of 0 mm or more"),
+        (vec!["--copy", "--empty", "two"], "possible values: skip, zero, one"),
         (vec!["--predictions", "tool=/nowhere"], "there is no folder `/nowhere/set`"),
         (vec!["--model", "/nowhere.pt"], "/nowhere.pt"),
         (vec!["--copy", "--class-list", "/nowhere.txt"], "/nowhere.txt"),
@@ -290,14 +299,21 @@ fn prompts_positions_and_extents_are_checked_before_anything_runs() {
         let line = refused(bench.evaluate("out", &extra));
         assert!(line.contains(expected), "{line}");
     }
-    let told = told(
-        bench.evaluate("prompts", &["--model", &bench.model(), "--prompt", "box", "--extent", "both", "--cases", "1"]),
-    );
-    assert_eq!(rows(&told), ["toy, free", "toy, range given"]);
+    let told =
+        told(bench.evaluate(
+            "prompts",
+            &["--model", &bench.model(), "--prompt", "box", "--stop-rule", "both", "--cases", "1"],
+        ));
+    assert_eq!(methods(&told), ["toy, free stop", "toy, ground-truth range"]);
+    // Names of methods may contain commas.
+    let out = bench.path("prompts");
+    let pair = ["--methods", "toy, free stop", "toy, ground-truth range", "--json"];
+    let found: Value = serde_json::from_str(&ok(promem(&[&["compare", &out, &out], &pair[..]].concat()))).unwrap();
+    assert_eq!(found["comparisons"][0]["first_method"], "toy, free stop");
 }
 
 #[test]
-fn sixty_one_objects_of_a_real_scan_share_one_embedding_a_slice() {
+fn objects_of_a_real_scan_share_slice_embeddings() {
     let Some(data) = data::folder() else { return };
     let bench = Bench::new();
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/datasets/ct_totalseg_torso.json");
@@ -306,7 +322,7 @@ fn sixty_one_objects_of_a_real_scan_share_one_embedding_a_slice() {
     // One window and one beam: what is counted here is encoding, not search.
     let extra = ["--windows", "1", "--beams", "1", "--image-size", "64", "--worst", "0", "--json"];
     let told = told(promem(&[&["evaluate", "--dataset", &set, "--model", &model, "-o", &out], &extra[..]].concat()));
-    assert_eq!(told["sections"][0]["lines"][0]["dice"]["objects"], 61);
+    assert_eq!(summaries(&told)[0]["dice"]["objects"], 61);
     let result = std::fs::read_to_string(bench.file("out/results/ct_totalseg_torso/toy/torso.json")).unwrap();
     let result: Value = serde_json::from_str(&result).unwrap();
     let embeddings = result["embeddings"].as_u64().unwrap();
@@ -314,7 +330,7 @@ fn sixty_one_objects_of_a_real_scan_share_one_embedding_a_slice() {
 }
 
 #[test]
-fn copying_gives_the_published_figures_of_every_object() {
+fn copy_baseline_reproduces_the_published_figures() {
     let Some(data) = data::folder() else { return };
     let published = data.join("../baseline/per_object.csv");
     let Ok(published) = std::fs::read_to_string(&published) else {
@@ -325,7 +341,19 @@ fn copying_gives_the_published_figures_of_every_object() {
     let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/datasets/chaos_t2.json");
     let set = format!("pairs:{}={}", lists.display(), data.display());
     let out = bench.path("out");
-    ok(promem(&["evaluate", "--dataset", &set, "--copy", "--extent", "both", "-o", &out, "--worst", "0", "--quiet"]));
+    ok(promem(&[
+        "evaluate",
+        "--dataset",
+        &set,
+        "--copy",
+        "--stop-rule",
+        "both",
+        "-o",
+        &out,
+        "--worst",
+        "0",
+        "--quiet",
+    ]));
     let csv = std::fs::read_to_string(bench.file("out/objects.csv")).unwrap();
     let organs = ["liver", "right kidney", "left kidney", "spleen"];
     let mut compared = 0;
@@ -335,8 +363,8 @@ fn copying_gives_the_published_figures_of_every_object() {
         if method != "copy" {
             continue;
         }
-        let row = if setting == "free" { "\"copy, free\"" } else { "\"copy, range given\"" };
-        let start = format!("chaos_t2,{row},{case},");
+        let method = if setting == "free" { "\"copy, free stop\"" } else { "\"copy, ground-truth range\"" };
+        let start = format!("chaos_t2,{method},{case},");
         let organ = format!(",{},", organs[label.parse::<usize>().unwrap() - 1]);
         let own = csv.lines().find(|line| line.starts_with(&start) && line.contains(&organ)).unwrap();
         let numbers: Vec<&str> = own.split(&organ).nth(1).unwrap().split(',').collect();

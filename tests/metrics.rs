@@ -1,4 +1,4 @@
-//! Metrics and statistics against MONAI and scipy; `golden/metrics.py` writes the expected values.
+//! Metrics and statistics equal MONAI's and scipy's; `golden/metrics.py` writes the expected values.
 
 use ndarray::Array3;
 use promem::datasets::BinaryMask;
@@ -35,7 +35,7 @@ fn close(found: f64, expected: &Value, tolerance: f64, what: &str) {
 }
 
 #[test]
-fn overlap_and_surface_distances_are_those_of_monai() {
+fn overlap_and_surface_distances_equal_monai() {
     let golden = golden();
     let tolerances = numbers(&golden["tolerances"]);
     for (n, case) in golden["cases"].as_array().unwrap().iter().enumerate() {
@@ -60,7 +60,7 @@ fn overlap_and_surface_distances_are_those_of_monai() {
 }
 
 #[test]
-fn the_signed_rank_test_is_scipys() {
+fn signed_rank_test_equals_scipy() {
     for (n, case) in golden()["wilcoxon"].as_array().unwrap().iter().enumerate() {
         let expected = case["p"].as_f64().unwrap();
         let found = statistics::wilcoxon(&numbers(&case["differences"])).unwrap();
@@ -69,7 +69,7 @@ fn the_signed_rank_test_is_scipys() {
 }
 
 #[test]
-fn quantiles_are_numpys() {
+fn quantiles_equal_numpy() {
     let golden = golden();
     let mut values = numbers(&golden["quantiles"]["values"]);
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The command line, end to end: what a user types, what lands on the disk.
+//! `promem segment`, `info` and `convert`, end to end.
 
 mod data;
 #[path = "common/program.rs"]
@@ -49,7 +49,7 @@ fn refused(output: Output) -> String {
 }
 
 #[test]
-fn a_mask_prompt_gives_mask_trace_and_overlay_on_the_scans_grid() {
+fn mask_prompt_writes_label_map_trace_and_overlay_on_the_scans_grid() {
     let demo = Demo::new();
     let (mask, trace, overlay) = (demo.path("mask.nii.gz"), demo.path("t.json"), demo.path("o.png"));
     let extra = ["--prompt-mask", &mask, "--no-stop", "--trace", &trace, "--overlay", &overlay, "--json"];
@@ -67,7 +67,7 @@ fn a_mask_prompt_gives_mask_trace_and_overlay_on_the_scans_grid() {
     assert_eq!((*up.last().unwrap(), *down.last().unwrap()), (31, 0));
     assert_eq!(up.len() + down.len(), 31);
     assert!(std::fs::read(&overlay).unwrap().starts_with(b"\x89PNG"));
-    // The prompt slice is the user's own mask, voxel for voxel.
+    // The prompt slice keeps the prompt mask, voxel for voxel.
     let given = volume::read_labels(Path::new(&mask)).unwrap();
     let prompt = ndarray::Axis(0);
     let at = up[0] as usize - 1;
@@ -75,7 +75,7 @@ fn a_mask_prompt_gives_mask_trace_and_overlay_on_the_scans_grid() {
 }
 
 #[test]
-fn several_objects_share_embeddings_and_keep_their_numbers() {
+fn several_objects_share_embeddings_and_keep_their_labels() {
     let demo = Demo::new();
     let extra = [
         "--object",
@@ -102,7 +102,7 @@ fn several_objects_share_embeddings_and_keep_their_numbers() {
 }
 
 #[test]
-fn around_its_object_a_run_sees_the_object_larger_and_lands_on_the_same_voxels() {
+fn field_of_view_around_the_object_keeps_the_grid_and_the_prompt_mask() {
     let demo = Demo::new();
     let mask = demo.path("mask.nii.gz");
     let told = |output: &str, extra: &[&str]| -> Value {
@@ -114,7 +114,7 @@ fn around_its_object_a_run_sees_the_object_larger_and_lands_on_the_same_voxels()
     let [whole, around] =
         ["slice.nii.gz", "object.nii.gz"].map(|n| volume::read_labels(Path::new(&demo.path(n))).unwrap());
     assert_eq!(whole.geometry(), around.geometry());
-    assert_ne!(whole.voxels(), around.voxels(), "the network was shown the same");
+    assert_ne!(whole.voxels(), around.voxels(), "both inputs of the network are equal");
     let given = volume::read_labels(Path::new(&mask)).unwrap();
     let extent = |labels: &volume::LabelMap| -> Vec<usize> {
         (0..32).filter(|&k| labels.voxels().index_axis(ndarray::Axis(0), k).iter().any(|&l| l > 0)).collect()
@@ -123,7 +123,7 @@ fn around_its_object_a_run_sees_the_object_larger_and_lands_on_the_same_voxels()
         let axis = ndarray::Axis(0);
         around.voxels().index_axis(axis, k) == given.voxels().index_axis(axis, k)
     });
-    assert!(prompt.is_some(), "no slice holds the user's own mask");
+    assert!(prompt.is_some(), "no slice has the prompt mask");
     assert!(extent(&around).iter().all(|k| (12..=20).contains(k)));
     for prompt in [&["--point", "75,42,16"][..], &["--box", "60,20,95,60,16"]] {
         let all = [&["--range", "15,17", "--no-stop", "--field-of-view", "object"], prompt].concat();
@@ -134,7 +134,7 @@ fn around_its_object_a_run_sees_the_object_larger_and_lands_on_the_same_voxels()
 }
 
 #[test]
-fn every_axis_memory_mode_and_direction_runs() {
+fn axes_memory_modes_and_directions_all_run() {
     let demo = Demo::new();
     for (n, extra) in [
         vec!["--axis", "i", "--point", "60,40,16", "--range", "55,65"],
@@ -176,7 +176,7 @@ fn every_axis_memory_mode_and_direction_runs() {
 }
 
 #[test]
-fn bad_input_gives_one_line_and_loses_nothing() {
+fn invalid_input_prints_one_line_and_keeps_existing_files() {
     let demo = Demo::new();
     let mask = demo.path("mask.nii.gz");
     let other = demo.path("other.nii.gz");
@@ -227,7 +227,7 @@ fn bad_input_gives_one_line_and_loses_nothing() {
 }
 
 #[test]
-fn info_and_convert_say_what_a_file_is() {
+fn info_and_convert_describe_a_model_file() {
     let demo = Demo::new();
     let told = ok(promem(&["info", &demo.path("toy.safetensors")]));
     assert!(told.contains("toy") && told.contains("128") && told.contains("pseudo-random"), "{told}");
@@ -246,7 +246,7 @@ fn dice(a: &volume::LabelMap, b: &volume::LabelMap) -> f64 {
 }
 
 #[test]
-fn bf16_gives_the_mask_of_fp32() {
+fn bf16_mask_equals_that_of_fp32() {
     let demo = Demo::new();
     let mask = demo.path("mask.nii.gz");
     for (n, memory) in ["promem", "sam2"].into_iter().enumerate() {
@@ -277,7 +277,7 @@ fn bf16_gives_the_mask_of_fp32() {
 }
 
 #[test]
-fn every_real_scan_with_a_mask_goes_through_and_lands_on_its_grid() {
+fn real_scans_are_segmented_on_their_own_grid() {
     let Some(data) = data::folder() else { return };
     let demo = Demo::new();
     for (n, (image, label)) in data::scans(&data).into_iter().enumerate() {

@@ -314,7 +314,7 @@ fn gradients_reach_every_weight_that_inference_reads() {
             side: 64,
             stochastic_propagation: true,
             flow: Some(network_config.mask_stride() as usize),
-            intensity_model: network_config.evidence.is_some(),
+            intensity_model: network_config.intensity_channels.is_some(),
         };
         let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();
         let batch = Batch::new(clips, Device::Cpu);

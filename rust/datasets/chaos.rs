@@ -1,11 +1,13 @@
 //! CHAOS as published: DICOM slices with PNG masks, `CT/ID/{DICOM_anon,Ground}` and `MR/ID/{T1DUAL,T2SPIR}/...`.
 //!
-//! Masks belong to slices by the numbers in their names. Only then are both sorted by position: CT files run from head to
-//! foot, and sorting the images alone would turn the masks upside down.
+//! Masks belong to slices by the numbers in their names. After pairing, both are sorted by position: CT files run from
+//! head to foot, and sorting the images alone would reverse the masks.
 
+use super::case::{Case, CaseEntry, Dataset, Target};
+use super::classes::Classes;
 use super::files;
-use super::spec::{unknown_part, Classes, Kind};
-use super::{BinaryMask, Case, CaseEntry, Dataset, Target};
+use super::format::{unknown_part, DatasetFormat};
+use super::mask::BinaryMask;
 use crate::error::{Error, ErrorKind, Result};
 use crate::volume::dicom;
 use ndarray::{Array2, Array3};
@@ -40,8 +42,8 @@ impl Part {
         }
     }
 
-    /// A mask's number less its slice's. The phases share masks, which are numbered as the in-phase slices; the out-phase
-    /// slice of the same place comes one before.
+    /// A mask's number minus its slice's. Both phases share masks, which have the numbers of the in-phase slices; the
+    /// out-of-phase slice of the same position has the number before.
     fn shift(self) -> u64 {
         u64::from(self == Self::T1Out)
     }
@@ -57,7 +59,7 @@ struct Chaos {
 /// `folder` is `Train_Sets`, what holds it, or `CT` or `MR`.
 pub fn open(part: &str, folder: &Path, classes: Classes) -> Result<Box<dyn Dataset>> {
     let Some((name, part)) = Part::NAMES.iter().find(|(known, _)| *known == part).copied() else {
-        return Err(unknown_part(Kind::Chaos, Some(part)));
+        return Err(unknown_part(DatasetFormat::Chaos, Some(part)));
     };
     let modality = if part == Part::Ct { "CT" } else { "MR" };
     let patients = (files::subfolder(&folder.join("Train_Sets"), modality).filter(|f| f.is_dir()))
@@ -121,7 +123,7 @@ impl Dataset for Chaos {
         let organs: Vec<(&str, std::ops::RangeInclusive<u8>)> =
             if self.part == Part::Ct { vec![("liver", 1..=255)] } else { ORGANS.to_vec() };
         let targets = (organs.into_iter())
-            .filter(|(name, _)| self.classes.hold(name))
+            .filter(|(name, _)| self.classes.contain(name))
             .map(|(name, range)| Target {
                 name: name.to_owned(),
                 mask: BinaryMask::from_condition(values.view(), |value| range.contains(value)),
@@ -133,7 +135,7 @@ impl Dataset for Chaos {
 }
 
 impl Chaos {
-    /// CT slices and masks pair by their place in the row of numbers, MR ones by the number itself.
+    /// Pairs slices and masks: of CT by their order, of MR by their numbers.
     fn pair(
         &self,
         folder: &Path,
@@ -142,13 +144,13 @@ impl Chaos {
     ) -> Result<Vec<(PathBuf, PathBuf)>> {
         let wrong = |what: String| Err(Error::new(ErrorKind::Format, format!("`{}`: {what}", folder.display())));
         if slices.len() != masks.len() || slices.is_empty() {
-            return wrong(format!("{} slices and {} masks, expected as many of both", slices.len(), masks.len()));
+            return wrong(format!("{} slices and {} masks, expected equal numbers", slices.len(), masks.len()));
         }
         if self.part != Part::Ct {
             let apart = slices.iter().zip(&masks).find(|(slice, mask)| slice.0 + self.part.shift() != mask.0);
             if let Some((slice, mask)) = apart {
                 let [slice, mask] = [slice, mask].map(|(_, path)| files::name_of(path));
-                return wrong(format!("slice `{slice}` and mask `{mask}` do not belong together by their numbers"));
+                return wrong(format!("slice `{slice}` and mask `{mask}` have numbers that do not match"));
             }
         }
         Ok(slices.into_iter().zip(masks).map(|((_, slice), (_, mask))| (slice, mask)).collect())
@@ -158,7 +160,7 @@ impl Chaos {
 /// A grey PNG of 1 to 8 bits, [rows, columns]; bits of a 1-bit file are 0 and 255.
 fn read_png(path: &Path) -> Result<Array2<u8>> {
     let broken = |e: png::DecodingError| {
-        Error::new(ErrorKind::Format, format!("`{}` is no whole PNG file", path.display())).with_source(e)
+        Error::new(ErrorKind::Format, format!("`{}` is not a complete PNG file", path.display())).with_source(e)
     };
     let file = File::open(path).map_err(|e| Error::io(format!("cannot read `{}`", path.display()), e))?;
     let mut decoder = png::Decoder::new(BufReader::new(file));
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_from_all_the_names_that_chaos_uses() {
+    fn file_numbers_are_read_from_all_naming_schemes() {
         for (name, expected) in
             [("i0007,0000b.dcm", 7), ("liver_GT_012.png", 12), ("IMG-0004-00002.dcm", 2), ("1-031.dcm", 31)]
         {

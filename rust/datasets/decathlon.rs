@@ -1,10 +1,13 @@
 //! A task of the Medical Segmentation Decathlon: `dataset.json`, `imagesTr/`, `labelsTr/`.
 //!
-//! The training cases are read: the test cases' labels are not public. Of 4-D scans (tasks 01 and 05) one channel counts.
+//! The training cases are read: the test cases' labels are not public. Of 4-D scans (tasks 01 and 05) one channel is
+//! read.
 
+use super::case::{Case, CaseEntry, Dataset, Target};
+use super::classes::Classes;
 use super::files::{self, Names};
-use super::spec::{unknown_part, Classes, Kind};
-use super::{BinaryMask, Case, CaseEntry, Dataset, Target};
+use super::format::{unknown_part, DatasetFormat};
+use super::mask::BinaryMask;
 use crate::error::{Error, ErrorKind, Result};
 use crate::volume;
 use std::path::{Path, PathBuf};
@@ -15,14 +18,15 @@ struct Decathlon {
     names: Names,
     channel: usize,
     classes: Classes,
-    /// An organ whose tumour has a label of its own is also a structure as a whole.
+    /// The name of an organ together with its tumour, where the tumour has its own label.
     whole: Option<&'static str>,
 }
 
+/// `part` is the channel.
 pub fn open(part: Option<&str>, folder: &Path, classes: Classes) -> Result<Box<dyn Dataset>> {
     let channel = match part {
         None => 0,
-        Some(text) => text.parse().map_err(|_| unknown_part(Kind::Decathlon, part))?,
+        Some(text) => text.parse().map_err(|_| unknown_part(DatasetFormat::Decathlon, part))?,
     };
     let list = folder.join("dataset.json");
     let json = files::read_json(&list)?;
@@ -63,7 +67,7 @@ impl Dataset for Decathlon {
         let image = volume::read_channel(image, self.channel)?;
         let labels = volume::read_labels(label_path)?;
         let mut case = files::labelled(image, &labels, label_path, &self.names, &self.classes)?;
-        if let Some(name) = self.whole.filter(|name| self.classes.hold(name)) {
+        if let Some(name) = self.whole.filter(|name| self.classes.contain(name)) {
             let mask = BinaryMask::from_condition(labels.voxels(), |&label| label > 0);
             if !mask.is_empty() {
                 case.targets.push(Target { name: name.to_owned(), mask });

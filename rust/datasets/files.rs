@@ -1,7 +1,8 @@
-//! What the readers share: folders in order, label maps into targets.
+//! Functions of several readers: sorted folders, label maps as targets.
 
-use super::spec::Classes;
-use super::{BinaryMask, Case, Target};
+use super::case::{Case, Target};
+use super::classes::Classes;
+use super::mask::BinaryMask;
 use crate::error::{Error, ErrorKind, Result};
 use crate::volume::{self, LabelMap, Volume};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 /// Names of labels.
 pub type Names = BTreeMap<u16, String>;
 
-/// Files and folders in a folder by name, less the hidden ones (macOS leaves `._` files in archives).
+/// Files and folders in a folder by name, without hidden ones (macOS leaves `._` files in archives).
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |e| Error::io(format!("cannot list `{}`", folder.display()), e);
     let mut found = Vec::new();
@@ -25,16 +26,17 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The last component of a path.
 pub fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The file's name less the endings of images.
+/// The file's name without the extension of an image.
 pub fn stem(path: &Path) -> String {
     let name = name_of(path);
-    let endings = [".nii.gz.zip", ".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".hdr"];
-    let ending = endings.iter().find(|ending| name.to_lowercase().ends_with(**ending));
-    ending.map_or(name.clone(), |ending| name[..name.len() - ending.len()].to_owned())
+    let extensions = [".nii.gz.zip", ".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".hdr"];
+    let extension = extensions.iter().find(|extension| name.to_lowercase().ends_with(**extension));
+    extension.map_or(name.clone(), |extension| name[..name.len() - extension.len()].to_owned())
 }
 
 /// Whether the name is one of an image file.
@@ -50,14 +52,15 @@ pub fn subfolder(folder: &Path, name: &str) -> Option<PathBuf> {
     (name_of(folder) == name).then(|| folder.to_owned())
 }
 
+/// Reads a JSON file, with or without a byte order mark.
 pub fn read_json(path: &Path) -> Result<serde_json::Value> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(format!("cannot read `{shown}`"), e))?;
     serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|e| Error::new(ErrorKind::Format, format!("`{shown}` is no JSON file")).with_source(e))
+        .map_err(|e| Error::new(ErrorKind::Format, format!("`{shown}` is not a JSON file")).with_source(e))
 }
 
-/// `{"1": "liver"}` as names of labels, less the background.
+/// The labels `{"1": "liver"}` of a JSON file `path`, without the background.
 pub fn names(labels: &serde_json::Value, path: &Path) -> Result<Names> {
     let wrong =
         || Error::new(ErrorKind::Format, format!("`{}`: expected labels such as {{\"1\": \"liver\"}}", path.display()));
@@ -72,14 +75,19 @@ pub fn names(labels: &serde_json::Value, path: &Path) -> Result<Names> {
     Ok(found)
 }
 
-/// A scan with a label map whose every label is a structure; a label without a name is called `label N`.
+/// The names in a JSON file `{"1": "liver"}`.
+pub fn label_names(path: &Path) -> Result<Names> {
+    names(&read_json(path)?, path)
+}
+
+/// A scan with a label map of which each label is a structure; a label without a name is called `label N`.
 pub fn labelled(image: Volume<f32>, labels: &LabelMap, path: &Path, names: &Names, classes: &Classes) -> Result<Case> {
     same_grid(&image, labels, path)?;
     let present: BTreeSet<u16> = labels.voxels().iter().copied().filter(|&label| label > 0).collect();
     let name = |label: u16| names.get(&label).cloned().unwrap_or_else(|| format!("label {label}"));
     let targets = (present.into_iter())
         .map(|label| (label, name(label)))
-        .filter(|(_, name)| classes.hold(name))
+        .filter(|(_, name)| classes.contain(name))
         .map(|(label, name)| {
             let mask = BinaryMask::from_condition(labels.voxels(), |voxel| *voxel == label);
             Target { name, mask }
@@ -88,12 +96,12 @@ pub fn labelled(image: Volume<f32>, labels: &LabelMap, path: &Path, names: &Name
     Ok(Case { image: Arc::new(image), targets })
 }
 
-/// Refuses a label map that is not on the scan's grid.
+/// An error where a label map is not on the scan's grid.
 pub fn same_grid(image: &Volume<f32>, labels: &LabelMap, path: &Path) -> Result<()> {
     (image.geometry().check_same_grid(labels.geometry())).map_err(|e| e.context(format!("`{}`", path.display())))
 }
 
-/// Reads scan and label map.
+/// Reads a scan and its label map.
 pub fn read_pair(image: &Path, labels: &Path, names: &Names, classes: &Classes) -> Result<Case> {
     let map = volume::read_labels(labels)?;
     labelled(volume::read_image(image)?, &map, labels, names, classes)

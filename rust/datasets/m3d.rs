@@ -1,11 +1,13 @@
 //! M3D-Seg: `NNNN/NNNN.json`, `NNNN/CASE/image.npy` and `NNNN/CASE/mask_(C, X, Y, Z).npz`.
 //!
-//! Scans are float arrays (1, X, Y, Z) without spacing or orientation; masks are sparse matrices (scipy's CSR) of C rows and
-//! X*Y*Z columns, one row a class, which may overlap. The sizes are in the mask's file name alone.
+//! Scans are float arrays (1, X, Y, Z) without spacing or orientation; masks are sparse matrices (scipy's CSR) of C
+//! rows and X*Y*Z columns, one row a class, which may overlap. The sizes are in the mask's file name alone.
 
+use super::case::{Case, CaseEntry, Dataset, Target};
+use super::classes::Classes;
 use super::files;
-use super::spec::{unknown_part, Classes, Kind};
-use super::{BinaryMask, Case, CaseEntry, Dataset, Target};
+use super::format::{unknown_part, DatasetFormat};
+use super::mask::BinaryMask;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Dims, Geometry, IjkToRas, Spacing};
 use crate::volume::Volume;
@@ -27,7 +29,7 @@ struct M3d {
 pub fn open(part: &str, folder: &Path, classes: Classes) -> Result<Box<dyn Dataset>> {
     let (number, split) = part.split_once('/').unwrap_or((part, "test"));
     if number.len() != 4 || !number.bytes().all(|b| b.is_ascii_digit()) || !["train", "test"].contains(&split) {
-        return Err(unknown_part(Kind::M3d, Some(part)));
+        return Err(unknown_part(DatasetFormat::M3d, Some(part)));
     }
     let places = [folder.join(number).join(number), folder.join(number), folder.to_owned()];
     let list = format!("{number}.json");
@@ -79,7 +81,7 @@ impl Dataset for M3d {
         for channel in 0..sparse.channels() {
             let label = u16::try_from(channel + 1).unwrap_or(u16::MAX);
             let name = self.names.get(&label).cloned().unwrap_or_else(|| format!("label {label}"));
-            if self.classes.hold(&name) {
+            if self.classes.contain(&name) {
                 let mask = sparse.channel(channel);
                 if !mask.is_empty() {
                     targets.push(Target { name, mask });
@@ -103,10 +105,10 @@ fn read_image(path: &Path) -> Result<Array3<f32>> {
         Err(ndarray_npy::ReadNpyError::WrongDescriptor(_)) => {
             reader.rewind().map_err(|e| Error::io(format!("cannot read `{}`", path.display()), e))?;
             let array: ArrayD<f64> = ArrayD::<f64>::read_npy(&mut reader)
-                .map_err(|e| broken(path, "is no array of 32 or 64 bit floats").with_source(e))?;
+                .map_err(|e| broken(path, "is not an array of 32 or 64 bit floats").with_source(e))?;
             array.mapv(|v| v as f32)
         }
-        Err(e) => return Err(broken(path, "is no whole .npy file").with_source(e)),
+        Err(e) => return Err(broken(path, "is not a complete .npy file").with_source(e)),
     };
     let shape = array.shape().to_vec();
     if shape.len() != 4 || shape[0] != 1 {
@@ -116,12 +118,12 @@ fn read_image(path: &Path) -> Result<Array3<f32>> {
         return Err(broken(path, "a voxel is not a finite number"));
     }
     // Arrays of Fortran order keep their strides: the first axis is dropped as a view.
-    let turned = (array.index_axis(ndarray::Axis(0), 0).into_dimensionality::<ndarray::Ix3>())
+    let volume = (array.index_axis(ndarray::Axis(0), 0).into_dimensionality::<ndarray::Ix3>())
         .map_err(|e| broken(path, "cannot drop the first axis").with_source(e))?;
-    Ok(turned.reversed_axes().as_standard_layout().into_owned())
+    Ok(volume.reversed_axes().as_standard_layout().into_owned())
 }
 
-/// A CSR matrix, a class a row.
+/// A CSR matrix with a row for each class.
 struct SparseMask {
     /// X, Y, Z
     size: [usize; 3],
@@ -135,7 +137,7 @@ impl SparseMask {
     fn read(path: &Path) -> Result<Self> {
         let shape = shape_in_name(path)?;
         let file = File::open(path).map_err(|e| Error::io(format!("cannot read `{}`", path.display()), e))?;
-        let failed = |e: ndarray_npy::ReadNpzError| broken(path, "is no whole .npz file").with_source(e);
+        let failed = |e: ndarray_npy::ReadNpzError| broken(path, "is not a complete .npz file").with_source(e);
         let mut npz = NpzReader::new(BufReader::new(file)).map_err(failed)?;
         let indptr = whole_numbers(&mut npz, "indptr", path)?;
         let indices = whole_numbers(&mut npz, "indices", path)?;
@@ -149,7 +151,7 @@ impl SparseMask {
         let rows_fit = indptr.len() == channels + 1 && indptr[0] == 0 && indptr.windows(2).all(|w| w[0] <= w[1]);
         let all = indptr.last().copied().unwrap_or(0);
         if !rows_fit || all != indices.len() || all != inside.len() || indices.iter().any(|&n| n >= columns) {
-            return Err(broken(path, "is no CSR matrix: rows, columns and values do not fit together"));
+            return Err(broken(path, "is not a CSR matrix: rows, columns and values are inconsistent"));
         }
         Ok(Self { size: [x, y, z], indptr, indices, inside })
     }
@@ -183,7 +185,7 @@ fn shape_in_name(path: &Path) -> Result<[usize; 4]> {
         .ok_or_else(|| broken(path, "expected the sizes in the name, as in `mask_(1, 512, 512, 96).npz`"))
 }
 
-/// An array of whole numbers of any type that scipy writes, or of booleans or floats that hold such.
+/// An array of whole numbers of any type that scipy writes, also as booleans or floats.
 fn whole_numbers(npz: &mut NpzReader<BufReader<File>>, name: &str, path: &Path) -> Result<Vec<usize>> {
     macro_rules! attempt {
         ($($kind:ty => $convert:expr),*) => {$(
@@ -206,5 +208,5 @@ fn whole_numbers(npz: &mut NpzReader<BufReader<File>>, name: &str, path: &Path) 
         f32 => |v| Some(usize::from(v != 0.0)),
         f64 => |v| Some(usize::from(v != 0.0))
     );
-    Err(broken(path, format!("`{name}` is of a type that is not expected here")))
+    Err(broken(path, format!("`{name}` has an element type other than an integer, boolean or float")))
 }

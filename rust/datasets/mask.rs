@@ -1,4 +1,4 @@
-//! A binary mask of a volume, of which only the box that holds something is stored.
+//! A binary mask of a volume; only its bounding box is stored.
 
 use crate::geometry::{Axis, SliceIndex};
 use crate::slices;
@@ -13,7 +13,7 @@ pub struct BinaryMask {
 }
 
 impl BinaryMask {
-    /// Crops `mask` [k, j, i] to what it holds; an empty one keeps its size alone.
+    /// Crops `mask` [k, j, i] to its bounding box.
     pub fn new(mask: ArrayView3<bool>) -> Self {
         Self::from_condition(mask, |&inside| inside)
     }
@@ -73,7 +73,7 @@ impl BinaryMask {
         Self { dims, origin: low, inside }
     }
 
-    /// Nothing inside.
+    /// The empty mask.
     pub fn empty(dims: [usize; 3]) -> Self {
         Self { dims, origin: [0; 3], inside: Array3::from_elem((0, 0, 0), false) }
     }
@@ -93,6 +93,7 @@ impl BinaryMask {
         self.inside.view()
     }
 
+    /// Whether no voxel is inside.
     pub fn is_empty(&self) -> bool {
         self.inside.is_empty()
     }
@@ -107,7 +108,8 @@ impl BinaryMask {
         self.window([0; 3], self.dims)
     }
 
-    /// The part `origin..origin + size` of the volume, [k, j, i]; it may reach beyond the stored box, not beyond the volume.
+    /// The part `origin..origin + size` of the volume, [k, j, i]; it may reach beyond the stored box, not beyond the
+    /// volume.
     pub fn window(&self, origin: [usize; 3], size: [usize; 3]) -> Array3<bool> {
         let mut out = Array3::from_elem(size, false);
         let shape = self.inside.raw_dim();
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_comes_back_whole() {
+    fn cropped_mask_restores_the_full_volume() {
         let mask = BinaryMask::new(sample().view());
         assert_eq!(mask.full(), sample());
         assert_eq!(mask.origin(), [1, 2, 3]);
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn planes_put_together_are_the_volume() {
+    fn planes_assemble_to_the_volume() {
         let full = sample();
         for axis in [Axis::I, Axis::J, Axis::K] {
             let planes: Vec<_> = (0..full.shape()[2 - axis.index()])
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_and_slices_are_those_of_the_whole() {
+    fn windows_and_slices_equal_those_of_the_full_volume() {
         let (mask, full) = (BinaryMask::new(sample().view()), sample());
         assert_eq!(mask.window([0, 1, 2], [3, 4, 2]), full.slice(s![0..3, 1..5, 2..4]));
         for axis in [Axis::I, Axis::J, Axis::K] {

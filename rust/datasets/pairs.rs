@@ -4,12 +4,13 @@
 //! {"names": {"1": "liver"}, "cases": [{"name": "7", "patient": "7", "image": "scan.nii.gz", "label": "mask.nii.gz"}]}
 //! ```
 //!
-//! `patient` may be left out (then it is the case's name), and so may `names`. `"axis": "j"` says across which index axis the
-//! slices lie, where that is not the axis of the largest spacing.
+//! `patient` is optional (default: the case's name), and so is `names`. `"axis": "j"` is the slice axis, where that is
+//! not the axis of the largest spacing.
 
+use super::case::{CaseEntry, Dataset};
+use super::classes::Classes;
 use super::files::{self, Names};
-use super::spec::Classes;
-use super::{Case, CaseEntry, Dataset};
+use super::paired::Paired;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Axis;
 use serde::Deserialize;
@@ -35,14 +36,7 @@ struct Pair {
     label: PathBuf,
 }
 
-struct Pairs {
-    cases: Vec<CaseEntry>,
-    files: Vec<(PathBuf, PathBuf)>,
-    names: Names,
-    classes: Classes,
-}
-
-/// `list` is a path of its own, its entries are relative to `folder`.
+/// `list` is the path of the JSON file; its entries are relative to `folder`.
 pub fn open(list: &Path, folder: &Path, classes: Classes) -> Result<Box<dyn Dataset>> {
     let parsed: List = serde_json::from_value(files::read_json(list)?).map_err(|e| {
         Error::new(
@@ -58,16 +52,5 @@ pub fn open(list: &Path, folder: &Path, classes: Classes) -> Result<Box<dyn Data
         let patient = patient.unwrap_or_else(|| name.clone());
         cases.push(CaseEntry { axis, ..CaseEntry::new(name, patient) });
     }
-    Ok(Box::new(Pairs { cases, files: pairs, names, classes }))
-}
-
-impl Dataset for Pairs {
-    fn cases(&self) -> &[CaseEntry] {
-        &self.cases
-    }
-
-    fn read(&self, index: usize) -> Result<Case> {
-        let (image, labels) = &self.files[index];
-        files::read_pair(image, labels, &self.names, &self.classes)
-    }
+    Ok(Box::new(Paired { cases, files: pairs, names, classes }))
 }

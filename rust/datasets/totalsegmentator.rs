@@ -1,19 +1,21 @@
 //! TotalSegmentator v1 and v2: `sNNNN/ct.nii.gz` and a binary `sNNNN/segmentations/CLASS.nii.gz` for each class.
 //!
-//! Classes go by file name, never by number: v1 and v2 number them differently. `meta.csv` (semicolons, byte order mark) says
-//! which subject is in which split.
+//! Classes go by file name, never by number: v1 and v2 number them differently. `meta.csv` (semicolons, byte order
+//! mark) says which subject is in which split.
 
+use super::case::{Case, CaseEntry, Dataset, Target};
+use super::classes::Classes;
 use super::files;
-use super::spec::{unknown_part, Classes, Kind};
-use super::{BinaryMask, Case, CaseEntry, Dataset, Target};
+use super::format::{unknown_part, DatasetFormat};
+use super::mask::BinaryMask;
 use crate::error::{Error, ErrorKind, Result};
 use crate::volume;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Classes of v1 that none of the other 24 subsets of M3D-Seg names: the zero-shot classes that we propose. The paper's own
-/// list may differ.
+/// Classes of v1 that none of the other 24 subsets of M3D-Seg names: our zero-shot classes. The paper's list may
+/// differ.
 const UNSEEN: &str = include_str!("unseen_classes.txt");
 
 /// The zero-shot classes.
@@ -27,10 +29,11 @@ struct TotalSegmentator {
     classes: Classes,
 }
 
+/// `part` is a split of `meta.csv`.
 pub fn open(part: Option<&str>, folder: &Path, classes: Classes) -> Result<Box<dyn Dataset>> {
     let split = part.filter(|part| *part != "all");
     if split.is_some_and(|split| !["train", "val", "test"].contains(&split)) {
-        return Err(unknown_part(Kind::TotalSegmentator, part));
+        return Err(unknown_part(DatasetFormat::TotalSegmentator, part));
     }
     let chosen = split.map(|split| subjects(&folder.join("meta.csv"), split)).transpose()?;
     let mut cases = Vec::new();
@@ -46,21 +49,25 @@ pub fn open(part: Option<&str>, folder: &Path, classes: Classes) -> Result<Box<d
 /// Subjects of a split.
 fn subjects(path: &Path, split: &str) -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(format!("cannot read `{}`", path.display()), e))?;
-    let mut lines = text.trim_start_matches('\u{feff}').lines();
-    let head: Vec<&str> = lines.next().unwrap_or_default().split(';').map(str::trim).collect();
+    let broken = |what: String| Error::new(ErrorKind::Format, format!("`{}`: {what}", path.display()));
+    let text = text.trim_start_matches('\u{feff}');
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(b';').trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
+    let head = reader.headers().map_err(|e| broken("is not a CSV file".into()).with_source(e))?.clone();
     let column = |name: &str| {
-        head.iter().position(|known| *known == name).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Format,
-                format!("`{}`: no column `{name}`, found {}", path.display(), head.join("; ")),
-            )
-        })
+        head.iter()
+            .position(|known| known == name)
+            .ok_or_else(|| broken(format!("no column `{name}`, found {}", head.iter().collect::<Vec<_>>().join("; "))))
     };
     let (subject, of_split) = (column("image_id")?, column("split")?);
-    Ok((lines.map(|line| line.split(';').map(str::trim).collect::<Vec<_>>()))
-        .filter(|fields| fields.get(of_split) == Some(&split))
-        .filter_map(|fields| fields.get(subject).map(|name| (*name).to_owned()))
-        .collect())
+    let mut found = BTreeSet::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| broken("is not a CSV file".into()).with_source(e))?;
+        if record.get(of_split) == Some(split) {
+            found.extend(record.get(subject).map(str::to_owned));
+        }
+    }
+    Ok(found)
 }
 
 impl Dataset for TotalSegmentator {
@@ -74,7 +81,7 @@ impl Dataset for TotalSegmentator {
         let mut targets = Vec::new();
         for path in files::list(&folder.join("segmentations"))? {
             let name = files::stem(&path);
-            if !files::is_image(&path) || !self.classes.hold(&name) {
+            if !files::is_image(&path) || !self.classes.contain(&name) {
                 continue;
             }
             let labels = volume::read_labels(&path)?;
@@ -91,9 +98,9 @@ impl Dataset for TotalSegmentator {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_zero_shot_list_has_its_57_classes() {
+    fn zero_shot_list_has_57_classes() {
         let classes = super::unseen_classes();
         assert_eq!(classes.count(), Some(57));
-        assert!(classes.hold("rib_left_1") && classes.hold("pulmonary_artery") && !classes.hold("liver"));
+        assert!(classes.contain("rib_left_1") && classes.contain("pulmonary_artery") && !classes.contain("liver"));
     }
 }

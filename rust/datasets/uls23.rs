@@ -1,21 +1,22 @@
 //! ULS23: crops of 256 x 256 x 128 voxels around one lesion each, `images/` and `labels/` with the same stem.
 //!
-//! The labels' repository packs each file: `labels/NAME.nii.gz.zip`. Images and labels may lie side by side or in folders of
-//! their own below the given one.
+//! The labels' repository packs each file: `labels/NAME.nii.gz.zip`. Images and labels may lie side by side or in
+//! folders of their own below the given one.
 
+use super::case::{Case, CaseEntry, Dataset};
+use super::classes::Classes;
 use super::files::{self, Names};
-use super::spec::{unknown_part, Classes, Kind};
-use super::{Case, CaseEntry, Dataset};
+use super::format::{unknown_part, DatasetFormat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::volume;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Parts, how their folders are named, and how many lesions each has.
+/// Parts and the names of their folders.
 const PARTS: [(&str, &str); 3] =
     [("deeplesion3d", "ULS23_DeepLesion3D"), ("bone", "Radboudumc_Bone"), ("pancreas", "Radboudumc_Pancreas")];
-/// How deep folders are searched.
+/// Depth of the folder search.
 const DEPTH: usize = 5;
 
 struct Uls23 {
@@ -24,9 +25,10 @@ struct Uls23 {
     classes: Classes,
 }
 
+/// `folder` is one above the part's images and labels.
 pub fn open(part: &str, folder: &Path, classes: Classes) -> Result<Box<dyn Dataset>> {
     let Some((_, name)) = PARTS.iter().find(|(known, _)| *known == part) else {
-        return Err(unknown_part(Kind::Uls23, Some(part)));
+        return Err(unknown_part(DatasetFormat::Uls23, Some(part)));
     };
     let (mut images, mut labels) = (BTreeMap::new(), BTreeMap::new());
     gather(folder, name, files::name_of(folder) == *name, DEPTH, &mut images, &mut labels)?;
@@ -91,7 +93,7 @@ impl Dataset for Uls23 {
 fn unpacked(path: &Path) -> Result<tempfile::NamedTempFile> {
     let shown = path.display();
     let broken = |e: zip::result::ZipError| {
-        Error::new(ErrorKind::Format, format!("`{shown}` is no zip archive with one file")).with_source(e)
+        Error::new(ErrorKind::Format, format!("`{shown}` is not a zip archive with one file")).with_source(e)
     };
     let file = File::open(path).map_err(|e| Error::io(format!("cannot read `{shown}`"), e))?;
     let mut archive = zip::ZipArchive::new(file).map_err(broken)?;

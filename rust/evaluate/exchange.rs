@@ -1,50 +1,51 @@
-//! Other tools under the same protocol: their tasks go out as files, their masks come in.
+//! File exchange with other tools under the same protocol.
 //!
-//! Out: `FOLDER/DATASET/tasks.json` and, a case, the scan and each object's mask on its prompt slice. In: `FOLDER/DATASET/CASE/TARGET.nii.gz`
-//! (or .nrrd), any voxel above 0; or one label map `FOLDER/DATASET/CASE.nii.gz` with `FOLDER/DATASET/labels.json`, which maps labels
-//! to names.
+//! Out: `FOLDER/DATASET/tasks.json` and, for each case, the scan and each object's mask on its prompt slice.
+//! In: the tool's masks, `FOLDER/DATASET/CASE/TARGET.nii.gz` (or .nrrd), every voxel above 0; or one label map
+//! `FOLDER/DATASET/CASE.nii.gz` with `FOLDER/DATASET/labels.json`, which maps labels to names.
 
-use crate::datasets::{BinaryMask, Case, CaseEntry};
+use crate::datasets::{label_names, BinaryMask, Case, CaseEntry};
 use crate::error::{Error, Result};
 use crate::evaluate::protocol::Task;
-use crate::evaluate::store::{file_name, make_folder, write_json};
+use crate::evaluate::store::file_name;
 use crate::geometry::{Axis, Geometry, SliceIndex};
-use crate::output::Overwrite;
+use crate::output::{make_folder, write_json, Overwrite};
 use crate::volume::{self, LabelMap};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What another tool is asked, `tasks.json`.
+/// The tasks of a data set, `tasks.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TaskFile {
     pub dataset: String,
     pub cases: Vec<TaskCase>,
 }
 
-/// Paths are relative to the folder of `tasks.json`.
+/// The tasks of one case. Paths are relative to the folder of `tasks.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TaskCase {
     pub name: String,
     pub image: PathBuf,
-    /// The index axis across the slices: i, j or k.
+    /// The slice axis: i, j or k.
     pub axis: String,
     pub targets: Vec<TaskTarget>,
 }
 
+/// The task of one object.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TaskTarget {
     pub name: String,
-    /// The prediction's file name, less its ending.
+    /// The prediction's file name without extension.
     pub file: String,
-    /// The true ends are for the rows with a given range only.
+    /// The ground-truth range is for methods under that stop rule only.
     #[serde(flatten)]
     pub task: Task,
-    /// Zero but on the prompt slice.
+    /// The object's mask on the prompt slice, zero elsewhere.
     pub prompt: PathBuf,
 }
 
-/// Writes a case's scan and prompts below `folder`, and returns its line of `tasks.json`.
+/// Writes a case's scan and prompts below `folder`, and returns its entry of `tasks.json`.
 pub fn export_case(folder: &Path, entry: &CaseEntry, case: &Case, axis: Axis, tasks: &[Task]) -> Result<TaskCase> {
     let name = file_name(&entry.name);
     make_folder(&folder.join(&name))?;
@@ -66,41 +67,35 @@ pub fn export_case(folder: &Path, entry: &CaseEntry, case: &Case, axis: Axis, ta
 
 /// Writes `tasks.json`.
 pub fn export_list(folder: &Path, tasks: &TaskFile) -> Result<()> {
-    write_json(&folder.join("tasks.json"), tasks)
+    write_json(&folder.join("tasks.json"), Overwrite::Replace, tasks)
 }
 
 /// Another tool's masks of one data set.
 #[derive(Debug)]
 pub struct Predictions {
     folder: PathBuf,
-    /// Of label maps: the label by the target's name.
+    /// Labels of label maps by the structure's name.
     labels: BTreeMap<String, u16>,
 }
 
-const ENDINGS: [&str; 4] = ["nii.gz", "nii", "seg.nrrd", "nrrd"];
+/// File extensions of masks.
+const EXTENSIONS: [&str; 4] = ["nii.gz", "nii", "seg.nrrd", "nrrd"];
 
 impl Predictions {
+    /// The masks of `dataset` below `folder`.
     pub fn open(folder: &Path, dataset: &str) -> Result<Self> {
         let folder = folder.join(file_name(dataset));
         if !folder.is_dir() {
             return Err(Error::invalid(format!("predictions: there is no folder `{}`", folder.display())));
         }
         let list = folder.join("labels.json");
-        let mut labels = BTreeMap::new();
-        if list.is_file() {
-            let text = std::fs::read_to_string(&list)
-                .map_err(|e| Error::io(format!("cannot read `{}`", list.display()), e))?;
-            let named: BTreeMap<u16, String> = serde_json::from_str(&text).map_err(|e| {
-                Error::invalid(format!("`{}`: expected an object such as {{\"1\": \"liver\"}}", list.display()))
-                    .with_source(e)
-            })?;
-            labels = named.into_iter().map(|(label, name)| (name, label)).collect();
-        }
+        let names = if list.is_file() { label_names(&list)? } else { BTreeMap::new() };
+        let labels = names.into_iter().map(|(label, name)| (name, label)).collect();
         Ok(Self { folder, labels })
     }
 
-    /// The masks of a case's targets, in their order. A target without a file is an error: a tool that found nothing writes
-    /// an empty mask.
+    /// The masks of a case's targets, in their order. A target without a file is an error: where a tool found nothing,
+    /// it writes an empty mask.
     pub fn case(&self, case: &str, targets: &[String], grid: &Geometry) -> Result<Vec<BinaryMask>> {
         let case = file_name(case);
         let same_grid = |labels: LabelMap, path: &Path| {
@@ -135,5 +130,5 @@ impl Predictions {
 }
 
 fn existing(folder: &Path, stem: &str) -> Option<PathBuf> {
-    ENDINGS.iter().map(|ending| folder.join(format!("{stem}.{ending}"))).find(|path| path.is_file())
+    EXTENSIONS.iter().map(|extension| folder.join(format!("{stem}.{extension}"))).find(|path| path.is_file())
 }

@@ -1,4 +1,6 @@
-//! What is said of one object: overlap, surfaces, volume, and where along the slices it goes wrong.
+//! The metrics of one object: overlap, surface distances, volume, and overlap along the slices.
+//!
+//! In: the ground-truth mask and the prediction. Out: [`Scores`].
 
 use crate::datasets::BinaryMask;
 use crate::evaluate::surface::SurfaceDistances;
@@ -8,50 +10,55 @@ use serde::{Deserialize, Serialize};
 
 /// Overlap where both masks are empty. One empty mask against a non-empty one is always 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum EmptyRule {
-    /// Not counted.
+    /// The object is left out
     Skip,
+    /// The overlap is 0
     Zero,
+    /// The overlap is 1
     One,
 }
 
 /// How objects are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MetricOptions {
-    /// Of the normalised surface distance, in mm.
+    /// Tolerance of the normalised surface Dice, in mm.
     pub tolerance_mm: f64,
     pub empty: EmptyRule,
 }
 
 impl Default for MetricOptions {
-    /// 3 mm, as TotalSegmentator's own evaluation; nothing found where nothing is counts as right.
+    /// 3 mm, as in TotalSegmentator's own evaluation; an empty prediction of an empty mask counts as correct.
     fn default() -> Self {
         Self { tolerance_mm: 3.0, empty: EmptyRule::One }
     }
 }
 
-/// An object's scores. `None` where a number has no meaning: both masks empty under [`EmptyRule::Skip`], a distance to an empty
-/// mask, mm in a data set without spacing.
+/// An object's scores. `None` where a metric is undefined: both masks empty under [`EmptyRule::Skip`], a distance to an
+/// empty mask, mm in a data set without spacing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     pub dice: Option<f64>,
-    /// The prompt slice left out of both masks.
+    /// Dice with the prompt slice removed from both masks.
     pub dice_without_prompt: Option<f64>,
     pub iou: Option<f64>,
-    /// Share of both borders within the tolerance of the other; 0 if one mask is empty.
+    /// Normalised surface Dice: share of both surfaces within the tolerance of the other; 0 if one mask is empty.
     pub surface_dice: Option<f64>,
+    /// 95th percentile of the Hausdorff distance (HD95).
     pub hausdorff_95_mm: Option<f64>,
+    /// Average symmetric surface distance (ASSD).
     pub average_surface_mm: Option<f64>,
     /// (predicted - true) / true.
     pub volume_error: Option<f64>,
     pub truth_voxels: usize,
     pub predicted_voxels: usize,
-    /// Predicted slices beyond the true ends.
+    /// Predicted slices outside the ground-truth range.
     pub over_slices: usize,
-    /// Slices of the true extent beyond the predicted ends.
+    /// Slices of the ground truth outside the predicted range.
     pub under_slices: usize,
-    /// Dice of the slices at each distance from the prompt slice, both sides together; slices that are empty in both masks
+    /// Dice at each distance in slices from the prompt slice, both sides together; slices that are empty in both masks
     /// are left out.
     pub by_distance: Vec<(usize, f64)>,
 }
@@ -81,20 +88,20 @@ impl Overlap {
 
     pub fn dice(self, empty: EmptyRule) -> Option<f64> {
         match self.truth + self.predicted {
-            0 => of_nothing(empty),
+            0 => overlap_of_empty(empty),
             sum => Some(2.0 * self.both as f64 / sum as f64),
         }
     }
 
     pub fn iou(self, empty: EmptyRule) -> Option<f64> {
         match self.truth + self.predicted - self.both {
-            0 => of_nothing(empty),
+            0 => overlap_of_empty(empty),
             either => Some(self.both as f64 / either as f64),
         }
     }
 }
 
-fn of_nothing(rule: EmptyRule) -> Option<f64> {
+fn overlap_of_empty(rule: EmptyRule) -> Option<f64> {
     match rule {
         EmptyRule::Skip => None,
         EmptyRule::Zero => Some(0.0),
@@ -140,18 +147,18 @@ pub fn score(
     let slices = overlaps(truth, prediction, axis);
     let mut all = Overlap::default();
     slices.iter().for_each(|slice| all.add(*slice));
-    let beside = all.without(slices[prompt.0]);
+    let without_prompt = all.without(slices[prompt.0]);
     let surfaces = spacing.and_then(|Spacing([i, j, k])| SurfaceDistances::new(truth, prediction, [k, j, i]));
     let surface_dice = match (spacing, &surfaces) {
         (None, _) => None,
         (_, Some(distances)) => Some(distances.surface_dice(options.tolerance_mm)),
-        (_, None) if all.truth + all.predicted == 0 => of_nothing(options.empty),
+        (_, None) if all.truth + all.predicted == 0 => overlap_of_empty(options.empty),
         (_, None) => Some(0.0),
     };
-    let (over_slices, under_slices) = beyond(&slices);
+    let (over_slices, under_slices) = outside_range(&slices);
     Scores {
         dice: all.dice(options.empty),
-        dice_without_prompt: beside.dice(options.empty),
+        dice_without_prompt: without_prompt.dice(options.empty),
         iou: all.iou(options.empty),
         surface_dice,
         hausdorff_95_mm: surfaces.as_ref().map(SurfaceDistances::hausdorff_95),
@@ -165,8 +172,8 @@ pub fn score(
     }
 }
 
-/// Predicted slices beyond the true ends, and true slices beyond the predicted ends.
-fn beyond(slices: &[Overlap]) -> (usize, usize) {
+/// Predicted slices outside the ground-truth range, and ground-truth slices outside the predicted range.
+fn outside_range(slices: &[Overlap]) -> (usize, usize) {
     let ends = |inside: &dyn Fn(&Overlap) -> bool| slices.iter().position(inside).zip(slices.iter().rposition(inside));
     let true_ends = ends(&|slice| slice.truth > 0);
     let predicted_ends = ends(&|slice| slice.predicted > 0);
@@ -209,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_perfect_prediction_has_perfect_scores() {
+    fn perfect_prediction_has_perfect_scores() {
         let s = scored(&cuboid(10..20), &cuboid(10..20));
         assert_eq!([s.dice, s.dice_without_prompt, s.iou, s.surface_dice], [Some(1.0); 4]);
         assert_eq!([s.hausdorff_95_mm, s.average_surface_mm, s.volume_error], [Some(0.0); 3]);
@@ -218,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_prediction_is_zero_and_has_no_distance() {
+    fn empty_prediction_scores_zero_and_has_no_distance() {
         let empty = BinaryMask::empty([30, 24, 26]);
         let s = scored(&cuboid(10..20), &empty);
         assert_eq!([s.dice, s.dice_without_prompt, s.iou, s.surface_dice], [Some(0.0); 4]);
@@ -228,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_against_nothing_is_what_the_rule_says() {
+    fn two_empty_masks_score_by_the_rule() {
         let empty = BinaryMask::empty([30, 24, 26]);
         for (rule, expected) in [(EmptyRule::Skip, None), (EmptyRule::Zero, Some(0.0)), (EmptyRule::One, Some(1.0))] {
             let options = MetricOptions { empty: rule, ..MetricOptions::default() };
@@ -238,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_shifted_along_the_slices_loses_its_ends() {
+    fn box_shifted_along_the_slices_loses_its_ends() {
         // 10 slices each, 7 in both; the prompt slice is one of them.
         let s = scored(&cuboid(10..20), &cuboid(13..23));
         assert_eq!(s.dice, Some(0.7));
@@ -278,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn without_spacing_nothing_is_said_in_mm() {
+    fn distances_are_undefined_without_spacing() {
         let s = score(&cuboid(10..20), &cuboid(11..20), None, Axis::K, SliceIndex(15), MetricOptions::default());
         assert_eq!([s.surface_dice, s.hausdorff_95_mm, s.average_surface_mm], [None; 3]);
         assert!(s.dice.is_some());

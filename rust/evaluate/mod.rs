@@ -1,15 +1,18 @@
-//! How good a segmentation is: protocol, metrics, statistics, report.
+//! Evaluation: protocol, metrics, statistics, report.
 //!
-//! In: data sets and a model, or another tool's masks. Out: scores per object and a report to read.
+//! In: data sets and a model, or another tool's masks. Out: scores per object and a report.
 //! Knows nothing of training.
 
+pub mod columns;
 pub mod compare;
 pub mod exchange;
+pub mod method;
 pub mod metrics;
+pub mod preset;
 pub mod protocol;
 pub mod report;
-pub mod row;
 pub mod run;
 pub mod statistics;
 pub mod store;
 pub mod surface;
+pub mod worst;

@@ -1,7 +1,7 @@
-//! Where an object is prompted, with what, and how far a method may go.
+//! The evaluation protocol: prompt slice, prompt kind, stop rule.
 //!
-//! In: the mask that was drawn by hand. Out: the prompt slice, the object's ends, a prompt. Source: SAM2-ProMem, section 3;
-//! where the paper leaves something open, the choice is named.
+//! In: the ground-truth mask of an object. Out: its prompt slice, its first and last slice, a prompt. Source:
+//! SAM2-ProMem, section 3; choices that the paper leaves open are marked as ours.
 
 use crate::datasets::BinaryMask;
 use crate::error::{Error, Result};
@@ -13,28 +13,39 @@ use crate::tracking::SearchOptions;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// What is shown of the object on the prompt slice.
+/// The prompt on the prompt slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptKind {
+    /// The ground-truth mask
     Mask,
-    /// The mask's bounding box.
+    /// The mask's bounding box
     Box,
-    /// The pixel of the mask that is farthest from its border.
+    /// The pixel of the mask that is farthest from its border
     Point,
 }
 
-/// How far a method may go from the prompt slice.
+/// How far a method propagates from the prompt slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Extent {
-    /// To the volume's ends; the method itself must stop.
+pub enum StopRule {
+    /// At most to the volume's ends; the method stops by itself.
     Free,
-    /// To the object's true ends (the paper's 'ground-truth range').
-    Given,
+    /// To the object's first and last slice (the paper's 'ground-truth range').
+    GroundTruthRange,
 }
 
-/// One way to test a method.
+impl std::fmt::Display for StopRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Free => "free stop",
+            Self::GroundTruthRange => "ground-truth range",
+        })
+    }
+}
+
+/// How a method is tested.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Protocol {
     /// `None`: the data set's, else the axis of the largest spacing, else k.
@@ -42,37 +53,37 @@ pub struct Protocol {
     /// 0 is the object's first slice, 1 its last.
     pub position: f64,
     pub prompt: PromptKind,
-    pub extent: Extent,
+    pub stop_rule: StopRule,
     pub direction: Direction,
     pub search: SearchOptions,
 }
 
 impl Default for Protocol {
-    /// The paper's: the middle slice's mask, both directions, free stop, memory window search.
+    /// The paper's: the mask of the middle slice, both directions, free stop, memory window search.
     fn default() -> Self {
         Self {
             axis: None,
             position: 0.5,
             prompt: PromptKind::Mask,
-            extent: Extent::Free,
+            stop_rule: StopRule::Free,
             direction: Direction::Both,
             search: SearchOptions::promem(),
         }
     }
 }
 
-/// What one object asks of a method.
+/// The prompt slice and the ground-truth range of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     pub prompt_slice: usize,
-    /// The object's true ends, both inside.
+    /// First and last slice of the ground-truth mask, both included.
     pub first: usize,
     pub last: usize,
 }
 
 impl Task {
-    /// `None` for an empty mask. Between two slices the lower one is taken (ours); where the object is absent from the slice
-    /// of that position, the nearest slice that shows it, the lower one at a tie (ours).
+    /// `None` for an empty mask. A position between two slices takes the lower one (ours). Where the object is absent
+    /// from that slice, the nearest slice that contains it is taken, the lower one at a tie (ours).
     pub fn new(truth: &BinaryMask, axis: Axis, position: f64) -> Option<Self> {
         let areas = truth.areas(axis);
         let first = areas.iter().position(|&area| area > 0)?;
@@ -86,11 +97,11 @@ impl Task {
         Some(Self { prompt_slice, first, last })
     }
 
-    /// The slices that a method may give, both inside; `count` slices are there.
-    pub fn allowed(&self, extent: Extent, count: usize) -> SliceRange {
-        match extent {
-            Extent::Free => SliceRange::whole(count),
-            Extent::Given => SliceRange { first: SliceIndex(self.first), last: SliceIndex(self.last) },
+    /// The slices that a method may segment, of a volume of `count` slices.
+    pub fn allowed(&self, stop_rule: StopRule, count: usize) -> SliceRange {
+        match stop_rule {
+            StopRule::Free => SliceRange::whole(count),
+            StopRule::GroundTruthRange => SliceRange { first: SliceIndex(self.first), last: SliceIndex(self.last) },
         }
     }
 }
@@ -132,10 +143,11 @@ pub fn add_prompt(
 }
 
 fn empty(object: ObjectId, slice: SliceIndex) -> Error {
-    Error::invalid(format!("object {object}: it has nothing on its prompt slice {slice}"))
+    Error::invalid(format!("object {object}: its mask on the prompt slice {slice} is empty"))
 }
 
-/// The pixel farthest from everything outside, beyond the picture's edge too; the first one at a tie.
+/// The pixel with the largest distance to the background; pixels beyond the image border count as background. The first
+/// one at a tie.
 fn innermost(mask: &Array2<bool>) -> Option<(usize, usize)> {
     let (rows, columns) = mask.dim();
     let outside = ndarray::Array3::from_shape_fn((1, rows + 2, columns + 2), |(_, r, c)| {
@@ -152,19 +164,19 @@ fn innermost(mask: &Array2<bool>) -> Option<(usize, usize)> {
     best.map(|(place, _)| place)
 }
 
-/// The prompt slice's mask on its neighbours: what learns nothing and sees nothing.
+/// Non-learning baseline: copies the mask of the prompt slice to its neighbours.
 ///
-/// Free stop: to the radius of a ball that has the mask's area as its largest section.
-pub fn copy(truth: &BinaryMask, axis: Axis, task: Task, extent: Extent, spacing: Spacing) -> BinaryMask {
+/// Free stop: to the radius of the ball whose largest cross section has the mask's area.
+pub fn copy(truth: &BinaryMask, axis: Axis, task: Task, stop_rule: StopRule, spacing: Spacing) -> BinaryMask {
     let count = truth.dims()[2 - axis.index()];
     let mask = truth.slice(axis, SliceIndex(task.prompt_slice));
     let (columns, rows) = axis.in_plane();
     let pixel = spacing.0[columns.index()] * spacing.0[rows.index()];
     let area = mask.iter().filter(|&&inside| inside).count() as f64 * pixel;
     let radius = ((area / std::f64::consts::PI).sqrt() / spacing.0[axis.index()]).round() as usize;
-    let (first, last) = match extent {
-        Extent::Free => (task.prompt_slice.saturating_sub(radius), (task.prompt_slice + radius).min(count - 1)),
-        Extent::Given => (task.first, task.last),
+    let (first, last) = match stop_rule {
+        StopRule::Free => (task.prompt_slice.saturating_sub(radius), (task.prompt_slice + radius).min(count - 1)),
+        StopRule::GroundTruthRange => (task.first, task.last),
     };
     let planes = (first..=last).map(|slice| (SliceIndex(slice), [0, 0], mask.view()));
     BinaryMask::from_planes(truth.dims(), axis, planes)
@@ -183,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_go_from_the_first_to_the_last_slice_and_never_to_a_gap() {
+    fn position_selects_from_first_to_last_slice_and_never_a_gap() {
         let at = |position| Task::new(&bar(), Axis::K, position).unwrap().prompt_slice;
         assert_eq!([0.0, 0.1, 0.3, 0.9, 1.0].map(at), [4, 4, 6, 12, 13]);
         assert_eq!(at(0.5), 7, "slice 8 shows nothing; 7 and 9 are as near, the lower one counts");
@@ -191,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_and_a_point_lie_where_the_mask_is() {
+    fn box_and_point_prompts_lie_on_the_mask() {
         let mut prompts = Prompts::new(crate::geometry::Dims([10, 9, 20]), Axis::K);
         let object = ObjectId::new(1).unwrap();
         for kind in [PromptKind::Box, PromptKind::Point] {
@@ -204,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn copy_reaches_as_far_as_a_ball_of_the_masks_area() {
+    fn copy_extends_to_the_radius_of_a_ball_with_the_masks_area() {
         let task = Task::new(&bar(), Axis::K, 0.0).unwrap();
         // 15 pixels of 2 x 3 mm: a radius of 5.35 mm, 2.7 slices of 2 mm.
-        let copied = copy(&bar(), Axis::K, task, Extent::Free, Spacing([2.0, 3.0, 2.0]));
+        let copied = copy(&bar(), Axis::K, task, StopRule::Free, Spacing([2.0, 3.0, 2.0]));
         let slices: Vec<usize> =
             copied.areas(Axis::K).iter().enumerate().filter(|(_, &a)| a > 0).map(|(n, _)| n).collect();
         assert_eq!(slices, [1, 2, 3, 4, 5, 6, 7]);
-        let given = copy(&bar(), Axis::K, task, Extent::Given, Spacing([2.0, 3.0, 2.0]));
+        let given = copy(&bar(), Axis::K, task, StopRule::GroundTruthRange, Spacing([2.0, 3.0, 2.0]));
         assert_eq!(given.areas(Axis::K)[4..14], [15; 10]);
     }
 }

@@ -1,24 +1,24 @@
-//! Summaries of scores, and whether two runs differ.
+//! Summaries of scores, bootstrap intervals, Wilcoxon's signed-rank test, Holm's adjustment.
 //!
-//! Patients, not objects, are drawn for intervals: the objects of one patient are not independent.
+//! The bootstrap draws patients, not objects: the objects of one patient are not independent.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Draws of a bootstrap.
+/// Samples of a bootstrap.
 const DRAWS: usize = 2000;
-/// Share of the draws that an interval holds.
+/// Coverage of an interval.
 const COVERED: f64 = 0.95;
-/// At most so many differences are tested by counting all signs.
+/// Largest number of differences for the exact test.
 const EXACT: usize = 50;
 
-/// What is said of many values.
+/// Summary statistics of many values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub objects: usize,
     pub patients: usize,
     pub mean: f64,
-    /// 95% interval of the mean, patients drawn with replacement; `None` with fewer than two patients.
+    /// 95% bootstrap interval of the mean over patients; `None` with fewer than two patients.
     pub interval: Option<(f64, f64)>,
     pub median: f64,
     pub q1: f64,
@@ -33,10 +33,7 @@ impl Summary {
         }
         let mut sorted: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
         sorted.sort_by(f64::total_cmp);
-        let mut patients: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        for (patient, value) in values {
-            patients.entry(patient).or_default().push(*value);
-        }
+        let patients = by_patient(values.iter().copied());
         let groups: Vec<&[f64]> = patients.values().map(Vec::as_slice).collect();
         Some(Self {
             objects: sorted.len(),
@@ -50,12 +47,21 @@ impl Summary {
     }
 }
 
-/// NaN for nothing.
+/// Values of each patient.
+pub fn by_patient<'a>(values: impl IntoIterator<Item = (&'a str, f64)>) -> BTreeMap<&'a str, Vec<f64>> {
+    let mut patients: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (patient, value) in values {
+        patients.entry(patient).or_default().push(value);
+    }
+    patients
+}
+
+/// The arithmetic mean; NaN for no values.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// numpy's `linear` quantile of rising values; NaN for nothing.
+/// The quantile of sorted values by linear interpolation, as numpy's default; NaN for no values.
 pub fn quantile_of_sorted(sorted: &[f64], p: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = p * last as f64;
@@ -66,8 +72,8 @@ pub fn quantile_of_sorted(sorted: &[f64], p: f64) -> f64 {
     sorted[low] + (sorted[(low + 1).min(last)] - sorted[low]) * part
 }
 
-/// 95% percentile interval of the mean over all values, whole groups drawn with replacement. The same groups give the same
-/// interval.
+/// 95% percentile interval of the mean over all values by a cluster bootstrap: whole groups are drawn with replacement.
+/// The same groups give the same interval.
 pub fn bootstrap_mean(groups: &[&[f64]]) -> Option<(f64, f64)> {
     if groups.len() < 2 {
         return None;
@@ -107,9 +113,9 @@ impl SplitMix {
     }
 }
 
-/// Two-sided p of Wilcoxon's signed-rank test; differences of zero are left out, equal ones share their mean rank.
+/// Two-sided p of Wilcoxon's signed-rank test; differences of zero are left out, ties share their mean rank.
 ///
-/// Exact (all signs counted, ties and all) for up to 50 differences; beyond, the normal approximation with correction for
+/// Exact, also with ties, for up to 50 differences; beyond, the normal approximation with correction for
 /// ties and without one for continuity, as in `scipy.stats.wilcoxon`. `None` if no difference is left.
 pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
     let kept: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0 && d.is_finite()).collect();
@@ -142,10 +148,11 @@ pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
         return Some(1.0);
     }
     let z = (positive - total / 2.0) / variance.sqrt();
-    Some((2.0 * normal_tail(z.abs())).min(1.0))
+    Some(libm::erfc(z.abs() / std::f64::consts::SQRT_2))
 }
 
-/// The chance that ranks, each counted with a half, sum to at most `sum`; ranks and sum doubled, so that shared ranks are whole.
+/// The probability that the ranks with a positive sign sum to at most `sum`, each sign having probability 1/2. Ranks
+/// and sum are doubled, so that shared ranks are whole numbers.
 fn exact_tail(ranks: &[usize], sum: usize) -> f64 {
     let mut ways = vec![0.0; ranks.iter().sum::<usize>() + 1];
     ways[0] = 1.0;
@@ -157,26 +164,7 @@ fn exact_tail(ranks: &[usize], sum: usize) -> f64 {
     ways[..=sum].iter().sum::<f64>() / 2f64.powi(ranks.len() as i32)
 }
 
-/// The standard normal distribution above z >= 0, to about 1e-14 of its value: a series near 0, a continued fraction beyond.
-fn normal_tail(z: f64) -> f64 {
-    let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    if z < 3.0 {
-        let (mut term, mut sum, mut k) = (z, z, 1.0);
-        while term > 1e-17 * sum {
-            term *= z * z / (2.0 * k + 1.0);
-            sum += term;
-            k += 1.0;
-        }
-        return 0.5 - density * sum;
-    }
-    let mut fraction = z;
-    for k in (1..=120).rev() {
-        fraction = z + f64::from(k) / fraction;
-    }
-    density / fraction
-}
-
-/// Holm's step-down adjustment of several p values, in their order.
+/// Holm's step-down adjustment of several p values, in the order given.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
@@ -193,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_lie_between_the_values_beside_them() {
+    fn quantiles_interpolate_between_neighbouring_values() {
         assert_eq!(quantile_of_sorted(&[1.0, 2.0, 4.0, 8.0], 0.5), 3.0);
         assert_eq!(quantile_of_sorted(&[1.0, 2.0, 4.0, 8.0], 0.25), 1.75);
         assert_eq!(quantile_of_sorted(&[7.0], 0.9), 7.0);
@@ -201,8 +189,8 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_of_patients_not_of_objects() {
-        // A hundred objects of two patients say as little of a third patient as two objects do.
+    fn interval_draws_patients_not_objects() {
+        // A hundred objects of two patients are as uncertain as two objects.
         let many: Vec<(&str, f64)> = (0..100).map(|n| if n % 2 == 0 { ("a", 0.2) } else { ("b", 0.8) }).collect();
         let summary = Summary::new(&many).unwrap();
         assert_eq!((summary.objects, summary.patients), (100, 2));
@@ -213,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_values_give_the_same_interval_and_it_holds_the_mean() {
+    fn interval_is_reproducible_and_contains_the_mean() {
         let values: Vec<Vec<f64>> = (0..12).map(|n| vec![f64::from(n) / 12.0]).collect();
         let groups: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
         let interval = bootstrap_mean(&groups).unwrap();
@@ -225,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn five_differences_of_one_sign_are_as_unlikely_as_five_coins() {
+    fn wilcoxon_of_five_equal_signs_is_two_in_32() {
         assert_eq!(wilcoxon(&[1.0, 2.0, 3.0, 4.0, 5.0]), Some(2.0 / 32.0));
         assert_eq!(wilcoxon(&[0.0, 0.0]), None);
     }
 
     #[test]
-    fn holm_multiplies_the_smallest_by_all_and_never_goes_down() {
+    fn holm_multiplies_the_smallest_by_the_count_and_never_decreases() {
         let adjusted = holm(&[0.04, 0.01, 0.03]);
         for (found, expected) in adjusted.iter().zip([0.06, 0.03, 0.06]) {
             assert!((found - expected).abs() < 1e-12, "{adjusted:?}");

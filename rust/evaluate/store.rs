@@ -1,34 +1,44 @@
-//! Results on disk, one file a case and row: what is done is not done again.
+//! Results on disk, one file for each case and method, so that an interrupted run resumes.
 
+use crate::datasets::list_folder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::metrics::Scores;
 use crate::evaluate::protocol::Task;
-use crate::output::{self, Overwrite};
+use crate::output::{make_folder, write_json, Overwrite};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// An object's result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectResult {
+    /// The name of the structure.
     pub target: String,
     pub task: Task,
     pub scores: Scores,
 }
 
-/// A case's results in one row.
+impl ObjectResult {
+    /// By which objects are ranked, the worst first: Dice without the prompt slice, 1 where it is undefined.
+    pub fn ranking_dice(&self) -> f64 {
+        self.scores.dice_without_prompt.unwrap_or(1.0)
+    }
+}
+
+/// A case's results under one method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
     pub dataset: String,
     pub case: String,
     pub patient: String,
-    pub row: String,
-    /// The settings it was made with; a result made with others does not count.
+    pub method: String,
+    /// The settings it was computed with.
     pub settings: serde_json::Value,
     pub objects: Vec<ObjectResult>,
-    /// Why the case could not be scored; such a case is tried again.
+    /// Why the case could not be scored; the next run tries it again.
     pub failure: Option<String>,
-    /// Slice embeddings computed for it, and the seconds it took.
+    /// Slice embeddings computed for it.
     pub embeddings: usize,
+    /// Wall-clock time.
     pub seconds: f64,
 }
 
@@ -38,7 +48,7 @@ pub struct Store {
     folder: PathBuf,
 }
 
-/// A name that can be a file's on every system.
+/// A file name from any name: characters that some system forbids become `_`.
 pub fn file_name(name: &str) -> String {
     let kept = |c: char| if c.is_alphanumeric() || "-_.+".contains(c) { c } else { '_' };
     let safe: String = name.chars().map(kept).collect();
@@ -46,7 +56,7 @@ pub fn file_name(name: &str) -> String {
 }
 
 impl Store {
-    /// Makes the folder if it is not there.
+    /// Makes the folder where it does not exist.
     pub fn open(folder: &Path) -> Result<Self> {
         let store = Self { folder: folder.to_owned() };
         make_folder(&store.folder.join("results"))?;
@@ -57,27 +67,27 @@ impl Store {
         &self.folder
     }
 
-    fn path(&self, dataset: &str, row: &str, case: &str) -> PathBuf {
+    fn path(&self, dataset: &str, method: &str, case: &str) -> PathBuf {
         let name = format!("{}.json", file_name(case));
-        self.folder.join("results").join(file_name(dataset)).join(file_name(row)).join(name)
+        self.folder.join("results").join(file_name(dataset)).join(file_name(method)).join(name)
     }
 
     /// A finished result under the same settings. One under other settings is an error: the folder would mix two runs.
     pub fn finished(
         &self,
         dataset: &str,
-        row: &str,
+        method: &str,
         case: &str,
         settings: &serde_json::Value,
     ) -> Result<Option<CaseResult>> {
-        let path = self.path(dataset, row, case);
+        let path = self.path(dataset, method, case);
         if !path.exists() {
             return Ok(None);
         }
         let result = read(&path)?;
         if result.settings != *settings {
             return Err(Error::invalid(format!(
-                "`{}` was made with other settings ({}); expected an output folder of its own for each evaluation, or --force",
+                "`{}` was made with other settings ({}); expected the same settings; give another output folder, or --force to discard the earlier results",
                 path.display(),
                 difference(&result.settings, settings)
             )));
@@ -86,19 +96,19 @@ impl Store {
     }
 
     pub fn write(&self, result: &CaseResult) -> Result<()> {
-        let path = self.path(&result.dataset, &result.row, &result.case);
+        let path = self.path(&result.dataset, &result.method, &result.case);
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        write_json(&path, result)
+        write_json(&path, Overwrite::Replace, result)
     }
 
-    /// Every result in the folder, by data set, row and case.
+    /// Every result in the folder, sorted by data set, method and case.
     pub fn all(&self) -> Result<Vec<CaseResult>> {
         let mut found = Vec::new();
         for dataset in children(&self.folder.join("results"))? {
-            for row in children(&dataset)? {
-                for case in children(&row)? {
+            for method in children(&dataset)? {
+                for case in children(&method)? {
                     if case.extension().is_some_and(|e| e == "json") {
                         found.push(read(&case)?);
                     }
@@ -108,7 +118,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Removes what an earlier evaluation left.
+    /// Removes the results of an earlier run.
     pub fn clear(&self) -> Result<()> {
         let results = self.folder.join("results");
         std::fs::remove_dir_all(&results).map_err(|e| Error::io(format!("cannot empty `{}`", results.display()), e))?;
@@ -133,17 +143,6 @@ fn difference(found: &serde_json::Value, expected: &serde_json::Value) -> String
     "equal".into()
 }
 
-pub(crate) fn make_folder(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).map_err(|e| Error::io(format!("cannot make the folder `{}`", path.display()), e))
-}
-
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    output::write(path, Overwrite::Replace, |out| {
-        serde_json::to_writer_pretty(out, value)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot write `{}`", path.display())).with_source(e))
-    })
-}
-
 fn read(path: &Path) -> Result<CaseResult> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(format!("cannot read `{shown}`"), e))?;
@@ -152,16 +151,10 @@ fn read(path: &Path) -> Result<CaseResult> {
     })
 }
 
-/// What a folder holds, in order of name; nothing where it does not exist.
+/// Entries of a folder by name; none where it does not exist.
 fn children(folder: &Path) -> Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
+    match folder.is_dir() {
+        true => list_folder(folder),
+        false => Ok(Vec::new()),
     }
-    let failed = |e| Error::io(format!("cannot list `{}`", folder.display()), e);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        found.push(entry.map_err(failed)?.path());
-    }
-    found.sort();
-    Ok(found)
 }

@@ -1,8 +1,8 @@
-//! Distances between the borders of two masks, in mm.
+//! Surface distances between two masks, in mm.
 //!
-//! A border voxel is one inside whose 6-neighbourhood is not all inside; beyond the volume is outside. Distances go from
-//! voxel centre to voxel centre. The definitions are those of MONAI's `compute_surface_dice` (without subvoxels) and
-//! `compute_hausdorff_distance`, with which `tests/metrics.rs` compares.
+//! A border voxel is one inside whose 6-neighbourhood is not all inside; beyond the volume is outside. Distances go
+//! from voxel centre to voxel centre. The definitions are those of MONAI's `compute_surface_dice` (without subvoxels)
+//! and `compute_hausdorff_distance`, with which `tests/metrics.rs` compares.
 
 use crate::datasets::BinaryMask;
 use crate::evaluate::statistics::quantile_of_sorted;
@@ -16,7 +16,7 @@ pub struct SurfaceDistances {
 }
 
 impl SurfaceDistances {
-    /// `spacing` in mm along [k, j, i]. `None` where either mask is empty: there is no distance to nothing.
+    /// `spacing` in mm along [k, j, i]. `None` where either mask is empty.
     pub fn new(truth: &BinaryMask, prediction: &BinaryMask, spacing: [f64; 3]) -> Option<Self> {
         if truth.is_empty() || prediction.is_empty() {
             return None;
@@ -40,19 +40,19 @@ impl SurfaceDistances {
         })
     }
 
-    /// Normalised surface distance: the share of both borders that lies within `tolerance` mm of the other.
+    /// Normalised surface Dice: the share of both borders that lies within `tolerance` mm of the other.
     pub fn surface_dice(&self, tolerance: f64) -> f64 {
         let near = |d: &[f64]| d.partition_point(|&d| d <= tolerance);
         let all = self.truth_to_prediction.len() + self.prediction_to_truth.len();
         (near(&self.truth_to_prediction) + near(&self.prediction_to_truth)) as f64 / all as f64
     }
 
-    /// The 95th percentile of the distances each way; the larger of the two, in mm.
+    /// HD95 in mm: the 95th percentile of the distances each way, the larger of the two.
     pub fn hausdorff_95(&self) -> f64 {
         quantile_of_sorted(&self.truth_to_prediction, 0.95).max(quantile_of_sorted(&self.prediction_to_truth, 0.95))
     }
 
-    /// Average symmetric surface distance in mm: the mean over all border voxels of both.
+    /// Average symmetric surface distance (ASSD) in mm: the mean over all border voxels of both.
     pub fn average(&self) -> f64 {
         let all = self.truth_to_prediction.len() + self.prediction_to_truth.len();
         self.truth_to_prediction.iter().chain(&self.prediction_to_truth).sum::<f64>() / all as f64
@@ -98,7 +98,7 @@ pub fn squared_distance(features: ArrayView3<bool>, spacing: [f64; 3]) -> Array3
 #[derive(Default)]
 struct Envelope {
     values: Vec<f64>,
-    /// Places of the parabolas, and where each begins to be the lowest.
+    /// Vertices of the parabolas, and where each begins to be the lowest.
     places: Vec<usize>,
     begins: Vec<f64>,
 }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_shifted_by_one_voxel_is_one_step_away() {
+    fn box_shifted_by_one_voxel_is_one_step_away() {
         let dims = [12, 13, 14];
         for axis in 0..3 {
             let (mut from, mut to) = ([3; 3], [8; 3]);
@@ -172,21 +172,21 @@ mod tests {
     }
 
     #[test]
-    fn the_volumes_edge_is_a_border() {
+    fn volume_edge_is_a_border() {
         let all = cuboid([4, 4, 4], [0; 3], [4; 3]);
         let d = SurfaceDistances::new(&all, &all, [1.0; 3]).unwrap();
         assert_eq!(d.truth_to_prediction.len(), 64 - 8);
     }
 
     #[test]
-    fn there_is_no_distance_to_nothing() {
+    fn distance_to_an_empty_mask_is_undefined() {
         let some = cuboid([4, 4, 4], [1; 3], [2; 3]);
         assert_eq!(SurfaceDistances::new(&some, &BinaryMask::empty([4, 4, 4]), [1.0; 3]), None);
     }
 
     proptest! {
         #[test]
-        fn the_transform_finds_what_looking_everywhere_finds(
+        fn distance_transform_equals_brute_force(
             seeds in proptest::collection::vec(0usize..6 * 5 * 7, 0..9),
             spacing in [0.3f64..4.0, 0.3f64..4.0, 0.3f64..4.0],
         ) {

@@ -1,29 +1,31 @@
-//! Softmax attention, by whatever computes it fastest: kernels of our own, libtorch's, or products written out.
+//! Softmax attention, by the fastest of three: the CPU kernels of [`cpu`], libtorch's fused kernel, or two matrix
+//! products.
 
 use super::cpu;
 use tch::{Kind, Tensor};
 
-/// Scores that [`attention`] may hold at once, in bf16 on CPUs.
-const MOST_SCORES: i64 = 1 << 26;
+/// Scores that [`attention`] may hold at once, in bf16 on CPUs: 128 MiB.
+const MAX_SCORES: i64 = 1 << 26;
 
-/// softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
+/// softmax(q k^T / sqrt(d)) v for q [B, heads, N, d], k [B, heads, M, d] and v [B, heads, M, d'] -> [B, heads, N, d'].
 ///
-/// libtorch's fused kernel multiplies bf16 matrices on CPUs with a library that widens them first where there is no AMX; written out, the
-/// products are oneDNN's: three times as fast on AVX-512 BF16. Scores are rounded to bf16, sums of the softmax are fp32.
+/// On CPUs without AMX, libtorch's fused kernel converts bf16 matrices to fp32 before it multiplies. As separate matrix
+/// products oneDNN multiplies them in bf16: three times as fast on AVX-512 BF16. Scores are rounded to bf16; the sums
+/// of the softmax are fp32.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     if let Some(attended) = cpu::usable(&[q, k, v]).then(|| cpu::attention(q, k, v)).flatten() {
         return attended;
     }
     let scores: i64 = q.size()[..3].iter().product::<i64>() * k.size()[2];
-    if q.kind() == Kind::BFloat16 && !q.device().is_cuda() && scores <= MOST_SCORES {
+    if q.kind() == Kind::BFloat16 && !q.device().is_cuda() && scores <= MAX_SCORES {
         let scale = (q.size()[3] as f64).sqrt().recip();
         return (q * scale).matmul(&k.transpose(-2, -1)).softmax(-1, None::<Kind>).matmul(v);
     }
     Tensor::scaled_dot_product_attention(q, k, v, None::<Tensor>, 0.0, false, None, false)
 }
 
-/// softmax(q k^T / sqrt(d)) v for several q [B, N, d], k [B, M, d] and v [B, M, d'], with another number of channels: [K B, N, d'], one after the
-/// other.
+/// softmax(q k^T / sqrt(d)) v for each of K q [B, N, d], k [B, M, d] and v [B, M, d'], whose M may differ:
+/// [K B, N, d'], concatenated.
 pub fn weighted_means(all: &[[Tensor; 3]], scratch: &Scratch) -> Tensor {
     let usable = all.iter().all(|[q, k, v]| q.size()[0] == 1 && cpu::usable(&[q, k, v]));
     if usable {
@@ -35,6 +37,7 @@ pub fn weighted_means(all: &[[Tensor; 3]], scratch: &Scratch) -> Tensor {
     Tensor::cat(&all.iter().map(|[q, k, v]| weighted_mean(q, k, v, scratch)).collect::<Vec<_>>(), 0)
 }
 
+/// One of [`weighted_means`]: [B, N, d'].
 fn weighted_mean(q: &Tensor, k: &Tensor, v: &Tensor, scratch: &Scratch) -> Tensor {
     let (b, n, d) = q.size3().expect("queries are [B, N, d]");
     let (q, k) = (q * (d as f64).sqrt().recip(), k.transpose(1, 2));
@@ -54,23 +57,23 @@ fn weighted_mean(q: &Tensor, k: &Tensor, v: &Tensor, scratch: &Scratch) -> Tenso
     }
 }
 
-/// Memory for the scores of [`weighted_means`] that all its calls for a slice share: they are many, and fresh memory costs a CPU as much as the
-/// sums that it is for.
+/// Scratch memory for the scores of [`weighted_means`], which all calls for a slice share: on a CPU, allocating it
+/// costs as much as computing with it.
 #[derive(Debug)]
 pub struct Scratch(Option<Tensor>);
 
 impl Scratch {
-    /// Scores at once, at most: a bound on memory. Smaller parts are slower.
-    const MOST: i64 = 1 << 23;
+    /// Scores at once, at most: 32 MiB in fp32. Smaller parts are slower.
+    const MAX: i64 = 1 << 23;
 
-    /// For `n` queries and at most `m` of the `keys`; none where gradients need the scores, on GPUs, whose library keeps memory itself, and for the
-    /// kernels, which never hold all scores.
+    /// For `n` queries and at most `m` of the `keys`. Empty where gradients need the scores, on GPUs, whose allocator
+    /// caches memory, and where the CPU kernels compute, which never hold all scores.
     pub fn new(n: i64, m: i64, keys: &Tensor) -> Self {
         let wanted = !keys.device().is_cuda() && !keys.requires_grad() && !cpu::usable(&[keys]);
-        Self(wanted.then(|| Tensor::empty([(n * m).min(Self::MOST).max(m)], (keys.kind(), keys.device()))))
+        Self(wanted.then(|| Tensor::empty([(n * m).min(Self::MAX).max(m)], (keys.kind(), keys.device()))))
     }
 
-    /// As many of `n` rows of `m` scores as there is room for.
+    /// As many of `n` rows of `m` scores as fit: [rows, m].
     fn rows(&self, n: i64, m: i64) -> Option<Tensor> {
         let memory = self.0.as_ref()?;
         let rows = (memory.numel() as i64 / m).clamp(1, n);
@@ -96,7 +99,7 @@ mod tests {
     use tch::Device;
 
     #[test]
-    fn an_average_in_parts_is_that_of_the_whole_and_of_the_fused_attention() {
+    fn weighted_mean_in_parts_equals_the_whole_and_the_fused_attention() {
         let options = (Kind::Float, Device::Cpu);
         let [q, k, v] = [(1, 10), (2, 7), (3, 7)]
             .map(|(seed, rows)| (Tensor::arange(rows * 4, options) * 0.7 + seed).sin().reshape([1, rows, 4]));

@@ -1,4 +1,4 @@
-//! The numbers that make one network of the family: SAM 2.0 and 2.1 in four sizes, and the small ones of this project.
+//! The configuration of a network: SAM 2.0 and 2.1 in four sizes, and the small networks of this project.
 //!
 //! Source of the official values: `sam2==1.1.0`, `configs/sam2{,.1}/*.yaml`. What all of them share (and what the
 //! checkpoint's shapes cannot tell) stands as a constant with its key in those files.
@@ -23,30 +23,37 @@ pub const LARGEST_NUMBER: i64 = 8192;
 pub const DEFAULT_IMAGE_SIZE: i64 = 512;
 /// `sigmoid_scale_for_mem_enc`, `sigmoid_bias_for_mem_enc`.
 pub const MEMORY_MASK_SCALE: f64 = 20.0;
+/// See [`MEMORY_MASK_SCALE`].
 pub const MEMORY_MASK_BIAS: f64 = -10.0;
 /// Logits of a mask that a user gave: +10 inside, -10 outside (`_use_mask_as_output`).
 pub const GIVEN_MASK_SCALE: f64 = 20.0;
+/// See [`GIVEN_MASK_SCALE`].
 pub const GIVEN_MASK_BIAS: f64 = -10.0;
 /// `NO_OBJ_SCORE` in `sam2_base.py`: the logits of a mask whose object is absent.
 pub const NO_OBJ_SCORE: f64 = -1024.0;
 /// ImageNet mean and deviation, as `sam2_video_predictor.py` normalises.
 pub const PIXEL_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// See [`PIXEL_MEAN`].
 pub const PIXEL_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// The two published generations. 2.1 adds temporal encoding of object pointers and a no-object memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
+    /// SAM 2 of July 2024.
     #[serde(rename = "2.0")]
     V2_0,
+    /// SAM 2.1 of September 2024, and everything derived from it.
     #[serde(rename = "2.1")]
     V2_1,
 }
 
-/// What turns an image into features of four strides.
+/// The trunk of the image encoder: an image becomes features of four strides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TrunkConfig {
+    /// As in SAM 2.
     Hiera(HieraConfig),
+    /// Beyond SAM 2.
     Convolutional(ConvolutionalConfig),
 }
 
@@ -68,7 +75,7 @@ impl TrunkConfig {
     }
 }
 
-/// Residual convolutions, for networks that learn from scratch: they need no pretraining to see edges and textures. Not in SAM 2.
+/// Residual convolutions, for networks that are trained from scratch: they need no pretraining. Not in SAM 2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvolutionalConfig {
@@ -85,47 +92,113 @@ pub const CONVOLUTIONAL_STRIDE: i64 = 2;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HieraConfig {
+    /// Channels of the first stage.
     pub embed_dim: i64,
+    /// Attention heads of the first stage.
     pub num_heads: i64,
     /// Blocks per stage.
     pub stages: [i64; 4],
     /// Blocks that attend to the whole image instead of a window.
     pub global_att_blocks: Vec<i64>,
+    /// Rows and columns of the background position embedding.
     pub window_pos_embed_bkg_spatial_size: [i64; 2],
     /// Window size per stage.
     pub window_spec: [i64; 4],
 }
 
-/// One network. Serialised into the metadata of our own checkpoints.
+/// One network. Serialised into the metadata of our own checkpoints, and read as [`StoredConfig`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "StoredConfig")]
 pub struct Config {
     /// Such as `sam2.1_hiera_tiny`.
     pub name: String,
+    /// The published generation whose keys the network has.
     pub version: Version,
     /// Side of the square the network sees, in pixels; a multiple of 32.
     pub image_size: i64,
+    /// The trunk of the image encoder.
     pub trunk: TrunkConfig,
     /// `d_model` of neck, memory attention, prompt encoder and mask decoder.
     pub hidden_dim: i64,
     /// Channels of a memory; divides `hidden_dim`.
     pub mem_dim: i64,
+    /// `num_layers` of memory attention.
     pub memory_attention_layers: i64,
+    /// `dim_feedforward` of a memory attention layer.
     pub memory_attention_feedforward: i64,
     /// `mlp_dim` of the mask decoder's transformer.
     pub decoder_mlp_dim: i64,
+    /// Hidden width of the head that predicts IoUs.
     pub iou_head_hidden_dim: i64,
-    /// Channels of residual convolutions in the mask decoder's upscaling, at twice and four times the features' resolution, which see a dense
-    /// prompt at full detail. Beyond SAM 2: no published network has them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Channels of residual convolutions in the mask decoder's upscaling, at twice and four times the features'
+    /// resolution; a dense prompt enters there, too. Beyond SAM 2: no published network has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub refinement: Option<[i64; 2]>,
-    /// Channels of what sees the evidence of intensities in the mask decoder. Beyond SAM 2: no published network has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<i64>,
+    /// Hidden channels of the mask decoder's encoder of the intensity model's log-likelihood ratio. Beyond SAM 2: no
+    /// published network has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intensity_channels: Option<i64>,
+    /// Whether mask decoder (without its heads) and memory encoder compute in the chosen
+    /// [`Precision`](super::Precision), as image encoder and memory attention do; otherwise always in fp32, as
+    /// published.
+    pub reduced_precision_decoder: bool,
+    /// Whether a box without points gets the best of three masks, as a single point does; otherwise the first mask, as
+    /// published.
+    pub multimask_for_boxes: bool,
+    /// Whether the object score is ignored where the object is known to be present
+    /// ([`Presence::Certain`](super::Presence::Certain)); otherwise the score always decides, as published.
+    pub trusts_known_presence: bool,
+}
+
+/// [`Config`] as files hold it, those of earlier versions too: they call the intensity channels `evidence`, and do not
+/// say how a network computes, which followed from `refinement`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredConfig {
+    name: String,
+    version: Version,
+    image_size: i64,
+    trunk: TrunkConfig,
+    hidden_dim: i64,
+    mem_dim: i64,
+    memory_attention_layers: i64,
+    memory_attention_feedforward: i64,
+    decoder_mlp_dim: i64,
+    iou_head_hidden_dim: i64,
+    refinement: Option<[i64; 2]>,
+    #[serde(alias = "evidence")]
+    intensity_channels: Option<i64>,
+    reduced_precision_decoder: Option<bool>,
+    multimask_for_boxes: Option<bool>,
+    trusts_known_presence: Option<bool>,
+}
+
+impl From<StoredConfig> for Config {
+    fn from(stored: StoredConfig) -> Self {
+        let refines = stored.refinement.is_some();
+        Self {
+            name: stored.name,
+            version: stored.version,
+            image_size: stored.image_size,
+            trunk: stored.trunk,
+            hidden_dim: stored.hidden_dim,
+            mem_dim: stored.mem_dim,
+            memory_attention_layers: stored.memory_attention_layers,
+            memory_attention_feedforward: stored.memory_attention_feedforward,
+            decoder_mlp_dim: stored.decoder_mlp_dim,
+            iou_head_hidden_dim: stored.iou_head_hidden_dim,
+            refinement: stored.refinement,
+            intensity_channels: stored.intensity_channels,
+            reduced_precision_decoder: stored.reduced_precision_decoder.unwrap_or(refines),
+            multimask_for_boxes: stored.multimask_for_boxes.unwrap_or(refines),
+            trusts_known_presence: stored.trusts_known_presence.unwrap_or(refines),
+        }
+    }
 }
 
 /// The published sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the documentation
 pub enum Size {
     Tiny,
     Small,
@@ -134,6 +207,7 @@ pub enum Size {
 }
 
 impl Size {
+    /// All, smallest first.
     pub const ALL: [Size; 4] = [Size::Tiny, Size::Small, Size::BasePlus, Size::Large];
 
     /// As in the names of the published files.
@@ -146,6 +220,7 @@ impl Size {
         }
     }
 
+    /// The trunk of this size.
     pub fn trunk(self) -> HieraConfig {
         let (embed_dim, num_heads, stages, global_att_blocks, bkg, window_spec) = match self {
             Size::Tiny => (96, 1, [1, 2, 7, 2], vec![5, 7, 9], 7, [8, 4, 14, 7]),
@@ -183,7 +258,10 @@ impl Config {
             decoder_mlp_dim: 2048,
             iou_head_hidden_dim: 256,
             refinement: None,
-            evidence: None,
+            intensity_channels: None,
+            reduced_precision_decoder: false,
+            multimask_for_boxes: false,
+            trusts_known_presence: false,
         }
     }
 
@@ -208,7 +286,10 @@ impl Config {
             decoder_mlp_dim: 128,
             iou_head_hidden_dim: 32,
             refinement: None,
-            evidence: None,
+            intensity_channels: None,
+            reduced_precision_decoder: false,
+            multimask_for_boxes: false,
+            trusts_known_presence: false,
         }
     }
 
@@ -229,7 +310,10 @@ impl Config {
             decoder_mlp_dim: 512,
             iou_head_hidden_dim: 128,
             refinement: Some([64, 32]),
-            evidence: Some(16),
+            intensity_channels: Some(16),
+            reduced_precision_decoder: true,
+            multimask_for_boxes: true,
+            trusts_known_presence: true,
         }
     }
 
@@ -247,7 +331,7 @@ impl Config {
             decoder_mlp_dim: 256,
             iou_head_hidden_dim: 64,
             refinement: Some([32, 16]),
-            evidence: None,
+            intensity_channels: None,
             ..Self::compact()
         }
     }
@@ -292,6 +376,37 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{from_value, json, to_value};
+
+    /// The configuration as files of earlier versions hold it.
+    fn stored_before(config: &Config) -> serde_json::Value {
+        let mut stored = to_value(config).unwrap();
+        let fields = stored.as_object_mut().unwrap();
+        for added in ["reduced_precision_decoder", "multimask_for_boxes", "trusts_known_presence"] {
+            fields.remove(added).unwrap();
+        }
+        if let Some(channels) = fields.remove("intensity_channels") {
+            fields.insert("evidence".into(), channels);
+        }
+        stored
+    }
+
+    #[test]
+    fn configuration_of_an_earlier_version_is_completed_from_its_refinement() {
+        let official = Size::ALL.map(|size| Config::official(Version::V2_1, size));
+        for config in [Config::compact(), Config::mini(), Config::toy(Version::V2_0)].into_iter().chain(official) {
+            assert_eq!(from_value::<Config>(stored_before(&config)).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn configuration_is_read_back_as_it_was_written_and_unknown_fields_are_refused() {
+        let config = Config { multimask_for_boxes: false, ..Config::compact() };
+        let mut stored = to_value(&config).unwrap();
+        assert_eq!(from_value::<Config>(stored.clone()).unwrap(), config);
+        stored["foreign"] = json!(1);
+        assert!(from_value::<Config>(stored).unwrap_err().to_string().contains("unknown field `foreign`"));
+    }
 
     #[test]
     fn image_sizes_of_callers_have_the_bound_of_model_files() {

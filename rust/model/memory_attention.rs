@@ -1,56 +1,59 @@
 //! `memory_attention`: the current slice's features attend to memories. Source: `memory_attention.py`,
 //! `RoPEAttention` of `sam/transformer.py`.
 //!
-//! Several candidates are one batch, and what they share is computed once: the first layer's attention of the slice to itself, and the keys of
-//! what they attend to.
+//! Several candidates are one batch. What they share is computed once: the first layer's self-attention, and the keys
+//! of the memories.
 
+use super::activation::Activation;
 use super::attention::{attention, weighted_means, Scratch};
 use super::config::Config;
-use super::layers::{feed_forward, Activation, LayerNorm, Linear};
-use super::rotary::{Placed, Rotary};
+use super::layers::LayerNorm;
+use super::linear::{feed_forward, Linear};
+use super::rotary::{Positions, Rotary};
 use std::ops::Range;
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 
-/// What a slice's candidates attend to, in the number format of the computation.
+/// The tokens that a slice's candidates attend to, in the number format of the computation.
 #[derive(Debug)]
 pub struct MemoryTokens {
     /// Memories with their encodings, and without: [B, M, mem_dim].
     keys: Tensor,
     /// Each candidate's own, [B, M', mem_dim].
     values: Vec<Tensor>,
-    placed: Placed,
-    /// The stretches of the tokens that each candidate attends to.
+    positions: Positions,
+    /// The ranges of the tokens that each candidate attends to.
     chosen: Vec<Vec<Range<i64>>>,
     scratch: Scratch,
 }
 
 impl MemoryTokens {
-    /// For so many `queries`: `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim] and their places, and the stretches of tokens that
-    /// each candidate attends to.
+    /// For this number of `queries`: `tokens` [B, M, mem_dim], their `encoding` [1, M, mem_dim] and their positions,
+    /// and the ranges of tokens that each candidate attends to.
     pub fn new(
         [tokens, encoding]: [&Tensor; 2],
-        placed: Placed,
+        positions: Positions,
         chosen: Vec<Vec<Range<i64>>>,
         queries: i64,
         kind: Kind,
     ) -> Self {
-        let tokens_of = |stretches: &Vec<Range<i64>>| stretches.iter().map(|s| s.end - s.start).sum::<i64>();
+        let tokens_of = |ranges: &Vec<Range<i64>>| ranges.iter().map(|range| range.end - range.start).sum::<i64>();
         let most = chosen.iter().map(tokens_of).max().unwrap_or(1);
         let (keys, values) = ((tokens + encoding).to_kind(kind), tokens.to_kind(kind));
         Self {
             scratch: Scratch::new(queries, most, &keys),
             keys,
-            values: chosen.iter().map(|stretches| select(&values, stretches)).collect(),
-            placed,
+            values: chosen.iter().map(|ranges| select(&values, ranges)).collect(),
+            positions,
             chosen,
         }
     }
 }
 
-/// Stretches of [B, M, C] in a row; one stretch is no copy.
-fn select(tokens: &Tensor, stretches: &[Range<i64>]) -> Tensor {
-    let parts: Vec<Tensor> = stretches.iter().map(|s| tokens.narrow(1, s.start, s.end - s.start)).collect();
+/// Ranges of [B, M, C], concatenated; a single range is not copied.
+fn select(tokens: &Tensor, ranges: &[Range<i64>]) -> Tensor {
+    let parts: Vec<Tensor> =
+        ranges.iter().map(|range| tokens.narrow(1, range.start, range.end - range.start)).collect();
     match &parts[..] {
         [one] => one.shallow_clone(),
         _ => Tensor::cat(&parts, 1),
@@ -70,6 +73,7 @@ pub struct MemoryAttention {
 const INPUT_POSITION_WEIGHT: f64 = 0.1;
 
 impl MemoryAttention {
+    /// The layers for the widths of `config`.
     pub fn new(p: &Path, config: &Config) -> Self {
         let layers = (0..config.memory_attention_layers)
             .map(|i| MemoryAttentionLayer::new(&(p / "layers" / i), config))
@@ -86,28 +90,42 @@ impl MemoryAttention {
         self.rotary.move_to(device);
     }
 
-    /// What turns tokens to a feature map's places.
+    /// See [`Linear::prepare_for_inference`].
+    pub fn prepare_for_inference(&mut self, kind: Kind) {
+        for layer in &mut self.layers {
+            layer.prepare_for_inference(kind);
+        }
+    }
+
+    /// Positions of tokens (none: those of the whole map), with the factors that the layers need when they compute in
+    /// `kind`.
+    pub fn positions(&self, indices: Option<Vec<u32>>, kind: Kind) -> Positions {
+        let by_index = self.layers.iter().all(|layer| layer.is_packed());
+        Positions::new(indices, (!by_index).then_some((&self.rotary, kind)))
+    }
+
+    /// The rotary encoding of the feature map.
     pub fn rotary(&self) -> &Rotary {
         &self.rotary
     }
 
-    /// `features` and their position `encoding`, both [B, N, hidden] -> [K B, N, hidden] of the K candidates, one after the other, computed in
-    /// `kind`.
+    /// `features` and their position `encoding`, both [B, N, hidden] -> features of the K candidates, [K B, N, hidden],
+    /// computed in `kind`.
     pub fn forward(&self, features: &Tensor, encoding: &Tensor, memory: &MemoryTokens, kind: Kind) -> Tensor {
-        let turning = Turning { rotary: &self.rotary, queries: &Placed::map() };
+        let encoding_of_queries = QueryPositions { rotary: &self.rotary, positions: &self.positions(None, kind) };
         let mut x = (features + encoding * INPUT_POSITION_WEIGHT).to_kind(kind);
         for layer in &self.layers {
-            x = layer.forward(&x, memory, turning);
+            x = layer.forward(&x, memory, encoding_of_queries);
         }
         self.norm.forward(&x)
     }
 }
 
-/// How queries are turned to their places.
+/// The rotary encoding of the slice's own tokens.
 #[derive(Debug, Clone, Copy)]
-struct Turning<'a> {
+struct QueryPositions<'a> {
     rotary: &'a Rotary,
-    queries: &'a Placed,
+    positions: &'a Positions,
 }
 
 /// Keys: `self_attn.*`, `cross_attn_image.*`, `linear{1,2}.*`, `norm{1,2,3}.*`.
@@ -137,10 +155,24 @@ impl MemoryAttentionLayer {
         }
     }
 
+    fn prepare_for_inference(&mut self, kind: Kind) {
+        self.self_attn.prepare_for_inference(kind);
+        self.cross_attn_image.prepare_for_inference(kind);
+        self.linear1.prepare_for_inference(kind);
+        self.linear2.prepare_for_inference(kind);
+    }
+
+    /// Whether all projections with rotary encoding are the CPU kernels'.
+    fn is_packed(&self) -> bool {
+        [&self.self_attn, &self.cross_attn_image]
+            .iter()
+            .all(|attention| attention.q_proj.is_packed() && attention.k_proj.is_packed())
+    }
+
     /// [B, N, C], which all candidates share, or [K B, N, C] -> [K B, N, C]
-    fn forward(&self, x: &Tensor, memory: &MemoryTokens, turning: Turning) -> Tensor {
-        let x = self.self_attn.attend_to_itself(&self.norm1.forward(x), turning, x);
-        let attended = self.cross_attn_image.attend_to_memory(&self.norm2.forward(&x), memory, turning);
+    fn forward(&self, x: &Tensor, memory: &MemoryTokens, queries: QueryPositions) -> Tensor {
+        let x = self.self_attn.self_attention(&self.norm1.forward(x), queries, x);
+        let attended = self.cross_attn_image.cross_attention(&self.norm2.forward(&x), memory, queries);
         let (b, n, c) = x.size3().expect("features are [B, N, C]");
         let x = (attended.reshape([-1, b, n, c]) + x).flatten(0, 1);
         feed_forward([&self.linear1, &self.linear2], Activation::Relu, &self.norm3.forward(&x), Some(&x))
@@ -166,26 +198,33 @@ impl RotaryAttention {
         }
     }
 
-    /// [B, N, C] -> `onto` [B, N, C] and what it attends to.
-    fn attend_to_itself(&self, x: &Tensor, Turning { rotary, queries }: Turning, onto: &Tensor) -> Tensor {
-        let [q, k] =
-            [&self.q_proj, &self.k_proj].map(|projection| projection.forward_turned(x, rotary, queries).unsqueeze(1));
+    fn prepare_for_inference(&mut self, kind: Kind) {
+        for layer in [&mut self.q_proj, &mut self.k_proj, &mut self.v_proj, &mut self.out_proj] {
+            layer.prepare_for_inference(kind);
+        }
+    }
+
+    /// Self-attention with a residual connection: [B, N, C] -> `residual` + output, [B, N, C].
+    fn self_attention(&self, x: &Tensor, queries: QueryPositions, residual: &Tensor) -> Tensor {
+        let QueryPositions { rotary, positions } = queries;
+        let [q, k] = [&self.q_proj, &self.k_proj].map(|layer| layer.forward_rotary(x, rotary, positions).unsqueeze(1));
         let v = self.v_proj.forward(x).unsqueeze(1);
-        self.out_proj.forward_onto(&attention(&q, &k, &v).squeeze_dim(1), onto)
+        self.out_proj.forward_residual(&attention(&q, &k, &v).squeeze_dim(1), residual)
     }
 
     /// [B, N, C], which all candidates share, or [K B, N, C] -> [K B, N, C]
     ///
-    /// Weights sum to one, so values may be projected after they are averaged: there are far fewer of them, and before it they have a quarter of
-    /// the channels.
-    fn attend_to_memory(&self, x: &Tensor, memory: &MemoryTokens, Turning { rotary, queries }: Turning) -> Tensor {
-        let q = self.q_proj.forward_turned(x, rotary, queries);
-        let k = self.k_proj.forward_turned(&memory.keys, rotary, &memory.placed);
+    /// Softmax weights sum to one, so values may be projected after they are averaged. There are far fewer averages
+    /// than values, and they have a quarter of the channels.
+    fn cross_attention(&self, x: &Tensor, memory: &MemoryTokens, queries: QueryPositions) -> Tensor {
+        let QueryPositions { rotary, positions } = queries;
+        let q = self.q_proj.forward_rotary(x, rotary, positions);
+        let k = self.k_proj.forward_rotary(&memory.keys, rotary, &memory.positions);
         let (batch, shared) = (k.size()[0], q.size()[0] == k.size()[0]);
         let candidates: Vec<[Tensor; 3]> = (memory.chosen.iter().zip(&memory.values).enumerate())
-            .map(|(candidate, (stretches, values))| {
+            .map(|(candidate, (ranges, values))| {
                 let q = if shared { q.shallow_clone() } else { q.narrow(0, candidate as i64 * batch, batch) };
-                [q, select(&k, stretches), values.shallow_clone()]
+                [q, select(&k, ranges), values.shallow_clone()]
             })
             .collect();
         let averaged = weighted_means(&candidates, &memory.scratch);

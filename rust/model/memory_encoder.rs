@@ -1,9 +1,11 @@
 //! `memory_encoder`: a slice's features and mask become a memory. Source: `memory_encoder.py`.
 
+use super::activation::{gelu, Activation};
 use super::config::Config;
-use super::layers::{feed_forward, gelu, parameter, Activation, Conv2d, ConvShape, LayerNorm2d, Linear};
+use super::layers::{parameter, Conv2d, ConvShape, LayerNorm2d};
+use super::linear::{feed_forward, Linear};
 use tch::nn::Path;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// `fuser.num_layers`.
 const FUSER_LAYERS: i64 = 2;
@@ -18,6 +20,7 @@ pub struct MemoryEncoder {
 }
 
 impl MemoryEncoder {
+    /// The encoder for the widths of `config`.
     pub fn new(p: &Path, config: &Config) -> Self {
         let d = config.hidden_dim;
         Self {
@@ -25,6 +28,15 @@ impl MemoryEncoder {
             pix_feat_proj: Conv2d::new(&(p / "pix_feat_proj"), d, d, ConvShape::POINT),
             fuser: (0..FUSER_LAYERS).map(|i| CxBlock::new(&(p / "fuser" / "layers" / i), d)).collect(),
             out_proj: Conv2d::new(&(p / "out_proj"), d, config.mem_dim, ConvShape::POINT),
+        }
+    }
+
+    /// See [`Linear::prepare_for_inference`].
+    pub fn prepare_for_inference(&mut self, kind: Kind) {
+        for (i, block) in self.fuser.iter_mut().enumerate() {
+            let kind = if i == 0 { kind } else { Kind::Float }; // `gamma` is in fp32, and so is what it multiplies
+            block.pwconv1.prepare_for_inference(kind);
+            block.pwconv2.prepare_for_inference(kind);
         }
     }
 
@@ -46,9 +58,9 @@ struct MaskDownSampler {
 }
 
 impl MaskDownSampler {
-    /// `stride`: pixels of the mask per cell of the features; each step halves.
+    /// `stride`: pixels of the mask per cell of the features; each step halves height and width.
     fn new(p: &Path, stride: i64, hidden_dim: i64) -> Self {
-        let channels = |step: i64| 4i64.pow(step as u32); // each step quarters the pixels and takes four times the channels
+        let channels = |step: i64| 4i64.pow(step as u32); // a quarter of the pixels, four times the channels
         let count = i64::from(stride.ilog2());
         let steps = (0..count)
             .map(|i| {
@@ -59,6 +71,7 @@ impl MaskDownSampler {
         Self { steps, projection: Conv2d::new(&(p / (3 * count)), channels(count), hidden_dim, ConvShape::POINT) }
     }
 
+    /// [B, 1, S, S] -> [B, hidden, h, w]
     fn forward(&self, mask: &Tensor) -> Tensor {
         let mut x = mask.shallow_clone();
         for (conv, norm) in &self.steps {
@@ -90,6 +103,7 @@ impl CxBlock {
         }
     }
 
+    /// [B, C, H, W] -> [B, C, H, W]
     fn forward(&self, x: &Tensor) -> Tensor {
         let y = self.norm.forward(&self.dwconv.forward(x)).permute([0, 2, 3, 1]); // -> [B, H, W, C]
         let y = feed_forward([&self.pwconv1, &self.pwconv2], Activation::Gelu, &y, None) * &self.gamma;

@@ -1,7 +1,5 @@
-//! Position encodings. Source: `position_encoding.py`, and `get_1d_sine_pe` of `sam2_utils.py`.
+//! Position encodings without weights. Source: `position_encoding.py`, and `get_1d_sine_pe` of `sam2_utils.py`.
 
-use super::layers::parameter;
-use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 
 /// Base of the wavelengths, in all encodings.
@@ -17,7 +15,8 @@ fn wavelengths(n: i64, device: Device) -> Tensor {
     Tensor::full([1], TEMPERATURE, float(device)).pow(&exponent)
 }
 
-/// `PositionEmbeddingSine` with `normalize`: [1, channels, h, w], rows' half first.
+/// `PositionEmbeddingSine` with `normalize`: [1, channels, h, w]; the first half of the channels
+/// encodes the row, the second the column.
 pub fn sine_2d(channels: i64, h: i64, w: i64, device: Device) -> Tensor {
     let half = channels / 2;
     let scale = 2.0 * std::f64::consts::PI;
@@ -34,39 +33,14 @@ pub fn sine_2d(channels: i64, h: i64, w: i64, device: Device) -> Tensor {
     Tensor::cat(&[rows, columns], 2).permute([2, 0, 1]).unsqueeze(0).contiguous()
 }
 
-/// `get_1d_sine_pe`: [N] -> [N, dim].
+/// `get_1d_sine_pe`: [N] -> [N, dim], sines first.
 pub fn sine_1d(positions: &Tensor, dim: i64) -> Tensor {
     let phase = positions.unsqueeze(-1) / wavelengths(dim / 2, positions.device());
     Tensor::cat(&[phase.sin(), phase.cos()], -1)
 }
 
-/// `PositionEmbeddingRandom`. Key: `positional_encoding_gaussian_matrix` [2, channels / 2].
-#[derive(Debug)]
-pub struct RandomFrequencies {
-    matrix: Tensor,
-}
-
-impl RandomFrequencies {
-    pub fn new(p: &Path, channels: i64) -> Self {
-        Self { matrix: parameter(p, "positional_encoding_gaussian_matrix", &[2, channels / 2]) }
-    }
-
-    /// Coordinates (x, y) in 0..1, [..., 2] -> [..., channels].
-    pub fn encode(&self, coordinates: &Tensor) -> Tensor {
-        let phase = (coordinates * 2.0 - 1.0).matmul(&self.matrix) * (2.0 * std::f64::consts::PI);
-        Tensor::cat(&[phase.sin(), phase.cos()], -1)
-    }
-
-    /// The encoding of every cell of a square grid: [1, channels, side, side].
-    pub fn grid(&self, side: i64) -> Tensor {
-        let centres = (Tensor::arange(side, float(self.matrix.device())) + 0.5) / side as f64;
-        let x = centres.unsqueeze(0).expand([side, side], false);
-        let y = centres.unsqueeze(1).expand([side, side], false);
-        self.encode(&Tensor::stack(&[x, y], -1)).permute([2, 0, 1]).unsqueeze(0)
-    }
-}
-
-/// Rotation angles of axial rotary encoding on a square grid (`compute_axial_cis`): cosines and sines, [2, side * side, dim / 2].
+/// Rotation angles of axial rotary encoding on a square grid (`compute_axial_cis`): cosines and sines,
+/// [2, side * side, dim / 2].
 pub fn axial_rotation(dim: i64, side: i64, device: Device) -> Tensor {
     let exponent = Tensor::arange_start_step(0, dim, 4, float(device)).slice(0, 0, dim / 4, 1) / dim as f64;
     let frequencies = Tensor::full([1], TEMPERATURE, float(device)).pow(&exponent).reciprocal();

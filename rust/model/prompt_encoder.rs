@@ -1,8 +1,8 @@
 //! `sam_prompt_encoder`: points, boxes and masks become tokens. Source: `sam/prompt_encoder.py`.
 
+use super::activation::gelu;
 use super::config::Config;
-use super::layers::{gelu, parameter, Conv2d, ConvShape, LayerNorm2d};
-use super::position::RandomFrequencies;
+use super::layers::{parameter, Conv2d, ConvShape, LayerNorm2d};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
@@ -12,7 +12,9 @@ const MASK_CHANNELS: i64 = 16;
 /// Kinds of point tokens; the number is the label of `_embed_points`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PointKind {
+    /// Outside the object.
     Background = 0,
+    /// On the object.
     Foreground = 1,
     /// Upper left corner of a box.
     BoxStart = 2,
@@ -23,8 +25,11 @@ pub enum PointKind {
 /// A point in network pixels; (0, 0) is the centre of the first pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
+    /// Column.
     pub x: f32,
+    /// Row.
     pub y: f32,
+    /// What the point says.
     pub kind: PointKind,
 }
 
@@ -42,6 +47,7 @@ pub struct PromptEncoder {
 }
 
 impl PromptEncoder {
+    /// The encoder for the image and feature sizes of `config`.
     pub fn new(p: &Path, config: &Config) -> Self {
         let d = config.hidden_dim;
         let embedding = |p: &Path| parameter(p, "weight", &[1, d]);
@@ -56,7 +62,7 @@ impl PromptEncoder {
         }
     }
 
-    /// The position of every feature cell: [1, hidden, h, w].
+    /// The position encoding of every feature cell: [1, hidden, h, w].
     pub fn dense_position(&self) -> Tensor {
         self.pe_layer.grid(self.feature_size)
     }
@@ -79,10 +85,10 @@ impl PromptEncoder {
         let all = || prompts.iter().flat_map(|points| points.iter());
         let coordinates: Vec<f32> = all().flat_map(|p| [p.x + 0.5, p.y + 0.5]).collect();
         let coordinates = Tensor::from_slice(&coordinates).to_device(device).reshape([batch, -1, 2]);
-        let place = self.pe_layer.encode(&(coordinates / self.image_size as f64));
+        let position = self.pe_layer.encode(&(coordinates / self.image_size as f64));
         let kinds: Vec<&Tensor> = all().map(|p| &self.point_embeddings[p.kind as usize]).collect();
-        let kinds = Tensor::cat(&kinds, 0).reshape([batch, -1, place.size()[2]]);
-        Tensor::cat(&[place + kinds, empty], 1)
+        let kinds = Tensor::cat(&kinds, 0).reshape([batch, -1, position.size()[2]]);
+        Tensor::cat(&[position + kinds, empty], 1)
     }
 
     /// Mask logits [B, 1, m, m] -> [B, hidden, h, w]; without a mask [1, hidden, 1, 1], to be broadcast.
@@ -91,6 +97,32 @@ impl PromptEncoder {
             Some(mask) => self.mask_downscaling.forward(&mask.to_kind(Kind::Float)),
             None => self.no_mask_embed.reshape([1, -1, 1, 1]),
         }
+    }
+}
+
+/// `PositionEmbeddingRandom`. Key: `positional_encoding_gaussian_matrix` [2, channels / 2].
+#[derive(Debug)]
+struct RandomFrequencies {
+    matrix: Tensor,
+}
+
+impl RandomFrequencies {
+    fn new(p: &Path, channels: i64) -> Self {
+        Self { matrix: parameter(p, "positional_encoding_gaussian_matrix", &[2, channels / 2]) }
+    }
+
+    /// Coordinates (x, y) in 0..1, [..., 2] -> [..., channels].
+    fn encode(&self, coordinates: &Tensor) -> Tensor {
+        let phase = (coordinates * 2.0 - 1.0).matmul(&self.matrix) * (2.0 * std::f64::consts::PI);
+        Tensor::cat(&[phase.sin(), phase.cos()], -1)
+    }
+
+    /// The encoding of every cell of a square grid: [1, channels, side, side].
+    fn grid(&self, side: i64) -> Tensor {
+        let centres = (Tensor::arange(side, (Kind::Float, self.matrix.device())) + 0.5) / side as f64;
+        let x = centres.unsqueeze(0).expand([side, side], false);
+        let y = centres.unsqueeze(1).expand([side, side], false);
+        self.encode(&Tensor::stack(&[x, y], -1)).permute([2, 0, 1]).unsqueeze(0)
     }
 }
 

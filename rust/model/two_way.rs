@@ -1,9 +1,11 @@
 //! `sam_mask_decoder.transformer`: tokens and image attend to each other. Source: `sam/transformer.py`.
 
+use super::activation::Activation;
 use super::attention::{attention, recombine_heads, separate_heads};
-use super::layers::{Activation, LayerNorm, Linear, Mlp};
+use super::layers::LayerNorm;
+use super::linear::{Linear, Mlp};
 use tch::nn::Path;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// `_build_sam_heads`: depth, heads; and the default `attention_downsample_rate`.
 const DEPTH: usize = 2;
@@ -19,12 +21,21 @@ pub struct TwoWayTransformer {
 }
 
 impl TwoWayTransformer {
+    /// For tokens of `dim` channels.
     pub fn new(p: &Path, dim: i64, mlp_dim: i64) -> Self {
         Self {
             layers: (0..DEPTH).map(|i| TwoWayAttentionBlock::new(&(p / "layers" / i), dim, mlp_dim)).collect(),
             final_attn_token_to_image: Attention::new(&(p / "final_attn_token_to_image"), dim, dim / DOWNSAMPLE),
             norm_final_attn: LayerNorm::new(&(p / "norm_final_attn"), dim, LayerNorm::EPSILON),
         }
+    }
+
+    /// See [`Linear::prepare_for_inference`].
+    pub fn prepare_for_inference(&mut self, kind: Kind) {
+        for block in &mut self.layers {
+            block.prepare_for_inference(kind);
+        }
+        self.final_attn_token_to_image.prepare_for_inference(kind);
     }
 
     /// Image [B, N, C], its position [1, N, C], tokens [B, T, C] -> (tokens, image).
@@ -67,6 +78,16 @@ impl TwoWayAttentionBlock {
         }
     }
 
+    fn prepare_for_inference(&mut self, kind: Kind) {
+        let cross = [&mut self.cross_attn_token_to_image, &mut self.cross_attn_image_to_token];
+        for attention in cross.into_iter().chain([&mut self.self_attn]) {
+            attention.prepare_for_inference(kind);
+        }
+        self.mlp.prepare_for_inference(kind);
+    }
+
+    /// Queries are tokens [B, T, C], keys the image [B, N, C]; returns both, updated.
+    ///
     /// The first block's self-attention replaces its queries and adds no position (`skip_first_layer_pe`).
     fn forward(
         &self,
@@ -112,6 +133,12 @@ impl Attention {
             k_proj: project("k_proj"),
             v_proj: project("v_proj"),
             out_proj: Linear::new(&(p / "out_proj"), internal, dim),
+        }
+    }
+
+    fn prepare_for_inference(&mut self, kind: Kind) {
+        for layer in [&mut self.q_proj, &mut self.k_proj, &mut self.v_proj, &mut self.out_proj] {
+            layer.prepare_for_inference(kind);
         }
     }
 

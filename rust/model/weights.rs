@@ -3,7 +3,6 @@
 //! In: names, shapes and values. Out: the variables of a [`nn::VarStore`], all of them or none.
 //! Knows nothing of files (see [`super::checkpoint`]) or of what the weights compute.
 
-use super::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 use std::collections::btree_map::{self, BTreeMap};
@@ -22,6 +21,7 @@ pub struct StateDict {
 }
 
 impl StateDict {
+    /// Without tensors.
     pub fn new() -> Self {
         Self::default()
     }
@@ -34,14 +34,6 @@ impl StateDict {
             state.insert(key, copy.map_err(refused)?)?;
         }
         Ok(state)
-    }
-
-    /// The specification's pseudo-random weights of a network.
-    pub fn pseudo_random(config: &Config) -> Result<Self> {
-        let mut var_store = nn::VarStore::new(Device::Cpu);
-        super::Sam2::new(&var_store.root(), config);
-        fill_pseudo_random(&mut var_store);
-        Self::of(&var_store)
     }
 
     /// Adds one weight.
@@ -71,10 +63,12 @@ impl StateDict {
         }
     }
 
+    /// The tensor of this name.
     pub fn get(&self, key: &str) -> Option<&Tensor> {
         self.tensors.get(key)
     }
 
+    /// Names and tensors, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.tensors.iter().map(|(key, tensor)| (key.as_str(), tensor))
     }
@@ -84,10 +78,12 @@ impl StateDict {
         self.tensors.len()
     }
 
+    /// Whether there is no tensor.
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
     }
 
+    /// The shape of each tensor.
     pub fn shapes(&self) -> BTreeMap<String, Vec<i64>> {
         self.tensors.iter().map(|(key, tensor)| (key.clone(), tensor.size())).collect()
     }
@@ -109,8 +105,8 @@ impl StateDict {
 
 /// Gives every variable of `var_store` the value of the same name, converted to the variable's number format.
 ///
-/// Strict: every variable has a value, every value a variable, and the shapes are equal. `VarStore::load` of tch ignores
-/// unknown names and broadcasts shapes, so that a wrong file gives a wrong network and no message.
+/// Strict: every variable has a value, every value a variable, and the shapes are equal. `VarStore::load` of tch
+/// ignores unknown names and broadcasts shapes, so that a wrong file gives a wrong network and no message.
 ///
 /// # Errors
 /// One report of all missing, unexpected, misshapen and non-finite weights; then nothing has been copied.
@@ -118,8 +114,8 @@ pub fn load_strict(var_store: &mut nn::VarStore, state: StateDict) -> Result<()>
     let _guard = tch::no_grad_guard();
     let mut variables: BTreeMap<String, Tensor> = var_store.variables().into_iter().collect();
     report_misfits(&variables, &state)?;
-    // A value can be finite in the file and infinite in an f16 variable, so the finished values are examined, and all of
-    // them before the first is copied.
+    // A value can be finite in the file and infinite in an f16 variable, so the finished values are examined, and all
+    // of them before the first is copied.
     let mut values = BTreeMap::new();
     let mut not_finite = Vec::new();
     for (key, tensor) in state.tensors {
@@ -222,9 +218,9 @@ fn kind_name(kind: Kind) -> &'static str {
 /// Values that any language can recompute from a checkpoint key alone; f32 of the given shape.
 ///
 /// `x_i = frac(sin(i * 12.9898 + h) * 43758.5453)` in f64, `h` = first 4 bytes of sha256(key) / 2^32 * 1000. Weights of
-/// fan-in `f` get `(x - 0.5) * 2 * sqrt(3 / f)`; one-dimensional `weight`s (norms) get `1 + 0.1 * (x - 0.5)`; biases and
-/// embeddings get `0.1 * (x - 0.5)`; layer scale `gamma` gets 0.5; the last bias of the object score head gets 2, so that
-/// the object is present. `tests/golden/pseudo_random.py` is the same formula with numpy.
+/// fan-in `f` get `(x - 0.5) * 2 * sqrt(3 / f)`; one-dimensional `weight`s (norms) get `1 + 0.1 * (x - 0.5)`; biases
+/// and embeddings get `0.1 * (x - 0.5)`; layer scale `gamma` gets 0.5; the last bias of the object score head gets 2,
+/// so that the object is present. `tests/golden/pseudo_random.py` is the same formula with numpy.
 ///
 /// The factor 43758 multiplies the last place of the sine, which differs between mathematical libraries: two languages
 /// agree to about 1e-10 before the rounding to f32, not bit for bit.

@@ -1,12 +1,16 @@
-//! Pictures for people: montages of slices and plots, as PNG.
+//! Pictures: montages of slices and plots, as PNG.
 //!
 //! In: volumes, masks, numbers. Out: RGB pixels and PNG bytes. Knows nothing of models or data sets on disk.
 
+#[cfg(feature = "evaluate")]
+pub mod comparison;
 pub mod montage;
+#[cfg(any(feature = "evaluate", feature = "train"))]
 pub mod plot;
+mod tiles;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::output::{self, Overwrite};
+use crate::output::{write_bytes, Overwrite};
 use ndarray::Array2;
 use std::path::Path;
 
@@ -16,7 +20,7 @@ pub type Colour = [u8; 3];
 const BACKGROUND: Colour = [18, 18, 20];
 const TEXT: Colour = [240, 240, 240];
 
-/// 3 x 5 digits, a row in each three bits.
+/// Digits of 3 x 5 dots, three bits for each row.
 const DIGITS: [u16; 10] = [
     0b111_101_101_101_111,
     0b010_110_010_010_111,
@@ -41,7 +45,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A dark picture.
+    /// A picture of the background colour.
     pub fn new(width: usize, height: usize) -> Self {
         Self { width, height, pixels: BACKGROUND.repeat(width * height) }
     }
@@ -61,14 +65,14 @@ impl Picture {
         self.pixels[at..at + 3].copy_from_slice(&colour);
     }
 
-    /// Grey values of 0..1 at a place (row, column).
+    /// Draws grey values of 0 to 1, the upper left pixel at (row, column).
     pub fn grey(&mut self, [top, left]: [usize; 2], grey: &Array2<f32>) {
         for ((row, column), &value) in grey.indexed_iter() {
             self.put(top + row, left + column, [(value * 255.0).round() as u8; 3]);
         }
     }
 
-    /// A mask's contour, two pixels wide on its inner side, and a fill of which `fill` (0..1) is the mask's colour.
+    /// Draws a mask's contour, two pixels wide inside the mask, and fills it with the opacity `fill` (0 to 1).
     pub fn outline(&mut self, [top, left]: [usize; 2], mask: &Array2<bool>, colour: Colour, fill: f32) {
         let (height, width) = mask.dim();
         for ((row, column), _) in mask.indexed_iter().filter(|(_, &inside)| inside) {
@@ -85,7 +89,7 @@ impl Picture {
         }
     }
 
-    /// A frame of three pixels inside a tile.
+    /// Draws a frame of three pixels inside a tile.
     pub fn frame(&mut self, [top, left]: [usize; 2], [height, width]: [usize; 2], colour: Colour) {
         for row in 0..height {
             for column in 0..width {
@@ -96,7 +100,7 @@ impl Picture {
         }
     }
 
-    /// A number with its upper left corner at a place.
+    /// Draws a number, its upper left corner at (row, column).
     pub fn digits(&mut self, [top, left]: [usize; 2], number: usize) {
         for (n, digit) in number.to_string().bytes().map(|b| DIGITS[usize::from(b - b'0')]).enumerate() {
             let x = left + n * 4 * DOT;
@@ -125,9 +129,6 @@ impl Picture {
 
     /// Writes the picture as PNG.
     pub fn write(&self, path: &Path, overwrite: Overwrite) -> Result<()> {
-        let bytes = self.png()?;
-        output::write(path, overwrite, |out| {
-            out.write_all(&bytes).map_err(|e| Error::io(format!("cannot write `{}`", path.display()), e))
-        })
+        write_bytes(path, overwrite, &self.png()?)
     }
 }

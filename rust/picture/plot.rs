@@ -9,7 +9,7 @@ use plotters::style::{register_font, FontStyle};
 const FONT: &str = "sans-serif";
 const LEFT: i32 = 250;
 const ROW: i32 = 26;
-/// Colours of series, told apart also by most colour-blind people (Okabe and Ito).
+/// Colours of series that are distinct also with most colour-vision deficiencies (Okabe and Ito).
 const SERIES: [Colour; 10] = [
     [0, 114, 178],
     [213, 94, 0],
@@ -23,7 +23,7 @@ const SERIES: [Colour; 10] = [
     [150, 150, 0],
 ];
 
-/// The font travels with the program: a plot looks the same everywhere.
+/// The font is built in: a plot looks the same on every machine.
 static FONT_READY: Lazy<bool> =
     Lazy::new(|| register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_ok());
 
@@ -31,8 +31,10 @@ static FONT_READY: Lazy<bool> =
 #[derive(Debug, Clone)]
 pub struct BoxRow {
     pub name: String,
-    /// Quartiles are taken from them; every value is a dot.
+    /// Rising, finite; every value is a dot.
     pub values: Vec<f64>,
+    /// Minimum, first quartile, median, third quartile, maximum of the values.
+    pub quartiles: [f64; 5],
     /// Rows of one group share a colour.
     pub group: usize,
 }
@@ -45,7 +47,7 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Horizontal box plots of values of 0..1, one row each, with all values as dots.
+/// Horizontal box plots of values of 0 to 1, one row each, with all values as dots.
 pub fn boxes(title: &str, axis: &str, rows: &[BoxRow]) -> Result<Picture> {
     let height = 90 + ROW * rows.len() as i32;
     draw(900, height as u32, |area| {
@@ -67,18 +69,16 @@ pub fn boxes(title: &str, axis: &str, rows: &[BoxRow]) -> Result<Picture> {
             let colour = series(row.group);
             let middle = top + ROW * n as i32 + ROW / 2;
             area.draw(&Text::new(shortened(&row.name, 34), (16, middle - 8), (FONT, 15).into_font().color(&ink())))?;
-            let mut sorted: Vec<f64> = row.values.iter().copied().filter(|v| v.is_finite()).collect();
-            if sorted.is_empty() {
+            if row.values.is_empty() {
                 continue;
             }
-            sorted.sort_by(f64::total_cmp);
-            let [low, q1, q2, q3, high] = [0.0, 0.25, 0.5, 0.75, 1.0].map(|p| at(quantile(&sorted, p)));
+            let [low, q1, q2, q3, high] = row.quartiles.map(at);
             area.draw(&PathElement::new([(low, middle), (high, middle)], colour))?;
             area.draw(&Rectangle::new([(q1, middle - 8), (q3, middle + 8)], colour.mix(0.25).filled()))?;
             area.draw(&Rectangle::new([(q1, middle - 8), (q3, middle + 8)], colour.stroke_width(1)))?;
             area.draw(&PathElement::new([(q2, middle - 8), (q2, middle + 8)], colour.stroke_width(3)))?;
-            for (i, &value) in sorted.iter().enumerate() {
-                let spread = (i * 7 % 11) as i32 - 5; // spread by order, so that the same values draw the same picture
+            for (i, &value) in row.values.iter().enumerate() {
+                let spread = (i * 7 % 11) as i32 - 5; // by order, so that the same values give the same picture
                 area.draw(&Circle::new((at(value), middle + spread), 2, colour.mix(0.55).filled()))?;
             }
         }
@@ -86,7 +86,7 @@ pub fn boxes(title: &str, axis: &str, rows: &[BoxRow]) -> Result<Picture> {
     })
 }
 
-/// Curves over a common x; y is 0..1 unless values go beyond.
+/// Curves over a common x axis; the y axis is 0 to 1 unless values are larger.
 pub fn curves(title: &str, [x_name, y_name]: [&str; 2], curves: &[Curve]) -> Result<Picture> {
     draw(900, 460, |area| {
         let (plot, side) = area.split_horizontally(690); // names beside the curves, never over them
@@ -126,7 +126,7 @@ type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn draw(width: u32, height: u32, paint: impl FnOnce(&Area) -> Drawn) -> Result<Picture> {
-    debug_assert!(*FONT_READY, "the font that travels with the program can be read");
+    debug_assert!(*FONT_READY, "the built-in font can be read");
     Lazy::force(&FONT_READY);
     let mut pixels = vec![255; (width * height * 3) as usize];
     {
@@ -155,28 +155,25 @@ fn shortened(name: &str, most: usize) -> String {
     name.chars().take(most - 1).chain(['…']).collect()
 }
 
-/// Linear quantile of sorted values.
-fn quantile(sorted: &[f64], p: f64) -> f64 {
-    let place = p * (sorted.len() - 1) as f64;
-    let (low, part) = (place.floor() as usize, place.fract());
-    let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] + (sorted[high] - sorted[low]) * part
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn no_two_series_have_one_colour() {
+    fn series_colours_are_distinct() {
         let colours: std::collections::BTreeSet<Colour> = SERIES.into_iter().collect();
         assert_eq!(colours.len(), SERIES.len());
         assert!(SERIES.len() >= 8, "a report has eight rows");
     }
 
     #[test]
-    fn a_box_plot_shows_ink_in_every_row_and_letters_beside_it() {
-        let row = |name: &str, values: &[f64]| BoxRow { name: name.into(), values: values.to_vec(), group: 0 };
+    fn box_plot_draws_values_and_a_name_in_every_row() {
+        let row = |name: &str, values: &[f64]| BoxRow {
+            name: name.into(),
+            values: values.to_vec(),
+            quartiles: [0.1, 0.2, 0.5, 0.6, 0.9],
+            group: 0,
+        };
         let empty = boxes("", "", &[row("", &[]), row("", &[])]).unwrap();
         let full = boxes("title", "Dice", &[row("copy", &[0.2, 0.5, 0.7]), row("flow", &[0.9])]).unwrap();
         assert_eq!(empty.size(), full.size());
@@ -191,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn curves_of_nothing_and_of_one_point_are_drawn() {
+    fn curves_without_points_and_with_one_point_are_drawn() {
         assert!(curves("t", ["x", "y"], &[]).is_ok());
         assert!(curves("t", ["x", "y"], &[Curve { name: "a".into(), points: vec![(3.0, 0.5)] }]).is_ok());
     }

@@ -7,8 +7,6 @@ use tch::Tensor;
 /// A remembered slice. Banks share entries' tensors, which never change.
 #[derive(Debug)]
 pub struct Entry {
-    /// Tells the entries of a beam apart; banks that share an entry share its number.
-    pub number: usize,
     /// The remembered slice.
     pub slice: SliceIndex,
     /// Features and object pointer.

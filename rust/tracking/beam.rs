@@ -6,7 +6,7 @@ use super::step::{attending, dense_prior, SliceOutput, Tracker};
 use super::{tensors, Bank, Entry};
 use crate::geometry::SliceIndex;
 use crate::model::config::{GIVEN_MASK_BIAS, NO_OBJ_SCORE};
-use crate::model::{average_pool, DenseInputs, ImageEmbedding, Memory, Presence, Sam2};
+use crate::model::{average_pool, DenseInputs, ImageEmbedding, Memory, MemoryId, Presence, Sam2};
 use crate::slices::resize::NetworkFrame;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -87,8 +87,6 @@ pub struct BestMask {
 #[derive(Debug)]
 pub struct Beam {
     banks: Vec<Bank>,
-    /// Entries made so far.
-    entries: usize,
 }
 
 /// What a batch of candidates makes of a slice, with its scores on the host.
@@ -115,7 +113,7 @@ impl Decoded {
 impl Beam {
     /// `logits` [1, 1, m, m] of the prompted slice's mask, for a mask prior.
     pub fn new(slice: SliceIndex, memory: Memory, logits: Tensor) -> Self {
-        Self { banks: vec![Bank::new(Entry { number: 0, slice, memory, logits })], entries: 1 }
+        Self { banks: vec![Bank::new(Entry { slice, memory, logits })] }
     }
 
     /// Slices that are remembered.
@@ -132,7 +130,7 @@ impl Beam {
         [from, to]: [&NetworkFrame; 2],
     ) {
         let network = tracker.network();
-        let mut made: HashMap<usize, Entry> = HashMap::new(); // banks share entries
+        let mut made: HashMap<MemoryId, Entry> = HashMap::new(); // banks share entries
         let mut anew = |entry: &Entry| {
             let make = || {
                 let before = tensors::array(&entry.logits);
@@ -150,7 +148,7 @@ impl Beam {
                 let memory = tracker.remember(&images[&entry.slice], &output);
                 Entry { memory, logits: output.logits, ..*entry }
             };
-            made.entry(entry.number).or_insert_with(make).clone()
+            made.entry(entry.memory.id()).or_insert_with(make).clone()
         };
         self.banks = self.banks.iter().map(|bank| bank.map(&mut anew)).collect();
     }
@@ -194,12 +192,11 @@ impl Beam {
         self.banks = (survivors.iter().enumerate())
             .map(|(n, &c)| {
                 let one = |x: &Tensor| x.narrow(0, n as i64, 1);
-                let memory = Memory { features: one(&memories.features), pointer: one(&memories.pointer) };
-                let entry = Entry { number: self.entries + n, slice: context.slice, memory, logits: one(&kept.logits) };
+                let memory = Memory::new(one(&memories.features), one(&memories.pointer));
+                let entry = Entry { slice: context.slice, memory, logits: one(&kept.logits) };
                 self.banks[plan[c].bank].extended(entry, options.reach())
             })
             .collect();
-        self.entries += survivors.len();
         Searched { candidates, order, best: Some(BestMask { logits: best.logits, full_resolution, iou }) }
     }
 
@@ -228,7 +225,7 @@ impl Beam {
         let priors = priors.map(|priors| Tensor::cat(&priors, 0));
         // Who does not want a track to stop says that the object is there.
         let presence = if options.stop_when_absent { Presence::Judged } else { Presence::Certain };
-        let inputs = DenseInputs { mask: priors.as_ref(), evidence: context.log_likelihood_ratio };
+        let inputs = DenseInputs { dense_prompt: priors.as_ref(), log_likelihood_ratio: context.log_likelihood_ratio };
         let candidates: Vec<_> = plan.iter().map(of).collect();
         Decoded::new(tracker.track(context.image, &candidates, inputs, presence).output)
     }

@@ -8,10 +8,9 @@ use super::options::PointerRule;
 use super::tensors::given_logits;
 use crate::geometry::SliceIndex;
 use crate::model::config::{Config, GIVEN_MASK_BIAS, GIVEN_MASK_SCALE, NO_OBJ_SCORE};
-use crate::model::mask_decoder::DecoderOutput;
 use crate::model::prompt_encoder::{Point, PointKind};
 use crate::model::{
-    average_pool, Attended, Attending, DenseInputs, ImageEmbedding, MaskChoice, Memory, Presence, Sam2,
+    average_pool, Attended, Attending, DecoderOutput, DenseInputs, ImageEmbedding, MaskChoice, Memory, Presence, Sam2,
 };
 use tch::{Kind, Tensor};
 
@@ -113,7 +112,7 @@ impl SliceOutput {
 pub fn mask_choice(config: &Config, points: &[Point]) -> MaskChoice {
     let corner = |point: &Point| matches!(point.kind, PointKind::BoxStart | PointKind::BoxEnd);
     let box_alone = points.iter().all(corner);
-    match box_alone && config.refinement.is_some() {
+    match box_alone && config.multimask_for_boxes {
         true => MaskChoice::BestOfThree,
         false => MaskChoice::for_points(points.len()),
     }
@@ -166,7 +165,7 @@ impl<'a> Tracker<'a> {
         let mask = mask.to_device(network.device()).to_kind(Kind::Float);
         let prompt = network.given_mask_prompt(&mask);
         let none = network.prompt_encoder().sparse(&[]);
-        let inputs = DenseInputs { mask: Some(&prompt), evidence: None };
+        let inputs = DenseInputs { dense_prompt: Some(&prompt), log_likelihood_ratio: None };
         let decoder = network.decode_all(image, &image.features, &none, inputs);
         let present = mask.flatten(1, 3).amax([1i64].as_slice(), true).gt(0.0).to_kind(Kind::Float);
         let full = given_logits(&mask);
@@ -206,7 +205,7 @@ impl<'a> Tracker<'a> {
     ) -> StepOutput {
         let network = self.network;
         let sparse = network.prompt_encoder().sparse_batch(points);
-        let inputs = DenseInputs { mask: dense_prompt, evidence: None };
+        let inputs = DenseInputs { dense_prompt, log_likelihood_ratio: None };
         let decoder = network.decode_all(image, features, &sparse, inputs);
         self.taken(decoder, mask_choice(network.config(), points[0]), Presence::Certain)
     }
@@ -252,7 +251,7 @@ impl<'a> Tracker<'a> {
     pub fn remember(&self, image: &ImageEmbedding, output: &SliceOutput) -> Memory {
         let present = output.object_logit.gt(0.0).to_kind(Kind::Float);
         let features = self.network.memory_features(image, &self.full_resolution(output), &present);
-        Memory { features, pointer: output.pointer.shallow_clone() }
+        Memory::new(features, output.pointer.shallow_clone())
     }
 
     /// Mask logits at the network's own resolution, [B, 1, S, S].
@@ -271,7 +270,7 @@ impl<'a> Tracker<'a> {
             (MaskChoice::Single, Phase::Inference) => decoder.single(),
             (MaskChoice::Single, Phase::Training) => decoder.first(),
         };
-        let known = presence == Presence::Certain && network.config().refinement.is_some();
+        let known = presence == Presence::Certain && network.config().trusts_known_presence;
         let present = match known {
             true => decoder.object_logit.ones_like(),
             false => decoder.object_logit.gt(0.0).to_kind(Kind::Float),

@@ -382,7 +382,7 @@ impl TrainConfig {
                 return wrong(format!("{key} {share}: expected a share from 0 to 1"));
             }
         }
-        if self.intensity_model.clip_fraction > 0.0 && network(&self.network)?.evidence.is_none() {
+        if self.intensity_model.clip_fraction > 0.0 && network(&self.network)?.intensity_channels.is_none() {
             return wrong(format!(
                 "intensity_model.clip_fraction {}: the network `{}` cannot see evidence, expected 0",
                 self.intensity_model.clip_fraction, self.network

@@ -200,7 +200,7 @@ fn first_weights(config: &TrainConfig) -> Result<Named> {
     if let Some(path) = &config.init {
         let file = model_file::read(path)?;
         given = file.state.iter().map(|(k, t)| (k.to_owned(), t.to_kind(tch::Kind::Float))).collect();
-        if file.config.evidence.is_some() || config.network_at(0)?.evidence.is_none() {
+        if file.config.intensity_channels.is_some() || config.network_at(0)?.intensity_channels.is_none() {
             return Ok(given);
         }
         log::info!("`{}` does not see evidence: that part of the network begins anew", path.display());
@@ -281,7 +281,7 @@ mod tests {
         };
         let kept = begun_with(&write("sees.safetensors", &sees, &all));
         assert_eq!(kept, all);
-        let blind = Config { evidence: None, ..sees };
+        let blind = Config { intensity_channels: None, ..sees };
         let grown = begun_with(&write("blind.safetensors", &blind, &without));
         assert_eq!(grown.keys().collect::<Vec<_>>(), all.keys().collect::<Vec<_>>());
         assert!(without.iter().all(|(key, value)| grown[key] == *value));

@@ -3,9 +3,8 @@
 //! The steps are those of inference ([`crate::tracking::Tracker`]); a [`ClipPlan`] says which prompts, windows and priors they get.
 
 use crate::geometry::SliceIndex;
-use crate::model::mask_decoder::DecoderOutput;
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{at_mask_resolution, DenseInputs, ImageEmbedding, MaskChoice, Presence, Sam2};
+use crate::model::{at_mask_resolution, DecoderOutput, DenseInputs, ImageEmbedding, MaskChoice, Presence, Sam2};
 use crate::tracking::candidates::attended;
 use crate::tracking::{attending, tensors, MaskPrior, Phase, PriorInput, SliceOutput, Tracker};
 use crate::train::batch::{masks_in, Batch};
@@ -73,7 +72,7 @@ pub fn unroll_embedded(
         };
         let prior = prior.dense_prompt(&previous);
         let ratio = ratio.as_ref().map(|ratio| ratio.narrow(1, t as i64, 1));
-        let inputs = DenseInputs { mask: prior.as_ref(), evidence: ratio.as_ref() };
+        let inputs = DenseInputs { dense_prompt: prior.as_ref(), log_likelihood_ratio: ratio.as_ref() };
         let step = tracker.track(image, &[candidate], inputs, Presence::Judged);
         let forced = teacher_forced(&plan.teacher_forced[t], network.device());
         let output = tracker.teacher_forced(&step, &batch.mask(t as i64), forced.as_ref());

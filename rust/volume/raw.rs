@@ -23,7 +23,7 @@ pub struct RawVolume {
     strides: [isize; 3],
 }
 
-// SAFETY: the voxels are only read, and who made it promised that nobody writes to them meanwhile.
+// SAFETY: the voxels are only read, and the contract of `new` says that nobody writes to them while the value lives.
 unsafe impl Send for RawVolume {}
 // SAFETY: as above.
 unsafe impl Sync for RawVolume {}
@@ -139,7 +139,8 @@ impl RawVolume {
         Array2::from_shape_fn((rows, columns), |(row, column)| {
             let offset = row as isize * steps[0] + column as isize * steps[1];
             let at = begin.wrapping_offset(offset) as *const T;
-            // SAFETY: `new` was promised that every voxel of the volume is readable, aligned or not.
+            // SAFETY: by the contract of `new` every voxel of the volume is readable while the value lives; the
+            // position is inside the volume, and the read needs no alignment.
             let value = number(unsafe { at.read_unaligned() });
             if value.is_finite() {
                 value

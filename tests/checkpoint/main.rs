@@ -4,7 +4,7 @@
 
 mod bad;
 
-use promem::model::checkpoint::{self, describe, read, recognise, write_safetensors, Layout};
+use promem::model::checkpoint::{self, describe, read, recognise, write_safetensors, WeightLayout};
 use promem::model::config::{Config, Size, Version};
 use promem::model::weights::{load_strict, StateDict};
 use promem::output::Overwrite;
@@ -63,7 +63,7 @@ fn origin() -> BTreeMap<String, String> {
 #[test]
 fn a_published_file_holds_its_weights_under_model() {
     let checkpoint = read(&fixture("nested")).unwrap();
-    assert_eq!(checkpoint.layout, Layout::Nested);
+    assert_eq!(checkpoint.layout, WeightLayout::Nested);
     assert_eq!(checkpoint.config, Config::official(Version::V2_1, Size::Tiny));
     assert_eq!(checkpoint.state.len(), 17);
     assert_eq!(*checkpoint.state.get(PATCH_EMBED).unwrap(), ramp(&[96, 3, 7, 7]).to_kind(Kind::BFloat16));
@@ -75,7 +75,7 @@ fn a_published_file_holds_its_weights_under_model() {
 fn a_bare_state_dict_and_a_newer_pickle_protocol_hold_the_same() {
     let nested = read(&fixture("nested")).unwrap();
     let bare = read(&fixture("bare")).unwrap();
-    assert_eq!(bare.layout, Layout::Bare);
+    assert_eq!(bare.layout, WeightLayout::Bare);
     assert_same(&bare.state, &nested.state);
     assert_same(&read(&fixture("protocol_4")).unwrap().state, &nested.state);
 }
@@ -83,7 +83,7 @@ fn a_bare_state_dict_and_a_newer_pickle_protocol_hold_the_same() {
 #[test]
 fn what_lies_beside_the_weights_of_a_training_checkpoint_is_named_and_not_read() {
     let training = read(&fixture("training")).unwrap();
-    assert_eq!(training.layout, Layout::Nested);
+    assert_eq!(training.layout, WeightLayout::Nested);
     assert_same(&training.state, &read(&fixture("nested")).unwrap().state);
     assert_eq!(training.metadata["not_read"], "optimizer, epoch, loss, names, steps, settings, meters");
 }
@@ -108,7 +108,7 @@ fn our_own_files_come_back_bit_for_bit() {
     let (config, state) = toy_state();
     write_safetensors(&path, &config, &state, &origin(), Overwrite::Refuse).unwrap();
     let back = read(&path).unwrap();
-    assert_eq!(back.layout, Layout::Safetensors);
+    assert_eq!(back.layout, WeightLayout::Safetensors);
     assert_eq!(back.config, config);
     assert_eq!(back.metadata["promem.licence"], "Apache-2.0");
     assert_eq!(back.metadata["promem.format"], "1");
@@ -189,7 +189,7 @@ fn safetensors_without_our_metadata_are_recognised_by_shape() {
     Tensor::write_safetensors(&tensors, &path).unwrap();
     let foreign = read(&path).unwrap();
     assert_eq!(foreign.config, Config::official(Version::V2_1, Size::Tiny));
-    assert_eq!(foreign.layout, Layout::Safetensors);
+    assert_eq!(foreign.layout, WeightLayout::Safetensors);
     assert_same(&foreign.state, &nested.state);
 }
 

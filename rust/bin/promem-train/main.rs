@@ -1,7 +1,11 @@
-//! `promem-train`: trains a model, and shows how a run goes.
+//! `promem-train`: trains a model, plots a run, writes generated scans.
 
-use clap::{value_parser, Arg, ArgAction, ArgMatches, Command};
+#[path = "../promem/interrupt.rs"]
+mod interrupt;
+
+use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use interrupt::interruption;
 use promem::output::{self, Overwrite};
 use promem::session::{self, DeviceChoice};
 use promem::train::clip::ClipOptions;
@@ -12,20 +16,149 @@ use promem::train::run::{clip_options, source, test_source, train, RunOptions};
 use promem::{Error, ErrorKind, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Train a SAM2-ProMem model
+#[derive(Parser)]
+#[command(name = "promem-train", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(Run),
+    Plot(Plot),
+    Clips(Clips),
+    Cases(Cases),
+    Preset(Preset),
+}
+
+#[derive(Args)]
+struct Configuration {
+    /// A TOML file, or a preset: paper, compact, toy
+    config: String,
+}
+
+impl Configuration {
+    fn read(&self) -> Result<TrainConfig> {
+        match TrainConfig::PRESETS.iter().any(|(name, _)| *name == self.config) {
+            true => TrainConfig::preset(&self.config),
+            false => TrainConfig::read(self.config.as_ref()),
+        }
+    }
+}
+
+#[derive(Args)]
+struct Force {
+    /// Overwrite existing files
+    #[arg(long)]
+    force: bool,
+}
+
+impl Force {
+    fn overwrite(&self) -> Overwrite {
+        if self.force {
+            Overwrite::Replace
+        } else {
+            Overwrite::Refuse
+        }
+    }
+}
+
+/// Train; the same command resumes an interrupted run
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Folder of the run: checkpoint, log, model.safetensors
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// Initial weights: .pt or .safetensors
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Seed of the random numbers [default: the configuration's]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Stop after this time, with a checkpoint
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
+    /// CPU threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<u16>,
+    /// Print errors only
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Plot the curves of a run and its results on clips outside the training set
+#[derive(Args)]
+struct Plot {
+    /// Folder of the run
+    #[arg(value_name = "FOLDER")]
+    run: PathBuf,
+}
+
+/// Draw training clips after augmentation
+#[derive(Args)]
+struct Clips {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// The picture, .png
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Number of the first clip
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first: u64,
+    /// Number of clips
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    count: u64,
+    #[command(flatten)]
+    force: Force,
+}
+
+/// Write generated anatomy as scans, for `promem evaluate --dataset pairs:FOLDER/cases.json`
+#[derive(Args)]
+struct Cases {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Folder of the scans
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// Number of scans
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    count: u64,
+    /// Slices per scan, 2 to 40
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=40))]
+    length: u16,
+    /// Objects of the held-out kinds instead of those of the training set
+    #[arg(long)]
+    held_out: bool,
+    #[command(flatten)]
+    force: Force,
+}
+
+/// Print a preset's configuration
+#[derive(Args)]
+struct Preset {
+    /// paper, compact or toy
+    name: String,
+}
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
+    let cli = Cli::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).format_target(false).init();
     session::keep_freed_memory();
-    let outcome = match matches.subcommand() {
-        Some(("run", m)) => run(m),
-        Some(("plot", m)) => plots(m),
-        Some(("clips", m)) => clips(m),
-        Some(("cases", m)) => cases(m),
-        Some(("preset", m)) => preset(m),
-        _ => Ok(()),
+    let outcome = match &cli.command {
+        Command::Run(arguments) => run(arguments),
+        Command::Plot(arguments) => plots(arguments),
+        Command::Clips(arguments) => clips(arguments),
+        Command::Cases(arguments) => cases(arguments),
+        Command::Preset(arguments) => preset(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,126 +169,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn command() -> Command {
-    let configuration = || {
-        Arg::new("config")
-            .required(true)
-            .value_name("CONFIG")
-            .help("A TOML file, or the name of a preset: paper, compact, toy")
-    };
-    let file = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name("PATH").value_parser(value_parser!(PathBuf)).help(help)
-    };
-    Command::new("promem-train")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Train a SAM2-ProMem model")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommands([
-            Command::new("run").about("Train; a run that was stopped goes on when the command is given again").args([
-                configuration(),
-                file("output", "Folder of the run: checkpoint, log, model.safetensors").short('o').required(true),
-                file("init", "Begin with this model's weights: .pt or .safetensors"),
-                Arg::new("seed").long("seed").value_name("N").value_parser(value_parser!(u64)).help("Another seed"),
-                Arg::new("minutes")
-                    .long("minutes")
-                    .value_name("N")
-                    .value_parser(value_parser!(f64))
-                    .help("Stop after so many minutes, with a checkpoint"),
-                Arg::new("device")
-                    .long("device")
-                    .value_name("DEVICE")
-                    .default_value("auto")
-                    .help("auto, cpu or cuda:N"),
-                Arg::new("threads")
-                    .long("threads")
-                    .value_name("N")
-                    .value_parser(value_parser!(u16))
-                    .help("Threads of an operation"),
-                Arg::new("quiet").long("quiet").action(ArgAction::SetTrue).help("Print nothing"),
-            ]),
-            Command::new("plot")
-                .about("Draw the curves of a run, and what it finds on clips that it has not seen")
-                .arg(Arg::new("run").required(true).value_name("FOLDER").value_parser(value_parser!(PathBuf))),
-            Command::new("clips").about("Draw clips as the network will see them").args([
-                configuration(),
-                file("output", "The picture, .png").short('o').required(true),
-                Arg::new("first")
-                    .long("first")
-                    .value_name("N")
-                    .default_value("0")
-                    .value_parser(value_parser!(u64))
-                    .help("Number of the first clip"),
-                Arg::new("count")
-                    .long("count")
-                    .value_name("N")
-                    .default_value("12")
-                    .value_parser(value_parser!(u64))
-                    .help("How many"),
-                Arg::new("force").long("force").action(ArgAction::SetTrue).help("Overwrite"),
-            ]),
-            Command::new("cases")
-                .about("Write generated anatomy as scans, for `promem evaluate --dataset pairs:FOLDER/cases.json`")
-                .args([
-                    configuration(),
-                    file("output", "Folder of the scans").short('o').required(true),
-                    Arg::new("count")
-                        .long("count")
-                        .value_name("N")
-                        .default_value("60")
-                        .value_parser(value_parser!(u64))
-                        .help("How many"),
-                    Arg::new("length")
-                        .long("length")
-                        .value_name("N")
-                        .default_value("16")
-                        .value_parser(value_parser!(u16).range(2..=40))
-                        .help("Slices of a scan"),
-                    Arg::new("held-out")
-                        .long("held-out")
-                        .action(ArgAction::SetTrue)
-                        .help("Objects of the kinds that the configuration holds out, instead of those it trains on"),
-                    Arg::new("force").long("force").action(ArgAction::SetTrue).help("Overwrite"),
-                ]),
-            Command::new("preset").about("Print a preset's configuration").arg(Arg::new("name").required(true)),
-        ])
-}
-
-fn configuration(m: &ArgMatches) -> Result<TrainConfig> {
-    let text = m.get_one::<String>("config").map_or("", String::as_str);
-    match TrainConfig::PRESETS.iter().any(|(name, _)| *name == text) {
-        true => TrainConfig::preset(text),
-        false => TrainConfig::read(text.as_ref()),
-    }
-}
-
-fn run(m: &ArgMatches) -> Result<()> {
-    let mut config = configuration(m)?;
-    if let Some(init) = m.get_one::<PathBuf>("init") {
-        config.init = Some(init.clone());
-    }
-    if let Some(&seed) = m.get_one("seed") {
-        config.seed = seed;
-    }
-    let quiet = m.get_flag("quiet");
-    let device: DeviceChoice = m.get_one::<String>("device").map_or("auto", String::as_str).parse()?;
-    session::set_threads(m.get_one::<u16>("threads").map(|&n| usize::from(n)));
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|e| Error::new(ErrorKind::Compute, "cannot listen for Ctrl-C").with_source(e))?;
+fn run(arguments: &Run) -> Result<()> {
+    let mut config = arguments.configuration.read()?;
+    config.init = arguments.init.clone().or(config.init);
+    config.seed = arguments.seed.unwrap_or(config.seed);
+    let quiet = arguments.quiet;
+    session::set_threads(arguments.threads.map(usize::from));
+    let stop = interruption()?;
     let options = RunOptions {
-        output: m.get_one::<PathBuf>("output").cloned().unwrap_or_default(),
-        device: session::choose_device(device)?,
-        minutes: m.get_one("minutes").copied(),
+        output: arguments.output.clone(),
+        device: session::choose_device(arguments.device)?,
+        minutes: arguments.minutes,
         stop: stop.clone(),
     };
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(config.steps()) };
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed} left {eta}  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed}, {eta} remaining  {msg}") {
         bar.set_style(style);
     }
     let ended = train(&config, &options, &mut |line: &LogLine| {
@@ -172,11 +200,14 @@ fn run(m: &ArgMatches) -> Result<()> {
     bar.finish_and_clear();
     let hours = ended.seconds / 3600.0;
     if !quiet {
-        say(&format!("step {} of {}, {hours:.2} h; the model is {}", ended.step, ended.steps, ended.model.display()));
+        say(&format!("step {} of {}, {hours:.2} h; model: {}", ended.step, ended.steps, ended.model.display()));
     }
     if stop.load(Ordering::SeqCst) {
         let folder = options.output.display();
-        return Err(Error::new(ErrorKind::Cancelled, format!("interrupted; the same command goes on from `{folder}`")));
+        return Err(Error::new(
+            ErrorKind::Cancelled,
+            format!("interrupted; the same command resumes the run in `{folder}`"),
+        ));
     }
     Ok(())
 }
@@ -186,46 +217,52 @@ fn say(text: &str) {
     println!("{text}");
 }
 
-fn plots(m: &ArgMatches) -> Result<()> {
-    let folder = m.get_one::<PathBuf>("run").cloned().unwrap_or_default();
-    for path in plot::plot(&read_log(&folder)?, &folder)? {
+fn plots(arguments: &Plot) -> Result<()> {
+    let folder = &arguments.run;
+    for path in plot::plot(&read_log(folder)?, folder)? {
         say(&path.display().to_string());
     }
-    if let Some(path) = session::guarded(|| plot::examples(&folder))?? {
+    if let Some(path) = session::guarded(|| plot::examples(folder))?? {
         say(&path.display().to_string());
     }
     Ok(())
 }
 
-fn clips(m: &ArgMatches) -> Result<()> {
-    let config = configuration(m)?;
-    let path = m.get_one::<PathBuf>("output").cloned().unwrap_or_default();
-    let overwrite = if m.get_flag("force") { Overwrite::Replace } else { Overwrite::Refuse };
-    output::check(&path, overwrite)?;
+fn clips(arguments: &Clips) -> Result<()> {
+    let config = arguments.configuration.read()?;
+    let (path, overwrite) = (&arguments.output, arguments.force.overwrite());
+    output::check(path, overwrite)?;
     let source = source(&config)?;
     let options = clip_options(&config, config.stages.len() - 1);
-    let number = |name: &str| m.get_one::<u64>(name).copied().unwrap_or(0);
-    let first = number("first");
-    let made = (first..first + number("count")).map(|n| source.clip(n, &options)).collect::<Result<Vec<_>>>()?;
-    plot::sheet(&made, None).write(&path, overwrite)?;
+    let numbers = arguments.first..arguments.first + arguments.count;
+    let made = numbers.map(|n| source.clip(n, &options)).collect::<Result<Vec<_>>>()?;
+    plot::sheet(&made, None).write(path, overwrite)?;
     say(&path.display().to_string());
     Ok(())
 }
 
-fn cases(m: &ArgMatches) -> Result<()> {
-    let config = configuration(m)?;
-    let folder = m.get_one::<PathBuf>("output").cloned().unwrap_or_default();
-    let overwrite = if m.get_flag("force") { Overwrite::Replace } else { Overwrite::Refuse };
-    let length = m.get_one::<u16>("length").map_or(16, |&n| usize::from(n));
-    let source = test_source(&config, m.get_flag("held-out"))?;
+fn cases(arguments: &Cases) -> Result<()> {
+    let config = arguments.configuration.read()?;
+    let source = test_source(&config, arguments.held_out)?;
+    let length = usize::from(arguments.length);
     let options = ClipOptions { length, flow: None, ..clip_options(&config, config.stages.len() - 1) };
-    let count = m.get_one::<u64>("count").copied().unwrap_or(0);
-    say(&promem::train::cases::write(&source, &options, count, &folder, overwrite)?.display().to_string());
+    let (folder, overwrite) = (&arguments.output, arguments.force.overwrite());
+    let list = promem::train::cases::write(&source, &options, arguments.count, folder, overwrite)?;
+    say(&list.display().to_string());
     Ok(())
 }
 
-fn preset(m: &ArgMatches) -> Result<()> {
-    let text = TrainConfig::preset_text(m.get_one::<String>("name").map_or("", String::as_str))?;
-    say(text.trim_end());
+fn preset(arguments: &Preset) -> Result<()> {
+    say(TrainConfig::preset_text(&arguments.name)?.trim_end());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declaration_is_valid() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
 }

@@ -6,26 +6,25 @@ use promem::geometry::{Dims, Geometry, IjkToRas};
 use promem::model::config::{Size, Version};
 use promem::model::{checkpoint, weights, Config};
 use promem::volume::{self, LabelMap, Segment, Volume};
-use promem::{Error, ErrorKind, Result};
+use promem::{output, Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
-/// Voxels and millimetres of the generated scan.
+/// Dimensions and spacing in mm of the generated scan.
 const DIMS: Dims = Dims([112, 96, 32]);
 const SPACING: [f64; 3] = [3.0, 3.0, 6.0];
-/// The phantom's noise is a formula, the same on every machine; its deviation in HU.
+/// Standard deviation of the noise in HU. The noise is a formula, the same on every machine.
 const NOISE: f64 = 12.0;
 
 /// Writes `scan.nii.gz`, `mask.nii.gz` and `NETWORK.safetensors` into the folder.
 pub fn run(arguments: &Demo, print: Output) -> Result<()> {
     let folder = &arguments.folder;
-    let failed = |e| Error::io(format!("cannot make the folder `{}`", folder.display()), e);
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    output::make_folder(folder)?;
     let (scan, mask) = phantom()?;
     let [scan_path, mask_path] = ["scan.nii.gz", "mask.nii.gz"].map(|name| folder.join(name));
     let model_path = folder.join(format!("{}.safetensors", arguments.network));
-    volume::write_image(&scan_path, &scan, arguments.overwrite)?;
+    volume::write_image(&scan_path, &scan, arguments.force.overwrite())?;
     let names = [Segment { label: 1, name: "liver".into() }];
-    volume::write_labels(&mask_path, &mask, arguments.overwrite, &names)?;
+    volume::write_labels(&mask_path, &mask, arguments.force.overwrite(), &names)?;
 
     let config = network(&arguments.network)?;
     let state = weights::StateDict::pseudo_random(&config)?;
@@ -33,7 +32,7 @@ pub fn run(arguments: &Demo, print: Output) -> Result<()> {
         ("promem.made_by".to_string(), "promem demo: pseudo-random weights, not trained".to_string()),
         ("promem.licence".to_string(), "CC0-1.0".to_string()),
     ]);
-    checkpoint::write_safetensors(&model_path, &config, &state, &about, arguments.overwrite)?;
+    checkpoint::write_safetensors(&model_path, &config, &state, &about, arguments.force.overwrite())?;
     match print {
         Output::Quiet => {}
         Output::Json => println!(
@@ -42,9 +41,7 @@ pub fn run(arguments: &Demo, print: Output) -> Result<()> {
         ),
         Output::Human => {
             println!("wrote {}, {} and {}", scan_path.display(), mask_path.display(), model_path.display());
-            println!(
-                "That model's weights are pseudo-random: it shows that everything runs. The default model finds the liver."
-            );
+            println!("The weights are pseudo-random, to try the program only. The default model segments the liver.");
         }
     }
     Ok(())
@@ -62,7 +59,8 @@ fn network(name: &str) -> Result<Config> {
     })
 }
 
-/// An ellipsoid by centre and radii, in RAS millimetres from the middle of the scan: the liver lies at positive x, the patient's right.
+/// An ellipsoid by centre and radii, in mm along R, A and S from the middle of the scan; positive x is the patient's
+/// right.
 struct Ellipsoid {
     centre: [f64; 3],
     radii: [f64; 3],
@@ -81,7 +79,7 @@ impl Ellipsoid {
 const BODY: Ellipsoid = Ellipsoid::new([0., 0., 0.], [150., 110., 300.]);
 const FAT: f64 = -90.0;
 const MUSCLE: Ellipsoid = Ellipsoid::new([0., 0., 0.], [138., 98., 300.]);
-/// (shape, Hounsfield units), later ones on top.
+/// Shapes and Hounsfield units; later ones cover earlier ones.
 const ORGANS: [(Ellipsoid, f64); 6] = [
     (Ellipsoid::new([0., -70., 0.], [22., 20., 300.]), 350.0), // vertebrae
     (Ellipsoid::new([-16., -40., 0.], [11., 11., 300.]), 160.0), // aorta
@@ -90,7 +88,7 @@ const ORGANS: [(Ellipsoid, f64); 6] = [
     (Ellipsoid::new([-86., -10., 45.], [34., 40., 38.]), 130.0), // spleen
     (Ellipsoid::new([-30., 50., 40.], [45., 30., 45.]), 20.0), // stomach
 ];
-/// Two lobes that join.
+/// Two overlapping lobes.
 const LIVER: [Ellipsoid; 2] =
     [Ellipsoid::new([66., 8., 25.], [62., 66., 62.]), Ellipsoid::new([10., 50., 42.], [62., 34., 36.])];
 const LIVER_HU: f64 = 110.0;
@@ -122,7 +120,7 @@ fn phantom() -> Result<(Volume<f32>, LabelMap)> {
     Ok((Volume::new(geometry.clone(), image)?, Volume::new(geometry, mask)?))
 }
 
-/// A value of mean 0 that depends on the voxel's number alone.
+/// A value of mean 0 that depends on the voxel's number only.
 fn noise(index: usize) -> f64 {
     let scrambled =
         (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,16 +1,16 @@
-//! `promem evaluate`.
+//! `promem evaluate`: runs an evaluation and writes its report.
 
-use crate::args::{Evaluate, Output};
-use crate::progress;
+use crate::args::{Evaluate, Output, PredictionFolder};
+use crate::export::export;
+use crate::interrupt::interruption;
 use indicatif::{ProgressBar, ProgressStyle};
 use promem::datasets;
-use promem::evaluate::exchange::{self, TaskFile};
-use promem::evaluate::protocol::Extent;
+use promem::evaluate::method::{Method, Predictor};
+use promem::evaluate::preset::{Preset, Variant};
+use promem::evaluate::protocol::Protocol;
 use promem::evaluate::report::{Report, ReportOptions};
-use promem::evaluate::row::{Method, Preset, Row};
-use promem::evaluate::run::{slice_axis, tasks, Evaluation, Event, NamedDataset, NamedModel, RunOptions, Tally};
+use promem::evaluate::run::{Evaluation, Event, NamedDataset, NamedModel, RunOptions, Tally};
 use promem::evaluate::store::{file_name, Store};
-use promem::output::Overwrite;
 use promem::session::{self, Flow};
 use promem::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
@@ -19,84 +19,90 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 pub fn run(arguments: &Evaluate, print: Output) -> Result<()> {
-    session::set_threads(arguments.computing.threads);
+    session::set_threads(arguments.computing.threads());
     let datasets = open_datasets(arguments)?;
-    if let Some(folder) = &arguments.export {
-        return export(arguments, &datasets, folder, print);
+    let variants = arguments.variants()?;
+    if let Some(folder) = &arguments.export_tasks {
+        return export(&datasets, &variants[0].protocol, arguments.cases, folder, print);
     }
-    // An output that cannot be made is told before a model is read.
+    // The output folder is made before a model is read.
     let store = Store::open(&arguments.output)?;
-    if arguments.overwrite == Overwrite::Replace {
+    if arguments.force {
         store.clear()?;
     }
     let (models, mut notes) = load_models(arguments)?;
-    let rows = rows(arguments, &models)?;
+    let methods = methods(arguments, &variants, &models)?;
     let options = RunOptions {
-        metrics: arguments.metrics,
+        metrics: arguments.metrics(),
         window: arguments.computing.window,
-        cache_bytes: arguments.computing.cache_mb << 20,
+        cache_bytes: arguments.computing.cache_bytes(),
         cases: arguments.cases,
         worst: arguments.worst,
     };
-    let evaluation = Evaluation { datasets: &datasets, models: &models, rows: &rows, options: &options, store: &store };
+    let evaluation =
+        Evaluation { datasets: &datasets, models: &models, methods: &methods, options: &options, store: &store };
     let tally = watch(&evaluation, print)?;
 
-    let position = rows.first().map_or(0.5, |row| row.protocol.position);
     if arguments.preset != Some(Preset::Table1) {
+        let mut positions: Vec<String> = variants.iter().map(|v| v.protocol.position.to_string()).collect();
+        positions.dedup();
         notes.push(format!(
-            "The prompt slice lies at {position} between the object's ends (0 the first slice, 1 the last)."
+            "Position of the prompt slice: {} (0 is the object's first slice, 1 its last).",
+            positions.join(", ")
         ));
     }
-    notes.push(format!("The surface distance's tolerance is {} mm.", arguments.metrics.tolerance_mm));
     let title = arguments.title.clone().or_else(|| arguments.preset.map(|p| p.title().to_owned()));
     let title = title.unwrap_or_else(|| "Evaluation".into());
     let names: Vec<String> = datasets.iter().map(|named| named.name.clone()).collect();
-    let report = Report::new(&store, &names, &rows, ReportOptions { title, preset: arguments.preset, notes })?;
-    let written = report.write(store.folder())?;
-    // A machine gets one object: the error, if there is one.
+    let tolerance_mm = options.metrics.tolerance_mm;
+    let report_options = ReportOptions { title, preset: arguments.preset, tolerance_mm, notes };
+    let report = Report::new(&store, &names, &methods, report_options)?;
+    let written = report.write(&store)?;
+    // With --json exactly one object is printed: the error, if there is one.
     if print != Output::Json || !(tally.stopped || tally.failed > 0) {
-        tell(&report, &tally, &written, store.folder(), print);
+        print_results(&report, &tally, &written, store.folder(), print);
     }
     if tally.stopped {
         let folder = store.folder().display();
         return Err(Error::new(
             ErrorKind::Cancelled,
-            format!("interrupted; what is done is kept in `{folder}`, the same command goes on from there"),
+            format!("interrupted; the results so far are kept in `{folder}`, the same command resumes the run"),
         ));
     }
     if tally.failed > 0 {
-        let all = tally.failed + tally.computed + tally.found_done;
+        let all = tally.failed + tally.computed + tally.resumed;
         return Err(Error::new(
             ErrorKind::Compute,
-            format!("{} of {all} could not be scored; the report says why", tally.failed),
+            format!("{} of {all} results failed; the report lists the errors", tally.failed),
         ));
     }
     Ok(())
 }
 
 fn open_datasets(arguments: &Evaluate) -> Result<Vec<NamedDataset>> {
+    let classes = arguments.classes()?;
     let mut opened: Vec<NamedDataset> = Vec::new();
     for spec in &arguments.datasets {
         let name = spec.to_string();
         if opened.iter().any(|known| known.name == name) {
             return Err(Error::invalid(format!("data set `{name}` is given twice")));
         }
-        opened.push(NamedDataset { name, dataset: datasets::open(spec, &arguments.classes)? });
+        opened.push(NamedDataset { name, dataset: datasets::open(spec, &classes)? });
     }
     Ok(opened)
 }
 
-/// Models, and a sentence about each for the report.
+/// The models, and a note about each for the report.
 fn load_models(arguments: &Evaluate) -> Result<(Vec<NamedModel>, Vec<String>)> {
     let (mut models, mut notes): (Vec<NamedModel>, Vec<String>) = Default::default();
     for path in &arguments.models {
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         if models.iter().any(|known| known.name == name) {
-            return Err(Error::invalid(format!("two models are called `{name}`; expected different file names")));
+            return Err(Error::invalid(format!("two models are named `{name}`; expected different file names")));
         }
         let loaded = session::load(
             path,
-            arguments.computing.image_size,
+            arguments.computing.image_size.image_size,
             arguments.computing.device,
             arguments.computing.precision,
         )?;
@@ -115,6 +121,7 @@ fn load_models(arguments: &Evaluate) -> Result<(Vec<NamedModel>, Vec<String>)> {
     Ok((models, notes))
 }
 
+/// SHA-256 of a file, in hexadecimal.
 fn digest(path: &Path) -> Result<String> {
     let failed = |e| Error::io(format!("cannot read `{}`", path.display()), e);
     let mut file = std::fs::File::open(path).map_err(failed)?;
@@ -128,66 +135,63 @@ fn digest(path: &Path) -> Result<String> {
     }
 }
 
-/// Every method under every line of the protocol.
-fn rows(arguments: &Evaluate, models: &[NamedModel]) -> Result<Vec<Row>> {
-    let mut rows: Vec<Row> = Vec::new();
-    let variants = &arguments.variants;
-    let named = |method: &str, variant: &str| {
-        if variants.len() > 1 {
-            format!("{method}, {variant}")
-        } else {
-            method.to_owned()
-        }
+/// Every predictor under every variant of the protocol.
+fn methods(arguments: &Evaluate, variants: &[Variant], models: &[NamedModel]) -> Result<Vec<Method>> {
+    let named = |name: &str, variant: &str| match variants.len() {
+        1 => name.to_owned(),
+        _ => format!("{name}, {variant}"),
     };
+    let mut methods: Vec<Method> = Vec::new();
     for (n, model) in models.iter().enumerate() {
-        for v in variants {
-            rows.push(Row {
-                name: named(&model.name, &v.name),
-                method: Method::Model(n),
-                protocol: v.protocol.clone(),
-                variant: arguments.preset.map(|_| v.name.clone()),
-            });
-        }
+        methods.extend(variants.iter().map(|variant| Method {
+            name: named(&model.name, &variant.name),
+            predictor: Predictor::Model(n),
+            protocol: variant.protocol.clone(),
+            variant: arguments.preset.map(|_| variant.name.clone()),
+        }));
     }
     if arguments.copy {
-        // What does not change copying (search, beams) makes no rows of its own.
-        let mut seen = Vec::new();
-        for v in variants {
-            let key = (v.protocol.position.to_bits(), v.protocol.extent);
-            if !seen.contains(&key) {
-                seen.push(key);
-                let protocol = v.protocol.clone();
-                rows.push(Row { name: named("copy", &v.name), method: Method::Copy, protocol, variant: None });
+        // Copying depends on position and stop rule only.
+        let mut seen: Vec<&Variant> = Vec::new();
+        for variant in variants {
+            let same = |other: &&Variant| {
+                let [a, b] = [&other.protocol, &variant.protocol];
+                a.position == b.position && a.stop_rule == b.stop_rule
+            };
+            if !seen.iter().any(same) {
+                seen.push(variant);
             }
         }
-        if seen.len() == 1 {
-            rows.iter_mut().filter(|row| row.method == Method::Copy).for_each(|row| row.name = "copy".into());
-        }
+        methods.extend(seen.iter().map(|variant| Method {
+            name: if seen.len() == 1 { "copy".into() } else { named("copy", &variant.name) },
+            predictor: Predictor::Copy,
+            protocol: variant.protocol.clone(),
+            variant: None,
+        }));
     }
-    for (name, extent, folder) in &arguments.predictions {
-        let line = variants.iter().find(|v| v.protocol.extent == *extent).or(variants.first());
-        let Some(line) = line else { continue };
-        let mut protocol = line.protocol.clone();
-        protocol.extent = *extent;
-        let both = variants.iter().any(|v| v.protocol.extent == Extent::Given) && variants.len() > 1;
-        let name = if both {
-            named(name, if *extent == Extent::Given { "range given" } else { "free" })
-        } else {
-            name.clone()
-        };
-        rows.push(Row { name, method: Method::Predictions(folder.clone()), protocol, variant: None });
+    let several_rules = variants.iter().any(|v| v.protocol.stop_rule != variants[0].protocol.stop_rule);
+    for PredictionFolder { name, stop_rule, folder } in &arguments.predictions {
+        let variant = variants.iter().find(|v| v.protocol.stop_rule == *stop_rule).unwrap_or(&variants[0]);
+        methods.push(Method {
+            name: if several_rules { named(name, &stop_rule.to_string()) } else { name.clone() },
+            predictor: Predictor::Masks(folder.clone()),
+            protocol: Protocol { stop_rule: *stop_rule, ..variant.protocol.clone() },
+            variant: None,
+        });
     }
-    let names: BTreeSet<String> = rows.iter().map(|row| file_name(&row.name)).collect();
-    if names.len() != rows.len() {
-        return Err(Error::invalid("two rows have the same name; expected different names of models and predictions"));
+    let names: BTreeSet<String> = methods.iter().map(|method| file_name(&method.name)).collect();
+    if names.len() != methods.len() {
+        return Err(Error::invalid(
+            "two methods have the same name; expected different names of models and predictions",
+        ));
     }
-    Ok(rows)
+    Ok(methods)
 }
 
 fn watch(evaluation: &Evaluation, print: Output) -> Result<Tally> {
-    let interrupted = progress::interruption()?;
+    let interrupted = interruption()?;
     let bar = if print == Output::Human { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} cases x rows  {elapsed}  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} cases x methods  {elapsed}  {msg}") {
         bar.set_style(style);
     }
     let mut slices = 0usize;
@@ -219,65 +223,38 @@ fn watch(evaluation: &Evaluation, print: Output) -> Result<Tally> {
     tally
 }
 
-fn tell(report: &Report, tally: &Tally, written: &[std::path::PathBuf], folder: &Path, print: Output) {
+fn print_results(report: &Report, tally: &Tally, written: &[std::path::PathBuf], folder: &Path, print: Output) {
     match print {
         Output::Quiet => {}
         Output::Json => println!(
             "{}",
             serde_json::json!({
                 "computed": tally.computed,
-                "found_done": tally.found_done,
+                "resumed": tally.resumed,
                 "failed": tally.failed,
                 "stopped": tally.stopped,
                 "files": written,
-                "sections": report.sections(),
+                "datasets": report.summaries(),
             })
         ),
         Output::Human => {
-            for section in report.sections() {
-                println!("{}", section.dataset);
-                for line in &section.lines {
-                    let dice = |summary: &Option<promem::evaluate::statistics::Summary>| {
-                        summary.as_ref().map_or("    –".into(), |s| format!("{:.3} / {:.3}", s.mean, s.median))
+            for summary in report.summaries() {
+                println!("{}", summary.dataset);
+                for method in &summary.methods {
+                    let dice = |key: &str| {
+                        let found = method.metric(key);
+                        found.map_or("    –".into(), |s| format!("{:.3} / {:.3}", s.mean, s.median))
                     };
                     println!(
-                        "  {:36} Dice {}  beside the prompt slice {}  ({} objects)",
-                        line.row,
-                        dice(&line.dice),
-                        dice(&line.dice_without_prompt),
-                        line.dice.as_ref().map_or(0, |s| s.objects)
+                        "  {:36} Dice {}  without prompt slice {}  ({} objects)",
+                        method.method,
+                        dice("dice"),
+                        dice("dice_without_prompt"),
+                        method.objects()
                     );
                 }
             }
-            println!("mean / median; the report is {}", folder.join("report.html").display());
+            println!("Dice: mean / median. Report: {}", folder.join("report.html").display());
         }
     }
-}
-
-/// Scans and prompts for another tool.
-fn export(arguments: &Evaluate, datasets: &[NamedDataset], folder: &Path, print: Output) -> Result<()> {
-    let Some(variant) = arguments.variants.first() else { return Err(Error::invalid("no protocol to export")) };
-    for named in datasets {
-        let place = folder.join(file_name(&named.name));
-        std::fs::create_dir_all(&place)
-            .map_err(|e| Error::io(format!("cannot make the folder `{}`", place.display()), e))?;
-        let row =
-            Row { name: "export".into(), method: Method::Copy, protocol: variant.protocol.clone(), variant: None };
-        let mut list = TaskFile { dataset: named.name.clone(), cases: Vec::new() };
-        let count = arguments.cases.unwrap_or(usize::MAX);
-        for (index, entry) in named.dataset.cases().iter().enumerate().take(count) {
-            match named.dataset.read(index) {
-                Ok(case) => {
-                    let axis = slice_axis(&variant.protocol, entry, &case);
-                    list.cases.push(exchange::export_case(&place, entry, &case, axis, &tasks(&case, &row, axis))?);
-                }
-                Err(error) => log::warn!("{} {}: {error}", named.name, entry.name),
-            }
-        }
-        exchange::export_list(&place, &list)?;
-        if print == Output::Human {
-            println!("{}: {} cases in {}", named.name, list.cases.len(), place.display());
-        }
-    }
-    Ok(())
 }

@@ -1,18 +1,16 @@
-//! A progress bar on the terminal: slices, slices per second, time left.
+//! The progress bar on the terminal: slices, slices per second, remaining time.
 
 use crate::args::Output;
 use indicatif::{ProgressBar, ProgressStyle};
 use promem::session::Progress;
-use promem::{Error, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 
-const TEMPLATE: &str = "{msg} {wide_bar} {pos}/{len} slices  {per_sec}  {eta} left";
+const TEMPLATE: &str = "{msg} {wide_bar} {pos}/{len} slices  {per_sec}  {eta} remaining";
 
+/// The progress of one propagation.
 pub struct Bar(ProgressBar);
 
 impl Bar {
-    /// Draws only for people at a terminal.
+    /// Hidden unless text is printed on a terminal.
     pub fn new(message: &'static str, output: Output) -> Self {
         if output != Output::Human {
             return Self(ProgressBar::hidden());
@@ -37,17 +35,4 @@ impl Bar {
     pub fn finish(self) {
         self.0.finish_and_clear();
     }
-}
-
-/// Becomes true at the first Ctrl-C; the second one ends the process at once.
-pub fn interruption() -> Result<Arc<AtomicBool>> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let flag = asked.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|e| Error::new(promem::ErrorKind::Io, "cannot listen for Ctrl-C").with_source(e))?;
-    Ok(asked)
 }

@@ -1,22 +1,21 @@
 //! Fills a session's prompts from the command line.
 
-use crate::args::{PromptArgument, PromptSlices, Segment};
-use ndarray::ArrayView2;
+use crate::args::{PromptArgument, PromptSlices, Prompts as Arguments};
+use crate::extents::extents;
 use promem::geometry::{SliceIndex, VoxelIndex};
 use promem::prompt::{ObjectId, Prompts};
 use promem::session::Session;
 use promem::volume::{self, LabelMap};
 use promem::{slices, Error, Result};
-use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The object of prompts before which none was named.
+/// The object of prompts without a named object.
 const DEFAULT_OBJECT: u16 = 1;
 
-/// Reads prompt masks, checks everything against the volume and adds it to the session.
-pub fn add(session: &mut Session, arguments: &Segment) -> Result<()> {
-    for (named, prompt) in &arguments.prompts {
-        let object = named.map_or_else(|| ObjectId::new(DEFAULT_OBJECT), Ok)?;
+/// Adds the prompts to the session; prompt masks are read and must be on the grid of `image`.
+pub fn add(session: &mut Session, arguments: &Arguments, image: &Path) -> Result<()> {
+    for (named, prompt) in &arguments.ordered {
+        let object = object_or_default(*named)?;
         match prompt {
             PromptArgument::Point(voxel, label) => session.prompts_mut().add_point(object, *voxel, *label)?,
             PromptArgument::Box([a0, b0, a1, b1, slice]) => {
@@ -32,7 +31,7 @@ pub fn add(session: &mut Session, arguments: &Segment) -> Result<()> {
             PromptArgument::Mask(path) => {
                 let labels = volume::read_labels(path)?;
                 labels.geometry().check_same_grid(session.geometry()).map_err(|e| {
-                    e.context(format!("prompt mask `{}` and image `{}`", path.display(), arguments.image.display()))
+                    e.context(format!("prompt mask `{}` and image `{}`", path.display(), image.display()))
                 })?;
                 add_mask(session.prompts_mut(), &labels, path, *named, arguments)?;
             }
@@ -46,12 +45,12 @@ fn add_mask(
     labels: &LabelMap,
     path: &Path,
     named: Option<ObjectId>,
-    arguments: &Segment,
+    arguments: &Arguments,
 ) -> Result<()> {
-    let extents = extents(labels, prompts);
+    let extents = extents(labels, prompts.axis());
     let found: Vec<u16> = extents.keys().copied().collect();
     let wanted: Vec<(u16, ObjectId)> = match (arguments.label, named, found.as_slice()) {
-        (_, _, []) => return Err(Error::invalid(format!("prompt mask `{}`: it holds no label", path.display()))),
+        (_, _, []) => return Err(Error::invalid(format!("prompt mask `{}`: it has no label", path.display()))),
         (Some(label), _, found) if !found.contains(&label) => {
             return Err(Error::invalid(format!(
                 "prompt mask `{}`: it has no label {label}; it has {}",
@@ -73,8 +72,8 @@ fn add_mask(
         }
     };
     for (label, object) in wanted {
-        let present = &extents[&label];
-        for slice in chosen(&arguments.prompt_slices, present, label)? {
+        let present = &extents[&label].slices;
+        for slice in chosen(&arguments.slices, present, label)? {
             let plane = slices::extract(labels.voxels(), prompts.axis(), slice);
             prompts.add_mask(object, slice, plane.mapv(|voxel| voxel == label))?;
         }
@@ -90,27 +89,8 @@ fn list(labels: &[u16]) -> String {
     labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The slices on which each label occurs, rising.
-fn extents(labels: &LabelMap, prompts: &Prompts) -> BTreeMap<u16, Vec<SliceIndex>> {
-    let mut extents: BTreeMap<u16, Vec<SliceIndex>> = BTreeMap::new();
-    for slice in (0..labels.geometry().dims.along(prompts.axis())).map(SliceIndex) {
-        let plane = slices::extract(labels.voxels(), prompts.axis(), slice);
-        for label in labels_of(plane.view()) {
-            extents.entry(label).or_default().push(slice);
-        }
-    }
-    extents
-}
-
-fn labels_of(plane: ArrayView2<u16>) -> Vec<u16> {
-    let mut labels: Vec<u16> = plane.iter().copied().filter(|&label| label > 0).collect();
-    labels.sort_unstable();
-    labels.dedup();
-    labels
-}
-
-/// The slices to take as prompts. The middle is that of the label's extent; where the label skips it, the nearest slice
-/// that has it.
+/// The slices that are prompts. The middle slice is that between the label's first and last; where the label is absent
+/// from it, the nearest slice that contains it.
 fn chosen(wanted: &PromptSlices, present: &[SliceIndex], label: u16) -> Result<Vec<SliceIndex>> {
     let (first, last) = (present[0], present[present.len() - 1]);
     match wanted {
@@ -137,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_is_that_of_the_extent_and_skips_gaps() {
+    fn middle_slice_lies_between_the_ends_and_skips_gaps() {
         let middle = |present: &[usize]| chosen(&PromptSlices::Middle, &slices(present), 1).unwrap();
         assert_eq!(middle(&(12..=25).collect::<Vec<_>>()), slices(&[18]));
         assert_eq!(middle(&[2, 3, 9, 10]), slices(&[3]));
     }
 
     #[test]
-    fn a_slice_without_the_label_is_refused_with_its_extent() {
+    fn slice_without_the_label_is_refused_with_its_ends() {
         let error = chosen(&PromptSlices::These(slices(&[7])), &slices(&[2, 3]), 4).unwrap_err();
         assert!(error.to_string().ends_with("label 4 is not on slice 7; it lies between slices 2 and 3"), "{error}");
     }

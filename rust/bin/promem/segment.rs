@@ -1,8 +1,11 @@
 //! `promem segment`.
 
 use crate::args::{Output, Segment};
-use crate::{progress, prompts};
-use promem::geometry::{Axis, SliceIndex};
+use crate::extents::{extents, LabelExtent};
+use crate::interrupt::interruption;
+use crate::progress::Bar;
+use crate::prompts;
+use promem::geometry::SliceIndex;
 use promem::picture::montage;
 use promem::session::{self, Flow, PropagateOptions, PropagationResult, Session, SliceReport};
 use promem::slices::intensity::IntensityRange;
@@ -15,39 +18,40 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Reads, walks, writes. Every output is checked before anything is computed.
+/// Reads, segments, writes. Output paths are checked before anything is computed.
 pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     let begin = Instant::now();
     check_outputs(arguments)?;
-    session::set_threads(arguments.computing.threads);
+    session::set_threads(arguments.computing.threads());
+    let search = arguments.search()?;
     let image = Arc::new(volume::read_image(&arguments.image)?);
-    let axis = arguments.axis.unwrap_or_else(|| image.geometry().slice_axis());
+    let axis = arguments.propagation.axis().unwrap_or_else(|| image.geometry().slice_axis());
     let range = arguments.computing.window.resolve(&image);
     let path = match &arguments.model {
         Some(path) => path.clone(),
         None => {
-            let program = std::env::current_exe().map_err(|e| Error::io("cannot tell where the program lies", e))?;
+            let program = std::env::current_exe().map_err(|e| Error::io("cannot find the path of this program", e))?;
             session::default_model(&program)?
         }
     };
     let model = session::load(
         &path,
-        arguments.computing.image_size,
+        arguments.computing.image_size.image_size,
         arguments.computing.device,
         arguments.computing.precision,
     )?
     .model;
     let mut session =
-        Session::new(model, image.clone(), axis, arguments.computing.window, arguments.computing.cache_mb << 20)?;
-    prompts::add(&mut session, arguments)?;
+        Session::new(model, image.clone(), axis, arguments.computing.window, arguments.computing.cache_bytes())?;
+    prompts::add(&mut session, &arguments.prompts, &arguments.image)?;
 
     let options = PropagateOptions {
-        direction: arguments.direction,
+        direction: arguments.propagation.direction(),
         range: arguments.range,
-        ..PropagateOptions::whole(arguments.search.clone())
+        ..PropagateOptions::whole(search)
     };
-    let interrupted = progress::interruption()?;
-    let bar = progress::Bar::new("segmenting", print);
+    let interrupted = interruption()?;
+    let bar = Bar::new("segmenting", print);
     let outcome = session.propagate(&options, &mut |report: SliceReport| {
         bar.show(report.progress);
         Ok(if interrupted.load(Ordering::SeqCst) { Flow::Stop } else { Flow::Continue })
@@ -57,20 +61,20 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     let mut labels = LabelMap::empty_like(&image);
     outcome.masks.write(axis, labels.voxels_mut());
     write(arguments, &session, &outcome, &image, &labels, range)?;
-    report(arguments, &session, &labels, axis, &options.search, begin.elapsed().as_secs_f64(), print);
+    report(arguments, &session, &labels, &options.search, begin.elapsed().as_secs_f64(), print);
     if outcome.stopped {
         return Err(Error::new(
             ErrorKind::Cancelled,
-            format!("interrupted; the slices done so far are in `{}`", arguments.output.display()),
+            format!("interrupted; the slices segmented so far are in `{}`", arguments.output.display()),
         ));
     }
     Ok(())
 }
 
 fn check_outputs(arguments: &Segment) -> Result<()> {
-    volume::check_output(&arguments.output, arguments.overwrite)?;
+    volume::check_output(&arguments.output, arguments.force.overwrite())?;
     for path in arguments.trace.iter().chain(&arguments.overlay) {
-        output::check(path, arguments.overwrite)?;
+        output::check(path, arguments.force.overwrite())?;
     }
     Ok(())
 }
@@ -86,46 +90,40 @@ fn write(
     let objects: Vec<SegmentName> = (session.prompts().objects().keys())
         .map(|object| SegmentName { label: object.label(), name: format!("Object {object}") })
         .collect();
-    volume::write_labels(&arguments.output, labels, arguments.overwrite, &objects)?;
+    volume::write_labels(&arguments.output, labels, arguments.force.overwrite(), &objects)?;
     if let Some(path) = &arguments.trace {
-        output::write(path, arguments.overwrite, |out| {
-            serde_json::to_writer_pretty(out, &outcome.trace)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("cannot write `{}`", path.display())).with_source(e))
-        })?;
+        output::write_json(path, arguments.force.overwrite(), &outcome.trace)?;
     }
     if let Some(path) = &arguments.overlay {
         let prompted: Vec<SliceIndex> =
             session.prompts().objects().values().flat_map(|slices| slices.keys().copied()).collect();
         let picture = montage::montage(image, labels, session.axis(), range, &prompted);
-        picture.write(path, arguments.overwrite)?;
+        picture.write(path, arguments.force.overwrite())?;
     }
     Ok(())
 }
 
-/// What is told of one object.
-#[derive(Debug, Default)]
-struct Extent {
-    voxels: usize,
-    slices: Option<(usize, usize)>,
-}
-
+/// Prints voxels and slices of each object, and the files written.
 fn report(
     arguments: &Segment,
     session: &Session,
     labels: &LabelMap,
-    axis: Axis,
     search: &SearchOptions,
     seconds: f64,
     print: Output,
 ) {
-    let extents = extents(session, labels, axis);
+    let found = extents(labels, session.axis());
+    let of_object = |label: u16| (label, found.get(&label).cloned().unwrap_or_default());
+    let extents: BTreeMap<u16, LabelExtent> =
+        session.prompts().objects().keys().map(|object| of_object(object.label())).collect();
     let shown = |path: &Path| path.display().to_string();
     match print {
         Output::Quiet => {}
         Output::Json => {
             let objects: Vec<_> = (extents.iter())
                 .map(|(label, extent)| {
-                    serde_json::json!({ "object": label, "voxels": extent.voxels, "slices": extent.slices })
+                    let ends = extent.ends().map(|(first, last)| [first.0, last.0]);
+                    serde_json::json!({ "object": label, "voxels": extent.voxels, "slices": ends })
                 })
                 .collect();
             println!(
@@ -134,7 +132,7 @@ fn report(
                     "output": shown(&arguments.output),
                     "trace": arguments.trace.as_deref().map(shown),
                     "overlay": arguments.overlay.as_deref().map(shown),
-                    "axis": axis.to_string(),
+                    "axis": session.axis().to_string(),
                     "windows": search.windows,
                     "beams": search.beams,
                     "objects": objects,
@@ -145,11 +143,11 @@ fn report(
         }
         Output::Human => {
             for (label, extent) in &extents {
-                match extent.slices {
+                match extent.ends() {
                     Some((first, last)) => {
                         println!("object {label}: {} voxels on slices {first} to {last}", extent.voxels);
                     }
-                    None => println!("object {label}: nothing found"),
+                    None => println!("object {label}: no voxels"),
                 }
             }
             let written = [Some(&arguments.output), arguments.trace.as_ref(), arguments.overlay.as_ref()];
@@ -157,19 +155,4 @@ fn report(
             println!("wrote {} in {seconds:.1} s", written.join(", "));
         }
     }
-}
-
-fn extents(session: &Session, labels: &LabelMap, axis: Axis) -> BTreeMap<u16, Extent> {
-    let mut extents: BTreeMap<u16, Extent> =
-        session.prompts().objects().keys().map(|object| (object.label(), Extent::default())).collect();
-    let array_axis = 2 - axis.index(); // voxels are [k, j, i]
-    for (slice, plane) in labels.voxels().axis_iter(ndarray::Axis(array_axis)).enumerate() {
-        for label in plane.iter().filter(|&&label| label > 0) {
-            if let Some(extent) = extents.get_mut(label) {
-                extent.voxels += 1;
-                extent.slices = Some((extent.slices.map_or(slice, |(first, _)| first), slice));
-            }
-        }
-    }
-    extents
 }

@@ -1,52 +1,30 @@
-//! One line an object, for a spreadsheet.
+//! One line for each object, for a spreadsheet.
 
+use crate::error::{Error, Result};
+use crate::evaluate::columns::{IDENTITY, METRICS};
 use crate::evaluate::store::CaseResult;
+use serde_json::Value;
 
-/// All objects; a number without a meaning is an empty field.
-pub fn objects(results: &[CaseResult]) -> String {
-    let mut text = String::from(
-        "dataset,row,case,patient,target,prompt_slice,first,last,dice,dice_without_prompt,iou,surface_dice,\
-         hausdorff_95_mm,average_surface_mm,volume_error,truth_voxels,predicted_voxels,over_slices,under_slices\n",
-    );
-    for result in results {
-        for object in &result.objects {
-            let s = &object.scores;
-            let names = [&result.dataset, &result.row, &result.case, &result.patient, &object.target];
-            let mut fields: Vec<String> = names.into_iter().map(|name| quoted(name)).collect();
-            let task = object.task;
-            fields.extend([task.prompt_slice, task.first, task.last].map(|n| n.to_string()));
-            let numbers = [
-                s.dice,
-                s.dice_without_prompt,
-                s.iou,
-                s.surface_dice,
-                s.hausdorff_95_mm,
-                s.average_surface_mm,
-                s.volume_error,
-            ];
-            fields.extend(numbers.map(|v| v.map_or(String::new(), |v| format!("{v:.4}"))));
-            let counts = [s.truth_voxels, s.predicted_voxels, s.over_slices, s.under_slices];
-            fields.extend(counts.map(|n| n.to_string()));
-            text.push_str(&fields.join(","));
-            text.push('\n');
+/// All objects as CSV; an undefined metric is an empty field.
+pub fn objects(results: &[CaseResult]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut write = |fields: Vec<String>| {
+        writer.write_record(fields).map_err(|e| Error::invalid("cannot write the objects as CSV").with_source(e))
+    };
+    let keys = IDENTITY.iter().map(|column| column.key).chain(METRICS.iter().map(|metric| metric.key));
+    write(keys.map(str::to_owned).collect())?;
+    for case in results {
+        for object in &case.objects {
+            let identity = IDENTITY.iter().map(|column| match (column.value)(case, object) {
+                Value::String(text) => text,
+                other => other.to_string(),
+            });
+            let numbers = METRICS.iter().map(|metric| {
+                let digits = metric.csv_decimals;
+                (metric.value)(&object.scores).map_or(String::new(), |value| format!("{value:.digits$}"))
+            });
+            write(identity.chain(numbers).collect())?;
         }
     }
-    text
-}
-
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn commas_and_quotes_stay_in_their_field() {
-        assert_eq!(super::quoted("kidney, \"left\""), "\"kidney, \"\"left\"\"\"");
-        assert_eq!(super::quoted("liver"), "liver");
-    }
+    writer.into_inner().map_err(|e| Error::invalid("cannot write the objects as CSV").with_source(e.into_error()))
 }

@@ -3,7 +3,8 @@
 //! In: a file. Out: entries by name. Knows nothing of pickles or tensors.
 //!
 //! PyTorch stores its entries without compression, so this reads nothing else. That is the whole defence against zip
-//! bombs: an entry is as large as its bytes in the file, and [`Archive::read`] gives out no more bytes than the file has.
+//! bombs: an entry is as large as its bytes in the file, and [`Archive::read`] gives out no more bytes than the file
+//! has.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::weights::is_printable;

@@ -7,11 +7,13 @@
 //! multiple of the file's size.
 
 mod archive;
+mod layout;
 mod pickle;
 mod pt;
 mod recognise;
 mod safetensors;
 
+pub use layout::WeightLayout;
 pub use recognise::recognise;
 pub use safetensors::{write_safetensors, CONFIG, FORMAT};
 
@@ -30,32 +32,15 @@ const SNIFFED: u64 = 512;
 /// The first object in a PyTorch file of before release 1.6: the number 0x1950a86a20f9469cfc6c.
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
-/// How the weights lay in their file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Layout {
-    /// A `.pt` with the weights under `model`, as published.
-    Nested,
-    /// A `.pt` that is itself the state dict.
-    Bare,
-    Safetensors,
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Layout::Nested => "PyTorch, weights under `model`",
-            Layout::Bare => "PyTorch, bare weights",
-            Layout::Safetensors => "safetensors",
-        })
-    }
-}
-
 /// A network's weights with what is needed to build it.
 #[derive(Debug)]
 pub struct Checkpoint {
+    /// What to build.
     pub config: Config,
+    /// What to fill it with.
     pub state: StateDict,
-    pub layout: Layout,
+    /// Where the file held the weights.
+    pub layout: WeightLayout,
     /// What the file says of itself. Of a `.pt`: `not_read`, the names of what lay beside the weights.
     pub metadata: BTreeMap<String, String>,
 }
@@ -100,7 +85,7 @@ fn read_unnamed(path: &Path) -> Result<Checkpoint> {
                 Some(config) => recognise::check(&config, &shapes).map(|()| config)?,
                 None => recognise(&shapes)?,
             };
-            Ok(Checkpoint { config, state: found.state, layout: Layout::Safetensors, metadata: found.metadata })
+            Ok(Checkpoint { config, state: found.state, layout: WeightLayout::Safetensors, metadata: found.metadata })
         }
         Content::Other(what) => Err(Error::new(
             ErrorKind::Format,
@@ -146,17 +131,21 @@ impl Content {
 /// What a checkpoint is, for people; [`fmt::Display`] gives one fact a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Description {
-    pub layout: Layout,
+    /// Where the file holds the weights.
+    pub layout: WeightLayout,
+    /// [`Config::name`]
     pub name: String,
     /// `2.0` or `2.1`.
     pub version: &'static str,
     /// Side of the square the network sees, in pixels.
     pub image_size: i64,
+    /// Number of tensors.
     pub tensors: usize,
     /// Number of values in all tensors together.
     pub parameters: u64,
     /// `{"f32": 471}`
     pub number_formats: BTreeMap<&'static str, usize>,
+    /// [`Checkpoint::metadata`]
     pub metadata: BTreeMap<String, String>,
 }
 

@@ -2,12 +2,12 @@
 //!
 //! In: a file. Out: a [`StateDict`], and the names of what lay beside the weights. Executes nothing.
 //!
-//! Such a file is a zip archive with the entries `NAME/data.pkl` (which tensors there are) and `NAME/data/KEY` (storages:
-//! bare values, which tensors view with an offset, a shape and strides).
+//! Such a file is a zip archive with the entries `NAME/data.pkl` (which tensors there are) and `NAME/data/KEY`
+//! (storages: bare values, which tensors view with an offset, a shape and strides).
 
 use super::archive::Archive;
-use super::pickle::{only_tensors, Id, Pickle, SIZE_LIMIT};
-use super::Layout;
+use super::layout::WeightLayout;
+use super::pickle::{only_tensors, Id, Pickle, Value, SIZE_LIMIT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::weights::{is_printable, StateDict};
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ const WEIGHTS: &str = "model";
 
 pub(super) struct PyTorchFile {
     pub(super) state: StateDict,
-    pub(super) layout: Layout,
+    pub(super) layout: WeightLayout,
     /// Names beside `model`, such as `optimizer` and `epoch`; not read.
     pub(super) passed_over: Vec<String>,
 }
@@ -71,7 +71,7 @@ fn folder(archive: &Archive) -> Result<String> {
 
 type Items<'a> = &'a [(Id, Id)];
 
-fn weights_part(pickle: &Pickle) -> Result<(Layout, Items<'_>, Vec<String>)> {
+fn weights_part(pickle: &Pickle) -> Result<(WeightLayout, Items<'_>, Vec<String>)> {
     let root = pickle.root();
     let top = pickle.dict(root).ok_or_else(|| only_tensors(&pickle.describe(root)))?;
     let nested: Vec<Id> =
@@ -90,12 +90,12 @@ fn weights_part(pickle: &Pickle) -> Result<(Layout, Items<'_>, Vec<String>)> {
                 format!("found the entries {}; expected `{WEIGHTS}`, or the weights themselves", names.join(", ")),
             ))
         }
-        [] => Ok((Layout::Bare, top, Vec::new())),
+        [] => Ok((WeightLayout::Bare, top, Vec::new())),
         [weights] => {
             let items = pickle
                 .dict(*weights)
                 .ok_or_else(|| only_tensors(&pickle.describe(*weights)).context(format_args!("entry `{WEIGHTS}`")))?;
-            Ok((Layout::Nested, items, others().map(str::to_owned).collect()))
+            Ok((WeightLayout::Nested, items, others().map(str::to_owned).collect()))
         }
         _ => Err(broken(format!("two entries `{WEIGHTS}`"))),
     }
@@ -152,14 +152,14 @@ impl Reader<'_> {
         let pickle = self.pickle;
         // torch/serialization.py: "storage", class, key, location, number of values
         let parts = match pickle.get(id) {
-            super::pickle::Value::Persistent(parts) => pickle.tuple(*parts),
+            Value::Persistent(parts) => pickle.tuple(*parts),
             _ => return Err(only_tensors(&format!("{} as its values", pickle.describe(id)))),
         };
         let Some([_, class, key, _, values]) = parts else {
             return Err(broken("its storage is not described as PyTorch does"));
         };
         let kind = match pickle.get(*class) {
-            super::pickle::Value::Global(name) => match name.as_str() {
+            Value::Global(name) => match name.as_str() {
                 "torch.FloatStorage" => Kind::Float,
                 "torch.HalfStorage" => Kind::Half,
                 "torch.BFloat16Storage" => Kind::BFloat16,

@@ -19,7 +19,8 @@ const ADDED_IN_2_1: [&str; 3] = ["no_obj_embed_spatial", "obj_ptr_tpos_proj.bias
 /// blocks and background position embedding; the generations in the three names that 2.1 added.
 ///
 /// # Errors
-/// The shapes fit none of the eight, or 2.0 and 2.1 are mixed. Networks of other sizes need a configuration in the file.
+/// The shapes fit none of the eight, or 2.0 and 2.1 are mixed. Networks of other sizes need a configuration in the
+/// file.
 pub fn recognise(shapes: &BTreeMap<String, Vec<i64>>) -> Result<Config> {
     let found = Trunk::of(shapes)?;
     let size = Size::ALL.into_iter().find(|size| Trunk::official(*size) == found).ok_or_else(|| {
@@ -58,8 +59,8 @@ pub(super) fn check(config: &Config, shapes: &BTreeMap<String, Vec<i64>>) -> Res
     };
     let refinement = config.refinement.iter().flatten().map(|&value| ("refinement", value));
     let listed = lists.iter().flat_map(|(name, list)| list.iter().map(move |&value| (*name, value)));
-    let evidence = config.evidence.iter().map(|&value| ("evidence", value));
-    for (name, value) in numbers.into_iter().chain(listed).chain(refinement).chain(evidence) {
+    let intensity = config.intensity_channels.iter().map(|&value| ("intensity_channels", value));
+    for (name, value) in numbers.into_iter().chain(listed).chain(refinement).chain(intensity) {
         if !(1..=LARGEST_NUMBER).contains(&value) {
             return Err(unknown(format!("configuration: {name} is {value}, expected 1 to {LARGEST_NUMBER}")));
         }

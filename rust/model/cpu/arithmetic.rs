@@ -1,9 +1,9 @@
-//! Functions of eight numbers at once, to fp32's precision.
+//! Elementary functions of eight floats at once, to the precision of fp32.
 
 use std::arch::x86_64::*;
 
-/// Below it a power of two is as good as none: 2^-125 is 2e-38.
-const LEAST: f32 = -125.0;
+/// Smaller exponents are clamped: 2^-125 = 2e-38, practically zero and still a normal number.
+const MIN_EXPONENT: f32 = -125.0;
 
 /// 2^x, for x up to 127. Coefficients: Cephes' `exp2f`, relative error 2e-7.
 ///
@@ -14,7 +14,7 @@ const LEAST: f32 = -125.0;
 pub unsafe fn exp2(x: __m256) -> __m256 {
     const POLYNOMIAL: [f32; 7] =
         [1.535_336_2e-4, 1.339_887_4e-3, 9.618_437e-3, 5.550_332_5e-2, 2.402_264_8e-1, 6.931_472e-1, 1.0];
-    let x = _mm256_max_ps(_mm256_set1_ps(LEAST), x); // the second of the two where it is not a number
+    let x = _mm256_max_ps(_mm256_set1_ps(MIN_EXPONENT), x); // `max` returns its second operand where one is NaN
     let whole = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
     let part = _mm256_sub_ps(x, whole);
     let mut y = _mm256_set1_ps(POLYNOMIAL[0]);
@@ -25,7 +25,8 @@ pub unsafe fn exp2(x: __m256) -> __m256 {
     _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), exponent))
 }
 
-/// x Phi(x), the exact GELU. The error function is Abramowitz and Stegun's 7.1.26, as libtorch's: absolute error 1.5e-7.
+/// x Phi(x), the exact GELU. The error function is Abramowitz and Stegun's 7.1.26, as libtorch's: absolute error
+/// 1.5e-7.
 ///
 /// # Safety
 /// The processor must have AVX2 and FMA.
@@ -44,7 +45,7 @@ pub unsafe fn gelu(x: __m256) -> __m256 {
         y = _mm256_fmadd_ps(y, t, _mm256_set1_ps(*coefficient));
     }
     let square = _mm256_mul_ps(z, z);
-    // SAFETY: as the caller promised.
+    // SAFETY: the caller guarantees AVX2 and FMA.
     let bell = unsafe { exp2(_mm256_mul_ps(square, _mm256_set1_ps(-std::f32::consts::LOG2_E))) };
     let erf = _mm256_or_ps(_mm256_fnmadd_ps(_mm256_mul_ps(y, t), bell, one), sign);
     let half = _mm256_mul_ps(x, _mm256_set1_ps(0.5));
@@ -54,20 +55,21 @@ pub unsafe fn gelu(x: __m256) -> __m256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::cpu::processor::is_supported;
     use tch::{Kind, Tensor};
 
     fn eight(x: &[f32], f: unsafe fn(__m256) -> __m256) -> Vec<f32> {
         let mut found = vec![0.0f32; x.len()];
         for (x, found) in x.chunks_exact(8).zip(found.chunks_exact_mut(8)) {
-            // SAFETY: eight numbers each; the caller has asked the processor.
+            // SAFETY: both slices have eight floats; the test below has asked for AVX2 and FMA.
             unsafe { _mm256_storeu_ps(found.as_mut_ptr(), f(_mm256_loadu_ps(x.as_ptr()))) };
         }
         found
     }
 
     #[test]
-    fn functions_of_eight_are_those_of_one() {
-        if !crate::model::cpu::supported() {
+    fn vectorised_functions_equal_the_scalar_ones() {
+        if !is_supported() {
             eprintln!("skipped: this processor has no AVX2 and FMA");
             return;
         }

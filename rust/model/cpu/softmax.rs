@@ -1,254 +1,170 @@
-//! softmax(q kᵀ / sqrt(d)) v in parts that stay in the caches: scores are never written to memory as a whole (Dao et al. 2022, FlashAttention).
+//! softmax(q kᵀ / sqrt(d)) v by blocks of queries and keys that stay in the caches; all scores are never in memory
+//! together (FlashAttention, Dao et al. 2022).
 //!
-//! Everything stands on its head: scores are [keys, 16 queries], so that greatest ones and sums are of whole registers, and the weights lie as the
-//! product with the values reads them.
+//! Scores are transposed, [keys, 16 queries]: maxima and sums over keys are then operations on whole registers, and the
+//! weights have the layout of a packed right operand for the product with the values.
 
 use super::arithmetic::exp2;
-use super::panels::{six_rows, sixteen_columns, transposed, Rows, RowsMut, BEYOND, DEPTH, ROWS, WIDTH};
+use super::heads::{pack_keys_and_values, Attention, AttentionShape, KEY_BLOCK, QUERY_BLOCK, QUERY_PANELS};
+use super::panels::{pack_columns, transposed, RowsMut, K_BLOCK, ROWS, WIDTH};
 use super::product::tile;
 use super::threads;
 use std::arch::x86_64::*;
 
-/// Keys at a time.
-const KEYS: usize = 42 * ROWS;
-/// Queries of one piece of work, at most: what is read of keys and values serves them all.
-const QUERIES: usize = 2 * WIDTH;
-
-/// Numbers of many heads: `at` + index of the image and the head by their strides, then rows.
-#[derive(Debug, Clone, Copy)]
-pub struct Heads<P> {
-    pub at: P,
-    pub image: usize,
-    pub head: usize,
-    pub row: usize,
-}
-
-// SAFETY: threads read all of it, and write rows of their own.
-unsafe impl<P> Send for Heads<P> {}
-// SAFETY: as above.
-unsafe impl<P> Sync for Heads<P> {}
-
-/// Sizes of an attention; at most [`DEPTH`] channels.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    pub images: usize,
-    pub heads: usize,
-    pub queries: usize,
-    pub keys: usize,
-    /// Of queries and keys.
-    pub channels: usize,
-    /// Channels of the values.
-    pub values: usize,
-}
-
-impl Shape {
-    /// Keys of an image's head, by sixes.
-    fn keys_room(&self) -> usize {
-        (self.keys.next_multiple_of(ROWS) * self.channels + BEYOND).next_multiple_of(WIDTH)
-    }
-
-    /// Numbers of the memory that keys and values of one image's head are laid out in.
-    pub fn room(&self) -> usize {
-        self.keys_room() + (self.keys * self.values.next_multiple_of(ROWS)).next_multiple_of(WIDTH)
-    }
-
-    /// Whether whoever attends to a head's keys lays them out: they are few, and there are heads enough for all threads.
-    fn is_small(&self) -> bool {
-        self.keys <= KEYS && (self.queries <= QUERIES || self.images * self.heads >= threads::pieces())
-    }
-
-    /// How keys and values of an image's head lie in its room.
-    unsafe fn laid_out(&self, room: RowsMut, group: usize) -> (*mut f32, *mut f32) {
-        // SAFETY: as `attend` was promised.
-        unsafe {
-            let keys = room.from(group).at;
-            (keys, keys.add(self.keys_room()))
-        }
-    }
-}
-
-/// One attention of several that are computed together.
-#[derive(Debug, Clone, Copy)]
-pub struct Attention {
-    pub shape: Shape,
-    pub q: Heads<*const f32>,
-    pub k: Heads<*const f32>,
-    pub v: Heads<*const f32>,
-    pub out: Heads<*mut f32>,
-    /// A row of [`Shape::room`] numbers for each image's head, at a multiple of 64 bytes.
-    pub room: RowsMut,
-}
-
-/// Attends.
+/// Computes all attentions on all threads.
 ///
 /// # Safety
-/// The processor must have AVX2 and FMA; all that the shapes say must be there, and outputs and rooms belong to the caller alone and are apart.
+/// The processor has AVX2 and FMA, and for each attention, with the sizes of its shape:
+/// - `q`: `queries` rows of `channels` floats, `k`: `keys` rows of `channels` floats, `v`: `keys` rows of `values`
+///   floats, for each head of each image, by the strides of [`Heads`]; no alignment.
+/// - `out`: `queries` rows of `values` floats to write, likewise; no alignment.
+/// - `scratch`: `images * heads` rows of [`AttentionShape::scratch_len`] floats to write, contiguous; no alignment.
+/// - Outputs and scratch memory overlap nothing else here, and nobody else uses them.
 pub unsafe fn attend(all: &[Attention]) {
-    debug_assert!(all.iter().all(|one| one.shape.channels <= DEPTH));
-    let stretches = |shape: &Shape| if shape.is_small() { 0 } else { shape.keys.div_ceil(KEYS) };
-    each_of(all, stretches, &|one, group, stretch| {
-        let (shape, first) = (&one.shape, stretch * KEYS);
-        // SAFETY: each piece of work has keys and room of its own.
+    assert!(all.iter().all(|one| one.shape.channels <= K_BLOCK), "channels of a panel");
+    let items = threads::item_count(); // once: another thread may change it, and both loops must agree
+    let key_blocks = |shape: &AttentionShape| if shape.is_small(items) { 0 } else { shape.keys.div_ceil(KEY_BLOCK) };
+    for_each_head(all, key_blocks, &|one, head, key_block| {
+        let (shape, first) = (&one.shape, key_block * KEY_BLOCK);
+        // SAFETY: `head` and `first` are below their numbers. Each item writes the keys and values of its block in the
+        // scratch memory of its head: `pack_keys` and `pack_values` say how many floats, and the next block's begin
+        // behind them.
         unsafe {
-            let (keys, values) = shape.laid_out(one.room, group);
-            let values = values.add(first * shape.values.next_multiple_of(ROWS));
-            lay(one, group, first, KEYS.min(shape.keys - first), keys.add(first * shape.channels), values);
+            let (keys, values) = one.packed(head);
+            let values = values.add(first * shape.padded_values());
+            let count = KEY_BLOCK.min(shape.keys - first);
+            pack_keys_and_values(one, head, first, count, keys.add(first * shape.channels), values);
         }
     });
-    let parts = |shape: &Shape| if shape.is_small() { 1 } else { shape.queries.div_ceil(QUERIES) };
-    each_of(all, parts, &|one, group, number| {
+    let query_blocks =
+        |shape: &AttentionShape| if shape.is_small(items) { 1 } else { shape.queries.div_ceil(QUERY_BLOCK) };
+    for_each_head(all, query_blocks, &|one, head, query_block| {
         let shape = &one.shape;
-        // SAFETY: each piece of work has rows of its own.
-        unsafe {
-            if !shape.is_small() {
-                let (keys, values) = shape.laid_out(one.room, group);
-                return part(one, group, number * QUERIES, keys, values);
-            }
-            threads::with_memory(shape.room() + part_room(shape), |memory| {
-                let (keys, values) = (memory.add(part_room(shape)), memory.add(part_room(shape) + shape.keys_room()));
-                lay(one, group, 0, shape.keys, keys, values);
-                for first in (0..shape.queries).step_by(QUERIES) {
-                    part_in(memory, one, group, first, keys, values);
+        let query_len = shape.query_scratch_len();
+        if !shape.is_small(items) {
+            return threads::with_scratch(query_len, |scratch| {
+                // SAFETY: the loop above has packed the keys and values of all heads. The thread's scratch memory is as
+                // large as is asked for and aligned to 64 bytes; the item's rows of the output are its own.
+                unsafe {
+                    let (keys, values) = one.packed(head);
+                    attend_block(scratch, one, head, query_block * QUERY_BLOCK, keys, values);
                 }
             });
         }
+        threads::with_scratch(query_len + shape.scratch_len(), |scratch| {
+            // SAFETY: as above, but the keys and values of the head are packed here, behind the memory for a block of
+            // queries.
+            unsafe {
+                let keys = scratch.add(query_len);
+                let values = keys.add(shape.packed_keys_len());
+                pack_keys_and_values(one, head, 0, shape.keys, keys, values);
+                for first in (0..shape.queries).step_by(QUERY_BLOCK) {
+                    attend_block(scratch, one, head, first, keys, values);
+                }
+            }
+        });
     });
 }
 
-/// Does `work` for each attention's groups (an image's head) and their `parts`.
-fn each_of(all: &[Attention], parts: impl Fn(&Shape) -> usize, work: &(dyn Fn(&Attention, usize, usize) + Sync)) {
+/// Calls `work` with each attention, each of its heads and each of the head's `blocks`.
+fn for_each_head(
+    all: &[Attention],
+    blocks: impl Fn(&AttentionShape) -> usize,
+    work: &(dyn Fn(&Attention, usize, usize) + Sync),
+) {
     let mut ends = Vec::with_capacity(all.len());
     let mut end = 0;
     for one in all {
-        let parts = parts(&one.shape);
-        end += one.shape.images * one.shape.heads * parts;
-        ends.push((end, parts));
+        let blocks = blocks(&one.shape);
+        end += one.shape.images * one.shape.heads * blocks;
+        ends.push((end, blocks));
     }
-    threads::each(end, &|item| {
+    threads::for_each(end, &|item| {
         let number = ends.partition_point(|&(end, _)| end <= item);
-        let (begin, parts) = (if number == 0 { 0 } else { ends[number - 1].0 }, ends[number].1);
-        work(&all[number], (item - begin) / parts, (item - begin) % parts);
+        let (begin, blocks) = (if number == 0 { 0 } else { ends[number - 1].0 }, ends[number].1);
+        work(&all[number], (item - begin) / blocks, (item - begin) % blocks);
     });
 }
 
-unsafe fn of_group(x: Heads<*const f32>, group: usize, heads: usize) -> Rows {
-    // SAFETY: as `attend` was promised.
-    Rows { at: unsafe { x.at.add(group / heads * x.image + group % heads * x.head) }, stride: x.row }
-}
-
-unsafe fn of_group_mut(x: Heads<*mut f32>, group: usize, heads: usize) -> RowsMut {
-    // SAFETY: as `attend` was promised.
-    RowsMut { at: unsafe { x.at.add(group / heads * x.image + group % heads * x.head) }, stride: x.row }
-}
-
-/// Lays `count` keys and values from `first` on out.
-unsafe fn lay(one: &Attention, group: usize, first: usize, count: usize, keys: *mut f32, values: *mut f32) {
-    let shape = &one.shape;
-    // SAFETY: as `attend` was promised.
-    unsafe {
-        let [k, v] = [one.k, one.v].map(|x| of_group(x, group, shape.heads).from(first));
-        lay_keys(shape.channels, count, k, keys);
-        lay_values(shape.values, count, v, values);
-    }
-}
-
-/// Keys by sixes. Nothing is written beyond them: another thread's keys may follow.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn lay_keys(channels: usize, count: usize, keys: Rows, to: *mut f32) {
-    // SAFETY: as `attend` was promised.
-    unsafe {
-        let last = (count - 1) / ROWS * ROWS;
-        for first in (0..last).step_by(ROWS) {
-            six_rows(keys.from(first), ROWS, channels, 1.0, to.add(first * channels));
-        }
-        let mut end = [0.0; ROWS * DEPTH + BEYOND];
-        six_rows(keys.from(last), count - last, channels, 1.0, end.as_mut_ptr());
-        std::ptr::copy_nonoverlapping(end.as_ptr(), to.add(last * channels), ROWS * channels);
-    }
-}
-
-/// Channels of values by sixes: of each six, key after key. Missing ones are zero.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn lay_values(channels: usize, count: usize, values: Rows, to: *mut f32) {
-    for first in (0..channels).step_by(ROWS) {
-        // SAFETY: as `attend` was promised: eight channels are read and written where two more are there, the next key's two follow.
-        unsafe {
-            let to = to.add(first * count);
-            let quick = if first + 8 <= channels { count - 1 } else { 0 };
-            for key in 0..quick {
-                _mm256_storeu_ps(to.add(key * ROWS), _mm256_loadu_ps(values.from(key).at.add(first)));
-            }
-            for key in quick..count {
-                for channel in 0..ROWS {
-                    let there = first + channel < channels;
-                    let value = if there { *values.from(key).at.add(first + channel) } else { 0.0 };
-                    *to.add(key * ROWS + channel) = value;
-                }
-            }
-        }
-    }
-}
-
-/// Sixteen queries on their way: the greatest score and the sum of weights of each, and the average so far [channels, 16].
-struct Panel {
+/// The state of the online softmax for [`WIDTH`] queries.
+struct QueryPanel {
+    /// Packed as a right operand: `channels * WIDTH` floats, aligned to 32 bytes.
     queries: *mut f32,
-    averages: *mut f32,
-    greatest: [__m256; 2],
-    sums: [__m256; 2],
+    /// Output before normalisation, [padded channels of values, `WIDTH`], aligned to 32 bytes; unset before the first
+    /// block of keys.
+    output: *mut f32,
+    /// The greatest score so far.
+    maximum: [__m256; 2],
+    /// The sum of the weights so far, relative to the maximum.
+    sum: [__m256; 2],
 }
 
-/// Numbers that the work on a part takes.
-fn part_room(shape: &Shape) -> usize {
-    WIDTH * (KEYS + QUERIES / WIDTH * (shape.channels + shape.values.next_multiple_of(ROWS)))
-}
-
-/// Attends with queries from `first` on.
-unsafe fn part(one: &Attention, group: usize, first: usize, keys: *const f32, values: *const f32) {
-    // SAFETY: as `attend` was promised.
-    threads::with_memory(part_room(&one.shape), |memory| unsafe { part_in(memory, one, group, first, keys, values) });
-}
-
-/// The same in `memory`, of [`part_room`].
+/// Attends with up to [`QUERY_BLOCK`] queries of a head, from `first` on.
+///
+/// # Safety
+/// As [`attend`]; `head` and `first` are below their numbers. `scratch`: [`AttentionShape::query_scratch_len`] floats
+/// that nobody else uses, aligned to 32 bytes. `keys` and `values`: all of the head's, packed block by block. Nobody
+/// else uses the output rows of these queries.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn part_in(memory: *mut f32, one: &Attention, group: usize, first: usize, keys: *const f32, values: *const f32) {
+unsafe fn attend_block(
+    scratch: *mut f32,
+    one: &Attention,
+    head: usize,
+    first: usize,
+    keys: *const f32,
+    values: *const f32,
+) {
     let shape = &one.shape;
-    let count = QUERIES.min(shape.queries - first);
-    let (channels, padded) = (shape.channels, shape.values.next_multiple_of(ROWS));
-    let (queries, averages) = (channels * WIDTH, padded * WIDTH);
-    let factor = std::f32::consts::LOG2_E / (channels as f32).sqrt(); // scores are then exponents of two
-                                                                      // SAFETY: the memory is as large as is asked for; the rest as `attend` was promised.
-    unsafe {
-        let q = of_group(one.q, group, shape.heads).from(first);
-        let out = of_group_mut(one.out, group, shape.heads).from(first);
-        let scores = memory;
-        let mut panels: [Option<Panel>; QUERIES / WIDTH] = [const { None }; QUERIES / WIDTH];
-        for (n, panel) in panels.iter_mut().enumerate().take(count.div_ceil(WIDTH)) {
-            let queries_at = memory.add(KEYS * WIDTH + n * (queries + averages));
-            sixteen_columns(q.from(n * WIDTH), WIDTH.min(count - n * WIDTH), channels, factor, queries_at);
-            let averages = queries_at.add(queries);
+    let count = QUERY_BLOCK.min(shape.queries - first);
+    let (channels, padded) = (shape.channels, shape.padded_values());
+    let (queries_len, output_len) = (channels * WIDTH, padded * WIDTH);
+    let factor = std::f32::consts::LOG2_E / (channels as f32).sqrt(); // exp(score) is then a power of 2
+    let scores = scratch;
+    let mut panels: [Option<QueryPanel>; QUERY_PANELS] = [const { None }; QUERY_PANELS];
+    // SAFETY: the head has `count` queries from `first` on.
+    let (q, out) = unsafe { (one.rows(&one.q, head, first), one.out_rows(head, first)) };
+    for (n, panel) in panels.iter_mut().enumerate().take(count.div_ceil(WIDTH)) {
+        // SAFETY: the scratch memory has `KEY_BLOCK * WIDTH` floats of scores and then `queries_len + output_len`
+        // floats for each panel, all multiples of `WIDTH`, which keep the alignment; the panel has 1 to `WIDTH`
+        // queries.
+        unsafe {
+            let queries = scratch.add(KEY_BLOCK * WIDTH + n * (queries_len + output_len));
+            pack_columns(q.from(n * WIDTH), WIDTH.min(count - n * WIDTH), channels, factor, queries);
             let (least, zero) = (_mm256_set1_ps(f32::NEG_INFINITY), _mm256_setzero_ps());
-            *panel = Some(Panel { queries: queries_at, averages, greatest: [least; 2], sums: [zero; 2] });
+            *panel =
+                Some(QueryPanel { queries, output: queries.add(queries_len), maximum: [least; 2], sum: [zero; 2] });
         }
-        for first in (0..shape.keys).step_by(KEYS) {
-            let n = KEYS.min(shape.keys - first);
-            for panel in panels.iter_mut().flatten() {
+    }
+    for first in (0..shape.keys).step_by(KEY_BLOCK) {
+        let n = KEY_BLOCK.min(shape.keys - first);
+        for panel in panels.iter_mut().flatten() {
+            // SAFETY: blocks before this one have `first` keys, which is a multiple of `ROWS`, so its packed keys and
+            // values begin there. There are scores for a whole block.
+            unsafe {
                 score(channels, n, keys.add(first * channels), panel.queries, scores);
-                let shrunk = weigh(n, scores, panel);
-                let shrunk = (first > 0).then_some(shrunk);
-                average(padded, n, values.add(first * padded), scores, panel.averages, shrunk);
+                let rescale = online_softmax(n, scores, panel);
+                let rescale = (first > 0).then_some(rescale);
+                accumulate(padded, n, values.add(first * padded), scores, panel.output, rescale);
             }
         }
-        for (n, panel) in panels.iter().flatten().enumerate() {
-            hand_out(panel, shape.values, WIDTH.min(count - n * WIDTH), out.from(n * WIDTH));
-        }
+    }
+    for (n, panel) in panels.iter().flatten().enumerate() {
+        // SAFETY: the panel's output is complete, and its 1 to `WIDTH` queries have rows of `values` floats from `n *
+        // WIDTH` on.
+        unsafe { store_output(panel, shape.values, WIDTH.min(count - n * WIDTH), out.from(n * WIDTH)) };
     }
 }
 
-/// Scores [keys, 16].
+/// Scores of `count` keys, [count, `WIDTH`].
+///
+/// # Safety
+/// AVX2 and FMA. `keys`: packed, `count.next_multiple_of(ROWS) * channels` floats. `queries`: `channels * WIDTH`
+/// floats. `scores`: `count.next_multiple_of(ROWS) * WIDTH` floats to write. Queries and scores are aligned to 32
+/// bytes.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn score(channels: usize, count: usize, keys: *const f32, queries: *const f32, scores: *mut f32) {
     for first in (0..count).step_by(ROWS) {
-        // SAFETY: as `part` was promised: scores have room for whole sixes.
+        // SAFETY: a pack of keys has `ROWS * channels` floats, and gives `ROWS` rows of `WIDTH` scores.
         unsafe {
             let sums = tile(channels, keys.add(first * channels), queries);
             for (row, [low, high]) in sums.into_iter().enumerate() {
@@ -260,53 +176,62 @@ unsafe fn score(channels: usize, count: usize, keys: *const f32, queries: *const
     }
 }
 
-/// Scores become weights beside the greatest so far; returns what averages so far are to be multiplied by.
+/// Replaces `count` keys' scores by weights relative to the greatest score so far, and updates the panel's maximum and
+/// sum. Returns the factor for the output that has been accumulated before.
+///
+/// # Safety
+/// AVX2 and FMA. `scores`: `count * WIDTH` floats to read and write, aligned to 32 bytes.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn weigh(count: usize, scores: *mut f32, panel: &mut Panel) -> [__m256; 2] {
-    let mut shrunk = [_mm256_setzero_ps(); 2];
-    for (half, shrunk) in shrunk.iter_mut().enumerate() {
-        // SAFETY: as `part` was promised.
+unsafe fn online_softmax(count: usize, scores: *mut f32, panel: &mut QueryPanel) -> [__m256; 2] {
+    let mut rescale = [_mm256_setzero_ps(); 2];
+    for (half, rescale) in rescale.iter_mut().enumerate() {
+        // SAFETY: eight floats at column 0 or 8 of a row below `count`; both keep the alignment.
         unsafe {
             let scores = scores.add(8 * half);
-            let before = panel.greatest[half];
-            let mut most = before;
+            let before = panel.maximum[half];
+            let mut maximum = before;
             for key in 0..count {
-                most = _mm256_max_ps(most, _mm256_load_ps(scores.add(key * WIDTH)));
+                maximum = _mm256_max_ps(maximum, _mm256_load_ps(scores.add(key * WIDTH)));
             }
             let mut total = _mm256_setzero_ps();
             for key in 0..count {
                 let at = scores.add(key * WIDTH);
-                let weight = exp2(_mm256_sub_ps(_mm256_load_ps(at), most));
+                let weight = exp2(_mm256_sub_ps(_mm256_load_ps(at), maximum));
                 total = _mm256_add_ps(total, weight);
                 _mm256_store_ps(at, weight);
             }
-            *shrunk = exp2(_mm256_sub_ps(before, most)); // as good as zero where there was nothing before
-            panel.sums[half] = _mm256_fmadd_ps(panel.sums[half], *shrunk, total);
-            panel.greatest[half] = most;
+            *rescale = exp2(_mm256_sub_ps(before, maximum)); // practically zero for the first block
+            panel.sum[half] = _mm256_fmadd_ps(panel.sum[half], *rescale, total);
+            panel.maximum[half] = maximum;
         }
     }
-    shrunk
+    rescale
 }
 
-/// `averages` [channels, 16] = themselves * shrunk, where there are any, + values x weights.
+/// `output` [channels, `WIDTH`] = `output` * `rescale` (or 0 if there is none) + valuesᵀ x weights.
+///
+/// # Safety
+/// AVX2 and FMA. `channels` is a multiple of [`ROWS`]. `values`: packed, `channels * count` floats. `weights`: `count *
+/// WIDTH` floats. `output`: `channels * WIDTH` floats to write, and to read if there is a `rescale`. Weights and output
+/// are aligned to 32 bytes.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn average(
+unsafe fn accumulate(
     channels: usize,
     count: usize,
     values: *const f32,
     weights: *const f32,
-    averages: *mut f32,
-    shrunk: Option<[__m256; 2]>,
+    output: *mut f32,
+    rescale: Option<[__m256; 2]>,
 ) {
     for first in (0..channels).step_by(ROWS) {
-        // SAFETY: as `part` was promised.
+        // SAFETY: a pack of values has `ROWS * count` floats, and gives `ROWS` rows of `WIDTH` floats.
         unsafe {
             let sums = tile(count, values.add(first * count), weights);
             for (row, sums) in sums.into_iter().enumerate() {
                 for (half, sum) in sums.into_iter().enumerate() {
-                    let at = averages.add((first + row) * WIDTH + 8 * half);
-                    let sum = match shrunk {
-                        Some(shrunk) => _mm256_fmadd_ps(_mm256_load_ps(at), shrunk[half], sum),
+                    let at = output.add((first + row) * WIDTH + 8 * half);
+                    let sum = match rescale {
+                        Some(rescale) => _mm256_fmadd_ps(_mm256_load_ps(at), rescale[half], sum),
                         None => sum,
                     };
                     _mm256_store_ps(at, sum);
@@ -316,15 +241,20 @@ unsafe fn average(
     }
 }
 
-/// Averages over the sums of their weights, as rows of the result.
+/// Divides the output by the sums of the weights, transposes it and writes the first `count` queries' rows.
+///
+/// # Safety
+/// AVX2 and FMA. `panel.output`: at least `channels * WIDTH` floats, aligned to 32 bytes. `out`: `count` rows (1 to
+/// [`WIDTH`]) of `channels` floats to write, which nobody else uses; no alignment.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn hand_out(panel: &Panel, channels: usize, count: usize, out: RowsMut) {
-    // SAFETY: as `part` was promised.
+unsafe fn store_output(panel: &QueryPanel, channels: usize, count: usize, out: RowsMut) {
+    // SAFETY: channels below `channels` are read, eight queries at column 0 or 8; rows below `count` are written, up to
+    // `channels` floats.
     unsafe {
         let one = _mm256_set1_ps(1.0);
-        for (half, sums) in panel.sums.into_iter().enumerate() {
-            let (factor, first) = (_mm256_div_ps(one, sums), 8 * half);
-            let at = |channel: usize| panel.averages.add(channel * WIDTH + first);
+        for (half, sum) in panel.sum.into_iter().enumerate() {
+            let (factor, first) = (_mm256_div_ps(one, sum), 8 * half);
+            let at = |channel: usize| panel.output.add(channel * WIDTH + first);
             let whole = channels / 8 * 8;
             for channel in (0..whole).step_by(8) {
                 let mut eight = [factor; 8];

@@ -1,9 +1,10 @@
-//! The kernels beside libtorch's operations.
+//! The kernels against libtorch's operations.
 
+use super::processor::is_supported;
 use super::*;
-use crate::model::rotary::{Placed, Rotary};
+use crate::model::activation::Activation;
 
-/// Numbers around zero, the same at each run.
+/// Numbers around zero, the same in each run.
 fn numbers(size: &[i64], seed: f64) -> Tensor {
     let count: i64 = size.iter().product();
     (Tensor::arange(count, (Kind::Float, Device::Cpu)) * 0.7311 + seed).sin().reshape(size)
@@ -17,7 +18,7 @@ fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
 }
 
 fn skipped() -> bool {
-    let skipped = !supported();
+    let skipped = !is_supported();
     if skipped {
         eprintln!("skipped: this processor has no AVX2 and FMA");
     }
@@ -25,43 +26,43 @@ fn skipped() -> bool {
 }
 
 #[test]
-fn a_linear_layer_is_libtorchs_whatever_its_sizes() {
+fn linear_layer_equals_libtorchs_at_all_sizes() {
     if skipped() {
         return;
     }
-    // Rows, channels and columns that fill tiles, panels and stretches, and that do not.
-    for (rows, depth, columns) in [(1, 8, 16), (6, 256, 32), (7, 257, 16), (301, 520, 48), (97, 3, 64)] {
+    // Rows, channels and columns that fill tiles, panels and blocks of K, and that do not.
+    for (rows, k_len, columns) in [(1, 8, 16), (6, 256, 32), (7, 257, 16), (301, 520, 48), (97, 3, 64)] {
         let (x, weight, bias) =
-            (numbers(&[rows, depth], 0.1), numbers(&[columns, depth], 0.2), numbers(&[columns], 0.3));
-        let packed = Packed::of(&weight).unwrap();
-        let ready = Ready { weight: &packed, bias: &bias };
-        let what = format!("{rows} x {depth} x {columns}");
+            (numbers(&[rows, k_len], 0.1), numbers(&[columns, k_len], 0.2), numbers(&[columns], 0.3));
+        let packed = PackedLinear::new(&weight, &bias).unwrap();
+        let what = format!("{rows} x {k_len} x {columns}");
         assert_eq!(packed.weight(), weight, "{what}: the weight comes back");
         let plain = x.linear(&weight, Some(&bias));
-        assert_close(&what, &linear(&x, ready, After::default()), &plain);
-        let onto = numbers(&[rows, columns], 0.4);
+        assert_close(&what, &linear(&x, &packed, Epilogue::default()), &plain);
+        let residual = numbers(&[rows, columns], 0.4);
         for (activation, expected) in [(Activation::Relu, plain.relu()), (Activation::Gelu, plain.gelu("none"))] {
-            let after = After { activation: Some(activation), onto: Some(&onto), ..After::default() };
-            assert_close(&format!("{what}, {activation:?}"), &linear(&x, ready, after), &(expected + &onto));
+            let epilogue = Epilogue { activation: Some(activation), residual: Some(&residual), ..Epilogue::default() };
+            assert_close(&format!("{what}, {activation:?}"), &linear(&x, &packed, epilogue), &(expected + &residual));
         }
     }
-    assert!(Packed::of(&numbers(&[17, 8], 0.0)).is_none(), "columns that fill no panel are libtorch's");
+    let unaligned = PackedLinear::new(&numbers(&[17, 8], 0.0), &numbers(&[17], 0.0));
+    assert!(unaligned.is_none(), "columns that fill no panel are libtorch's");
 }
 
 #[test]
-fn rows_that_do_not_follow_each_other_are_read_as_they_are_seen() {
+fn linear_layer_reads_rows_that_are_not_contiguous() {
     if skipped() {
         return;
     }
     let x = numbers(&[2, 24, 5, 7], 0.5).permute([0, 2, 3, 1]);
     let (weight, bias) = (numbers(&[16, 24], 0.6), numbers(&[16], 0.7));
-    let packed = Packed::of(&weight).unwrap();
-    let found = linear(&x, Ready { weight: &packed, bias: &bias }, After::default());
+    let packed = PackedLinear::new(&weight, &bias).unwrap();
+    let found = linear(&x, &packed, Epilogue::default());
     assert_close("[B, H, W, C] of a permuted map", &found, &x.linear(&weight, Some(&bias)));
 }
 
 #[test]
-fn an_mlp_is_its_two_layers() {
+fn mlp_equals_its_two_layers() {
     if skipped() {
         return;
     }
@@ -69,17 +70,17 @@ fn an_mlp_is_its_two_layers() {
         let x = numbers(&[1, rows, channels], 0.1);
         let weights = [numbers(&[hidden, channels], 0.2), numbers(&[channels, hidden], 0.3)].map(|w| w * 0.1);
         let biases = [numbers(&[hidden], 0.4), numbers(&[channels], 0.5)];
-        let packed = weights.each_ref().map(|weight| Packed::of(weight).unwrap());
-        let ready = [0, 1].map(|layer| Ready { weight: &packed[layer], bias: &biases[layer] });
+        let packed = [0, 1].map(|layer| PackedLinear::new(&weights[layer], &biases[layer]).unwrap());
+        let layers = packed.each_ref();
         let expected = x.linear(&weights[0], Some(&biases[0])).gelu("none").linear(&weights[1], Some(&biases[1]));
         let what = format!("{rows} x {channels} x {hidden}");
-        assert_close(&what, &mlp(&x, ready, Activation::Gelu, None), &expected);
-        assert_close(&what, &mlp(&x, ready, Activation::Gelu, Some(&x)), &(expected + &x));
+        assert_close(&what, &mlp(&x, layers, Activation::Gelu, None), &expected);
+        assert_close(&what, &mlp(&x, layers, Activation::Gelu, Some(&x)), &(expected + &x));
     }
 }
 
 #[test]
-fn attention_is_libtorchs_whatever_its_sizes_and_strides() {
+fn attention_equals_libtorchs_at_all_sizes_and_strides() {
     if skipped() {
         return;
     }
@@ -102,7 +103,7 @@ fn attention_is_libtorchs_whatever_its_sizes_and_strides() {
 }
 
 #[test]
-fn scores_far_apart_leave_no_holes() {
+fn attention_is_exact_when_scores_are_far_apart() {
     if skipped() {
         return;
     }
@@ -115,23 +116,4 @@ fn scores_far_apart_leave_no_holes() {
         let expected = v.narrow(2, greatest, 1).expand([1, 1, 16, 16], false);
         assert_close(&format!("key {greatest}"), &attention(&q, &k, &v).unwrap(), &expected);
     }
-}
-
-#[test]
-fn turned_products_are_those_of_the_rotary_encoding() {
-    if skipped() {
-        return;
-    }
-    let rotary = Rotary::new(32, 4);
-    let places: Vec<u32> = (0..16).chain([16, 16]).chain((0..16).rev()).collect();
-    let count = places.len() as i64;
-    let (x, weight, bias) = (numbers(&[1, count, 24], 0.1), numbers(&[32, 24], 0.2), numbers(&[32], 0.3));
-    let packed = Packed::of(&weight).unwrap();
-    let turned = Turned { turns: rotary.pairs(), places: Places::Of(&places) };
-    let found = linear(&x, Ready { weight: &packed, bias: &bias }, After { turned: Some(turned), ..After::default() });
-    let order = rotary.order();
-    let projected = x.linear(&weight.index_select(0, order), Some(&bias.index_select(0, order)));
-    let expected = Placed::at(places).rotate(&projected, &rotary);
-    assert_close("channels in the other order", &found.index_select(2, order), &expected);
-    assert_close("what has no place", &found.narrow(1, 16, 2), &x.narrow(1, 16, 2).linear(&weight, Some(&bias)));
 }

@@ -2,10 +2,11 @@
 //!
 //! Tokens are kept as [B, H, W, C].
 
+use crate::model::activation::Activation;
 use crate::model::attention::attention;
 use crate::model::config::HieraConfig;
-use crate::model::layers::{channels_last, parameter, Activation, Conv2d, ConvShape, LayerNorm, Linear, Mlp};
-use once_cell::sync::OnceCell;
+use crate::model::layers::{channels_last, parameter, Conv2d, ConvShape, LayerNorm};
+use crate::model::linear::{Linear, Mlp};
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
@@ -22,14 +23,15 @@ pub struct Hiera {
     patch_embed: Conv2d,
     pos_embed: Tensor,
     pos_embed_window: Tensor,
-    /// The position of every token where weights do not learn; computed at the first image.
-    known_position: OnceCell<Tensor>,
+    /// See [`Hiera::compute_position`]; kept once the weights no longer change.
+    position: Option<Tensor>,
     blocks: Vec<MultiScaleBlock>,
     /// Last block of each stage.
     stage_ends: [usize; 4],
 }
 
 impl Hiera {
+    /// The trunk with the blocks of `config`.
     pub fn new(p: &Path, config: &HieraConfig) -> Self {
         let mut stage_ends = [0; 4];
         let mut blocks = Vec::new();
@@ -55,9 +57,18 @@ impl Hiera {
             patch_embed: Conv2d::new(&(p / "patch_embed" / "proj"), 3, config.embed_dim, PATCH),
             pos_embed: parameter(p, "pos_embed", &[1, config.embed_dim, rows, columns]),
             pos_embed_window: parameter(p, "pos_embed_window", &[1, config.embed_dim, window, window]),
-            known_position: OnceCell::new(),
+            position: None,
             blocks,
             stage_ends,
+        }
+    }
+
+    /// Computes what images of side `image_size` need once and for all; see [`Linear::prepare_for_inference`].
+    pub fn prepare_for_inference(&mut self, image_size: i64, kind: Kind) {
+        let side = image_size / PATCH.stride;
+        self.position = Some(self.compute_position(side, side));
+        for block in &mut self.blocks {
+            block.prepare_for_inference(kind);
         }
     }
 
@@ -76,19 +87,15 @@ impl Hiera {
         stages.try_into().expect("a trunk has four stages")
     }
 
-    /// Of every token, [1, h, w, C]; computed once where the weights do not learn.
+    /// The position embedding of every token, [1, h, w, C].
     fn position(&self, h: i64, w: i64) -> Tensor {
-        if self.pos_embed.requires_grad() {
-            return self.compute_position(h, w);
-        }
-        let known = self.known_position.get_or_init(|| self.compute_position(h, w));
-        match known.size()[1..3] == [h, w] {
-            true => known.shallow_clone(),
-            false => self.compute_position(h, w),
+        match &self.position {
+            Some(position) if position.size()[1..3] == [h, w] => position.shallow_clone(),
+            _ => self.compute_position(h, w),
         }
     }
 
-    /// The coarse embedding stretched over the image plus the window's embedding repeated: [1, h, w, C].
+    /// The coarse embedding resized to the image plus the window's embedding repeated: [1, h, w, C].
     fn compute_position(&self, h: i64, w: i64) -> Tensor {
         let window = self.pos_embed_window.size()[2];
         let coarse = self.pos_embed.to_kind(Kind::Float).upsample_bicubic2d([h, w], false, None, None);
@@ -104,7 +111,7 @@ struct BlockShape {
     heads: i64,
     /// `None`: attends to the whole image.
     window: Option<i64>,
-    /// Halves both sides by pooling its queries.
+    /// Max-pools its queries 2 x 2, which halves height and width.
     pools: bool,
 }
 
@@ -134,6 +141,14 @@ impl MultiScaleBlock {
         }
     }
 
+    fn prepare_for_inference(&mut self, kind: Kind) {
+        for layer in [&mut self.qkv, &mut self.attn_proj].into_iter().chain(&mut self.proj) {
+            layer.prepare_for_inference(kind);
+        }
+        self.mlp.prepare_for_inference(kind);
+    }
+
+    /// [B, H, W, dim] -> [B, H', W', dim_out]
     fn forward(&self, x: &Tensor) -> Tensor {
         let normed = self.norm1.forward(x);
         let shortcut = match &self.proj {
@@ -144,7 +159,7 @@ impl MultiScaleBlock {
             None => self.attend(&self.qkv.forward(&normed)),
             Some(window) => {
                 let grid = Grid::new(&normed, window);
-                // A window's padding is of zeros, which the projection would turn into its bias at the price of any other token.
+                // Windows are padded with zeros, whose projection is the bias: it need not be computed.
                 let qkv = match grid.is_padded() {
                     false => self.qkv.forward(&grid.partition(&normed)),
                     true => grid.partition(&grid.padded(&self.qkv.forward(&normed), self.qkv.bias())),
@@ -153,11 +168,11 @@ impl MultiScaleBlock {
                 grid.pooled(stride).unpartition(&self.attend(&qkv))
             }
         };
-        let x = self.attn_proj.forward_onto(&attended, &shortcut);
-        self.mlp.forward_onto(&self.norm2.forward(&x), &x)
+        let x = self.attn_proj.forward_residual(&attended, &shortcut);
+        self.mlp.forward_residual(&self.norm2.forward(&x), &x)
     }
 
-    /// Queries, keys and values [B, H, W, 3 C'] -> [B, H', W', C'], before the last projection.
+    /// Queries, keys and values [B, H, W, 3 C'] -> attention output [B, H', W', C'], before the output projection.
     fn attend(&self, qkv: &Tensor) -> Tensor {
         let (b, h, w, _) = qkv.size4().expect("trunk tokens are [B, H, W, C]");
         let heads = self.shape.heads;
@@ -184,12 +199,13 @@ impl MultiScaleBlock {
     }
 }
 
-/// A map's cut into windows, padded at the bottom and right where they do not fit.
+/// The partition of a map into windows, padded at the bottom and right to a multiple of the window.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     window: i64,
-    /// Rows and columns of the map, and with padding.
+    /// Rows and columns of the map.
     size: [i64; 2],
+    /// Rows and columns with padding.
     whole: [i64; 2],
 }
 
@@ -227,7 +243,7 @@ impl Grid {
         x.reshape([b, h / n, n, w / n, n, c]).permute([0, 1, 3, 2, 4, 5]).reshape([-1, n, n, c])
     }
 
-    /// Windows [B * n, window, window, C] -> [B, H, W, C], padding cut off.
+    /// Windows [B * n, window, window, C] -> [B, H, W, C] without padding.
     fn unpartition(&self, windows: &Tensor) -> Tensor {
         let (n, [rows, columns], c) = (self.window, self.whole, windows.size()[3]);
         let x = windows

@@ -9,7 +9,7 @@ use convolutional::Convolutional;
 use hiera::Hiera;
 pub use neck::FpnNeck;
 use tch::nn::Path;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 #[derive(Debug)]
 enum Trunk {
@@ -25,6 +25,7 @@ pub struct ImageEncoder {
 }
 
 impl ImageEncoder {
+    /// The trunk and neck of `config`.
     pub fn new(p: &Path, config: &Config) -> Self {
         Self {
             trunk: match &config.trunk {
@@ -37,11 +38,21 @@ impl ImageEncoder {
         }
     }
 
-    /// [B, 3, S, S] -> features of the three finer strides (Hiera: 4, 8 and 16), each [B, hidden, S / stride, S / stride].
+    /// Lays the weights out for images of side `image_size` and computation in `kind`; nothing changes any more.
+    pub fn prepare_for_inference(&mut self, image_size: i64, kind: Kind) {
+        match &mut self.trunk {
+            Trunk::Hiera(trunk) => trunk.prepare_for_inference(image_size, kind),
+            Trunk::Convolutional(_) => {} // convolutions are libtorch's
+        }
+    }
+
+    /// [B, 3, S, S] -> features of the three finer strides (Hiera: 4, 8 and 16), each [B, hidden, S / stride, S /
+    /// stride].
     pub fn forward(&self, images: &Tensor) -> [Tensor; 3] {
         self.neck.forward(&self.stages(images))
     }
 
+    /// The feature pyramid on top of the trunk.
     pub fn neck(&self) -> &FpnNeck {
         &self.neck
     }

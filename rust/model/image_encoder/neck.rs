@@ -23,15 +23,16 @@ impl FpnNeck {
         Self { convs }
     }
 
-    /// Stages, finest first -> strides 4, 8, 16.
+    /// Stages, finest first -> features of the three finer strides, each [B, hidden, h, w].
     pub fn forward(&self, stages: &[Tensor; 4]) -> [Tensor; 3] {
         let lateral = |stage: usize| self.lateral(stage).forward(&stages[stage]);
         [lateral(0), lateral(1), self.features(stages)]
     }
 
-    /// Stages, finest first -> stride 16.
+    /// Stages, finest first -> features of the third stride (Hiera: 16), [B, hidden, h, w].
     ///
-    /// `fpn_top_down_levels: [2, 3]`: only stride 16 receives the coarser level, which itself is dropped (`scalp: 1`).
+    /// `fpn_top_down_levels: [2, 3]`: only this stride receives the coarser level, which itself is dropped (`scalp:
+    /// 1`).
     pub fn features(&self, stages: &[Tensor; 4]) -> Tensor {
         let lateral = |stage: usize| self.lateral(stage).forward(&stages[stage]);
         let fine = lateral(2);
@@ -40,7 +41,7 @@ impl FpnNeck {
         fine + coarse
     }
 
-    /// What is done to a stage's output, counted from the finest.
+    /// The 1 x 1 convolution of a stage's output; stage 0 is the finest.
     pub fn lateral(&self, stage: usize) -> &Conv2d {
         &self.convs[3 - stage]
     }

@@ -1,245 +1,220 @@
 //! `promem evaluate` and `promem compare` as types.
 
-use super::walk::{self, Computing};
-use super::{file, flag, option, overwrite, path, text};
-use clap::{value_parser, Arg, ArgAction, ArgMatches, Command as ClapCommand};
-use promem::datasets::{Classes, Spec};
+use super::options::{self, ComputingOptions, MemoryOptions, PropagationOptions};
+use clap::{Args, ValueEnum};
+use promem::datasets::{unseen_classes, Classes, Spec};
 use promem::evaluate::metrics::{EmptyRule, MetricOptions};
-use promem::evaluate::protocol::{Extent, PromptKind, Protocol};
-use promem::evaluate::row::{Preset, Variant};
-use promem::output::Overwrite;
+use promem::evaluate::preset::{Preset, Variant};
+use promem::evaluate::protocol::{PromptKind, Protocol, StopRule};
 use promem::{Error, Result};
 use std::path::PathBuf;
+use std::str::FromStr;
 
+/// Score models and other tools on data sets
+///
+/// Writes tables, plots, overlays of the worst objects and one HTML page.
+#[derive(Args)]
+#[command(after_help = "Data sets: m3d:NNNN, totalsegmentator[:SPLIT], btcv[:SPLIT], chaos:ct|t1-in|t1-out|t2,\n\
+    uls23:deeplesion3d|bone|pancreas, decathlon[:CHANNEL], plain, pairs:FILE.json (docs/datasets.md).\n\
+    The same command resumes an interrupted run.")]
 pub struct Evaluate {
+    /// A data set; may be given several times
+    #[arg(long = "dataset", value_name = "FORMAT[:PART]=FOLDER", required = true, help_heading = "Data and methods")]
     pub datasets: Vec<Spec>,
-    pub classes: Classes,
-    pub cases: Option<usize>,
+    /// A model file, .pt or .safetensors; may be given several times
+    #[arg(long = "model", value_name = "FILE", help_heading = "Data and methods")]
     pub models: Vec<PathBuf>,
+    /// Add the non-learning baseline that copies the mask of the prompt slice to its neighbours
+    #[arg(long, help_heading = "Data and methods")]
     pub copy: bool,
-    /// Name, folder, and which rows the masks belong to.
-    pub predictions: Vec<(String, Extent, PathBuf)>,
+    /// Another tool's masks, FOLDER/DATASET/CASE/OBJECT.nii.gz; `:range` if the tool knew the ground-truth range
+    #[arg(long, value_name = "NAME[:range]=FOLDER", help_heading = "Data and methods")]
+    pub predictions: Vec<PredictionFolder>,
+    /// Only these structures
+    #[arg(long, value_name = "NAME,NAME...", help_heading = "Data and methods")]
+    classes: Option<String>,
+    /// Only the structures in this file, one per line; `unseen` for TotalSegmentator's zero-shot list
+    #[arg(long, value_name = "FILE", conflicts_with = "classes", help_heading = "Data and methods")]
+    class_list: Option<PathBuf>,
+    /// Only the first N cases of each data set
+    #[arg(long, value_name = "N", help_heading = "Data and methods")]
+    pub cases: Option<usize>,
+    /// A table of the paper
+    #[arg(long, value_enum, value_name = "TABLE", help_heading = "Protocol")]
     pub preset: Option<Preset>,
-    pub variants: Vec<Variant>,
-    pub metrics: MetricOptions,
-    pub computing: Computing,
-    pub worst: usize,
-    pub title: Option<String>,
-    pub export: Option<PathBuf>,
+    /// Position of the prompt slice between the object's first (0) and last slice (1) [default: 0.5]
+    #[arg(long, value_name = "P[,P...]", allow_negative_numbers = true, help_heading = "Protocol")]
+    position: Option<Positions>,
+    /// The prompt on the prompt slice
+    #[arg(long, value_enum, value_name = "KIND", default_value = "mask", help_heading = "Protocol")]
+    prompt: PromptKind,
+    /// Where propagation stops [default: free]
+    #[arg(long, value_enum, value_name = "RULE", help_heading = "Protocol")]
+    stop_rule: Option<StopRules>,
+    #[command(flatten)]
+    propagation: PropagationOptions,
+    #[command(flatten)]
+    memory: MemoryOptions,
+    /// Tolerance of the normalised surface Dice
+    #[arg(long, value_name = "MM", default_value = "3", value_parser = tolerance, allow_negative_numbers = true)]
+    #[arg(help_heading = "Metrics")]
+    tolerance: f64,
+    /// Overlap of two empty masks
+    #[arg(long, value_enum, value_name = "RULE", default_value = "one", help_heading = "Metrics")]
+    empty: EmptyRule,
+    #[command(flatten)]
+    pub computing: ComputingOptions,
+    /// Folder of the results and the report
+    #[arg(short, long, value_name = "FOLDER", help_heading = "Output")]
     pub output: PathBuf,
-    pub overwrite: Overwrite,
+    /// Number of overlays of the worst objects for each method and data set
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Output")]
+    pub worst: usize,
+    /// Title of the report
+    #[arg(long, value_name = "TEXT", help_heading = "Output")]
+    pub title: Option<String>,
+    /// Write scans and prompts for another tool instead of scoring
+    #[arg(long, value_name = "FOLDER", help_heading = "Output")]
+    pub export_tasks: Option<PathBuf>,
+    /// Discard the results of an earlier run in the folder
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
 }
 
+/// Test whether two evaluations differ: Wilcoxon's signed-rank test on the same objects with Holm's adjustment
+#[derive(Args)]
 pub struct Compare {
+    /// Folder of the first evaluation
+    #[arg(value_name = "A")]
     pub first: PathBuf,
+    /// Folder of the second evaluation
+    #[arg(value_name = "B")]
     pub second: PathBuf,
-    pub rows: Option<(String, String)>,
+    /// A method of A and a method of B [default: methods of the same name]
+    #[arg(long, num_args = 2, value_names = ["METHOD_A", "METHOD_B"])]
+    pub methods: Option<Vec<String>>,
 }
 
-pub(super) fn evaluate_command() -> ClapCommand {
-    let several = |arg: Arg| arg.action(ArgAction::Append);
-    ClapCommand::new("evaluate")
-        .about("Score models and other tools on data sets: tables, plots, worst cases, one page")
-        .after_help(
-            "Data sets: m3d:NNNN, totalsegmentator[:SPLIT], btcv[:SPLIT], chaos:ct|t1-in|t1-out|t2,\n\
-             uls23:deeplesion3d|bone|pancreas, decathlon[:CHANNEL], plain, pairs:FILE.json (docs/datasets.md).\n\
-             A run that was stopped goes on where it was: give the same command again.",
-        )
-        .next_help_heading("What is tested")
-        .args([
-            several(option("dataset", "KIND[:PART]=FOLDER", "A data set; may be given several times").required(true)),
-            several(file("model", "FILE", "Model: .pt or .safetensors; may be given several times")),
-            flag("copy", "Also the prompt slice's mask on its neighbours, which learns nothing"),
-            several(option(
-                "predictions",
-                "NAME[:given]=FOLDER",
-                "Another tool's masks: FOLDER/DATASET/CASE/OBJECT.nii.gz; `:given` if it was told the true ends",
-            )),
-            option("classes", "NAME,NAME...", "Only these structures"),
-            file(
-                "class-list",
-                "FILE",
-                "Only the structures of this file, one a line; `unseen` for TotalSegmentator's zero-shot list",
-            )
-            .conflicts_with("classes"),
-            option("cases", "N", "Only the first N cases of each data set").value_parser(value_parser!(usize)),
-        ])
-        .next_help_heading("Protocol")
-        .args([
-            option("preset", "TABLE", "One of the paper's tables: table1 to table6"),
-            option(
-                "position",
-                "P[,P...]",
-                "Where the prompt slice lies between the object's ends, 0 to 1 [default: 0.5]",
-            ),
-            option("prompt", "KIND", "mask, box or point").default_value("mask"),
-            option("extent", "EXTENT", "free (the method stops by itself), given (the true ends) or both")
-                .default_value("free"),
-        ])
-        .next_help_heading("Walk")
-        .args(walk::direction_args())
-        .next_help_heading("Memory")
-        .args(walk::memory_args())
-        .next_help_heading("Metrics")
-        .args([
-            option("tolerance", "MM", "Tolerance of the normalised surface distance")
-                .default_value("3")
-                .value_parser(value_parser!(f64)),
-            option("empty", "RULE", "Dice where both masks are empty: one, zero or skip").default_value("one"),
-        ])
-        .next_help_heading("Computing")
-        .args(walk::computing_args())
-        .next_help_heading("Results")
-        .args([
-            file("output", "FOLDER", "Folder of the results and the report").required(true).short('o'),
-            option("worst", "N", "Pictures of the N worst objects of each row and data set")
-                .default_value("5")
-                .value_parser(value_parser!(usize)),
-            option("title", "TEXT", "Title of the report"),
-            file("export-tasks", "FOLDER", "Write scans and prompts for another tool instead of scoring"),
-            flag("force", "Forget what an earlier run left in the folder"),
-        ])
+/// `--stop-rule`.
+#[derive(Clone, Copy, ValueEnum)]
+enum StopRules {
+    /// The method stops by itself
+    Free,
+    /// The ground-truth range: from the object's first to its last slice
+    Range,
+    /// Both, as separate methods
+    Both,
 }
 
-pub(super) fn compare_command() -> ClapCommand {
-    ClapCommand::new("compare")
-        .about("Say whether two evaluations differ: Wilcoxon's signed-rank test on the same objects, Holm's adjustment")
-        .args([
-            Arg::new("first").required(true).value_name("A").value_parser(value_parser!(PathBuf)),
-            Arg::new("second").required(true).value_name("B").value_parser(value_parser!(PathBuf)),
-            option("rows", "ROW,ROW", "A row of A and a row of B [default: rows of the same name]"),
-        ])
-}
-
-pub(super) fn compare(m: &ArgMatches) -> Result<Compare> {
-    let rows = match text(m, "rows") {
-        None => None,
-        Some(names) => Some(
-            names
-                .split_once(',')
-                .map(|(a, b)| (a.trim().to_owned(), b.trim().to_owned()))
-                .ok_or_else(|| Error::invalid(format!("--rows `{names}`: expected two names separated by a comma")))?,
-        ),
-    };
-    Ok(Compare { first: path(m, "first"), second: path(m, "second"), rows })
-}
-
-pub(super) fn evaluate(m: &ArgMatches) -> Result<Evaluate> {
-    let strings = |name: &str| m.get_many::<String>(name).into_iter().flatten();
-    let base = Protocol {
-        axis: walk::axis(m)?,
-        position: 0.5,
-        prompt: match text(m, "prompt") {
-            None | Some("mask") => PromptKind::Mask,
-            Some("box") => PromptKind::Box,
-            Some("point") => PromptKind::Point,
-            Some(other) => return Err(Error::invalid(format!("--prompt `{other}`: expected mask, box or point"))),
-        },
-        extent: Extent::Free,
-        direction: walk::direction(m)?,
-        search: walk::search(m)?,
-    };
-    let preset = text(m, "preset").map(str::parse).transpose()?;
-    let empty = match text(m, "empty") {
-        None | Some("one") => EmptyRule::One,
-        Some("zero") => EmptyRule::Zero,
-        Some("skip") => EmptyRule::Skip,
-        Some(other) => return Err(Error::invalid(format!("--empty `{other}`: expected one, zero or skip"))),
-    };
-    let tolerance_mm = m.get_one::<f64>("tolerance").copied().unwrap_or(3.0);
-    if !(tolerance_mm >= 0.0 && tolerance_mm.is_finite()) {
-        return Err(Error::invalid(format!("--tolerance {tolerance_mm}: expected a distance of 0 mm or more")));
-    }
-    let parsed = Evaluate {
-        datasets: strings("dataset").map(|text| text.parse()).collect::<Result<_>>()?,
-        classes: classes(m)?,
-        cases: m.get_one("cases").copied(),
-        models: m.get_many("model").into_iter().flatten().cloned().collect(),
-        copy: m.get_flag("copy"),
-        predictions: strings("predictions").map(|text| predictions(text)).collect::<Result<_>>()?,
-        preset,
-        variants: variants(m, preset, &base)?,
-        metrics: MetricOptions { tolerance_mm, empty },
-        computing: walk::computing(m)?,
-        worst: m.get_one("worst").copied().unwrap_or(5),
-        title: m.get_one("title").cloned(),
-        export: m.get_one("export-tasks").cloned(),
-        output: path(m, "output"),
-        overwrite: overwrite(m),
-    };
-    if parsed.models.is_empty() && !parsed.copy && parsed.predictions.is_empty() && parsed.export.is_none() {
-        return Err(Error::invalid("nothing to test: expected --model, --copy, --predictions or --export-tasks"));
-    }
-    Ok(parsed)
-}
-
-/// The preset's lines, or one for each position and extent.
-fn variants(m: &ArgMatches, preset: Option<Preset>, base: &Protocol) -> Result<Vec<Variant>> {
-    let extents = match text(m, "extent") {
-        None | Some("free") => vec![Extent::Free],
-        Some("given") => vec![Extent::Given],
-        Some("both") => vec![Extent::Free, Extent::Given],
-        Some(other) => return Err(Error::invalid(format!("--extent `{other}`: expected free, given or both"))),
-    };
-    let positions = match text(m, "position") {
-        None => vec![0.5],
-        Some(list) => {
-            let parsed: std::result::Result<Vec<f64>, _> = list.split(',').map(|p| p.trim().parse()).collect();
-            parsed.ok().filter(|all| all.iter().all(|p| (0.0..=1.0).contains(p))).ok_or_else(|| {
-                Error::invalid(format!("--position `{list}`: expected numbers from 0 to 1 separated by commas"))
-            })?
+impl StopRules {
+    fn rules(self) -> &'static [StopRule] {
+        match self {
+            Self::Free => &[StopRule::Free],
+            Self::Range => &[StopRule::GroundTruthRange],
+            Self::Both => &[StopRule::Free, StopRule::GroundTruthRange],
         }
-    };
-    if let Some(preset) = preset {
-        let own = |name: &str, changes: bool| {
-            let given = m.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
-            (given && changes).then(|| Error::invalid(format!("--{name}: the preset sets it; give one or the other")))
+    }
+}
+
+/// `--position`.
+#[derive(Clone)]
+struct Positions(Vec<f64>);
+
+impl FromStr for Positions {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed: std::result::Result<Vec<f64>, _> = text.split(',').map(|p| p.trim().parse()).collect();
+        let inside = |all: &Vec<f64>| all.iter().all(|p| (0.0..=1.0).contains(p));
+        let expected = || Error::invalid("expected numbers from 0 to 1 separated by commas");
+        parsed.ok().filter(inside).map(Self).ok_or_else(expected)
+    }
+}
+
+/// `--predictions`: another tool's masks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PredictionFolder {
+    pub name: String,
+    pub stop_rule: StopRule,
+    pub folder: PathBuf,
+}
+
+impl FromStr for PredictionFolder {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::invalid("expected NAME=FOLDER or NAME:range=FOLDER");
+        let (name, folder) = text.split_once('=').filter(|(n, f)| !n.is_empty() && !f.is_empty()).ok_or_else(wrong)?;
+        let (name, stop_rule) = match name.rsplit_once(':') {
+            None => (name, StopRule::Free),
+            Some((name, "free")) => (name, StopRule::Free),
+            Some((name, "range")) => (name, StopRule::GroundTruthRange),
+            Some(_) => return Err(wrong()),
         };
-        let taken = own("position", preset == Preset::Table1).or_else(|| own("extent", preset == Preset::Table6));
-        if let Some(error) = taken {
-            return Err(error);
-        }
-        let base = Protocol { position: positions[0], extent: extents[0], ..base.clone() };
-        return Ok(preset.variants(&base));
+        Ok(Self { name: name.to_owned(), stop_rule, folder: folder.into() })
     }
-    let mut variants = Vec::new();
-    for &position in &positions {
-        for &extent in &extents {
-            let mut name = vec![match extent {
-                Extent::Free => "free".to_owned(),
-                Extent::Given => "range given".to_owned(),
-            }];
-            if positions.len() > 1 {
-                name.push(format!("position {position}"));
+}
+
+fn tolerance(text: &str) -> Result<f64> {
+    let parsed = text.parse().ok().filter(|mm: &f64| *mm >= 0.0 && mm.is_finite());
+    parsed.ok_or_else(|| Error::invalid("expected a distance of 0 mm or more"))
+}
+
+impl Evaluate {
+    /// Checks what clap cannot express.
+    pub fn check(&self) -> Result<()> {
+        let no_method = self.models.is_empty() && !self.copy && self.predictions.is_empty();
+        if no_method && self.export_tasks.is_none() {
+            return Err(Error::invalid("no method: expected --model, --copy, --predictions or --export-tasks"));
+        }
+        self.variants().map(|_| ())
+    }
+
+    /// The preset's variants, or one for each position and stop rule.
+    pub fn variants(&self) -> Result<Vec<Variant>> {
+        let positions = self.position.as_ref().map_or(vec![0.5], |Positions(all)| all.clone());
+        let stop_rules = self.stop_rule.unwrap_or(StopRules::Free).rules();
+        let base = Protocol {
+            axis: self.propagation.axis(),
+            position: positions[0],
+            prompt: self.prompt,
+            stop_rule: stop_rules[0],
+            direction: self.propagation.direction(),
+            search: options::search(&self.propagation, &self.memory)?,
+        };
+        if let Some(preset) = self.preset {
+            let positions_given = self.position.is_some() && preset == Preset::Table1;
+            let stop_rule_given = self.stop_rule.is_some() && preset == Preset::Table6;
+            for (given, option) in [(positions_given, "position"), (stop_rule_given, "stop-rule")] {
+                if given {
+                    return Err(Error::invalid(format!("--{option}: the preset sets it; give one or the other")));
+                }
             }
-            variants.push(Variant { name: name.join(", "), protocol: Protocol { position, extent, ..base.clone() } });
+            return Ok(preset.variants(&base));
+        }
+        let variant = |position: f64, stop_rule: StopRule| {
+            let place = if positions.len() > 1 { format!(", position {position}") } else { String::new() };
+            Variant { name: format!("{stop_rule}{place}"), protocol: Protocol { position, stop_rule, ..base.clone() } }
+        };
+        let of_position = |&position: &f64| stop_rules.iter().map(move |&rule| (position, rule));
+        Ok(positions.iter().flat_map(of_position).map(|(position, rule)| variant(position, rule)).collect())
+    }
+
+    /// Reads the class list, if there is one.
+    pub fn classes(&self) -> Result<Classes> {
+        match (&self.classes, &self.class_list) {
+            (Some(names), _) => Ok(Classes::named(names.split(','))),
+            (None, None) => Ok(Classes::all()),
+            (None, Some(list)) if list.as_os_str() == "unseen" => Ok(unseen_classes()),
+            (None, Some(list)) => {
+                let text = std::fs::read_to_string(list)
+                    .map_err(|e| Error::io(format!("cannot read the class list `{}`", list.display()), e))?;
+                Ok(Classes::from_list(&text))
+            }
         }
     }
-    Ok(variants)
-}
 
-fn classes(m: &ArgMatches) -> Result<Classes> {
-    if let Some(names) = text(m, "classes") {
-        return Ok(Classes::named(names.split(',')));
-    }
-    match m.get_one::<PathBuf>("class-list") {
-        None => Ok(Classes::all()),
-        Some(list) if list.as_os_str() == "unseen" => Ok(promem::datasets::unseen_classes()),
-        Some(list) => {
-            let text = std::fs::read_to_string(list)
-                .map_err(|e| Error::io(format!("cannot read the class list `{}`", list.display()), e))?;
-            Ok(Classes::from_list(&text))
-        }
-    }
-}
-
-fn predictions(text: &str) -> Result<(String, Extent, PathBuf)> {
-    let wrong = || Error::invalid(format!("--predictions `{text}`: expected NAME=FOLDER or NAME:given=FOLDER"));
-    let (name, folder) = text.split_once('=').filter(|(n, f)| !n.is_empty() && !f.is_empty()).ok_or_else(wrong)?;
-    match name.rsplit_once(':') {
-        None => Ok((name.to_owned(), Extent::Free, folder.into())),
-        Some((name, "given")) => Ok((name.to_owned(), Extent::Given, folder.into())),
-        Some((name, "free")) => Ok((name.to_owned(), Extent::Free, folder.into())),
-        Some(_) => Err(wrong()),
+    pub fn metrics(&self) -> MetricOptions {
+        MetricOptions { tolerance_mm: self.tolerance, empty: self.empty }
     }
 }

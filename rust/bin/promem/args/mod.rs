@@ -1,198 +1,170 @@
-//! The command line as types.
+//! The command line of `promem` as types.
+//!
+//! In: the process's arguments. Out: [`Cli`], checked as far as that is possible without reading files.
 
+#[cfg(feature = "evaluate")]
 mod evaluate;
+mod model_file;
+mod options;
+mod prompts;
 mod segment;
-mod walk;
+mod value;
 
-pub use evaluate::{Compare, Evaluate};
-pub use segment::{PromptArgument, PromptSlices, Segment};
+#[cfg(feature = "evaluate")]
+pub use evaluate::{Compare, Evaluate, PredictionFolder};
+pub use model_file::{Convert, Demo, Info};
+pub use prompts::{PromptArgument, PromptSlices, Prompts};
+pub use segment::Segment;
 
-use clap::{value_parser, Arg, ArgAction, ArgMatches, Command as ClapCommand};
-use promem::volume::Overwrite;
-use promem::{Error, Result};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-/// Who reads what is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    Human,
-    Quiet,
-    Json,
-}
-
-pub struct Invocation {
-    pub output: Output,
+/// Segment a whole 3D scan from one prompt on one slice
+#[derive(Parser)]
+#[command(name = "promem", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print errors only
+    #[arg(short, long, global = true, display_order = 900)]
+    quiet: bool,
+    /// Print one JSON object on standard output
+    #[arg(long, global = true, display_order = 901)]
+    json: bool,
+    #[command(subcommand)]
     pub command: Command,
 }
 
+/// What is printed on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Text and progress bars.
+    Human,
+    /// Nothing.
+    Quiet,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Subcommand)]
 pub enum Command {
     Segment(Box<Segment>),
-    Info(PathBuf),
+    #[cfg(feature = "evaluate")]
+    Evaluate(Box<Evaluate>),
+    #[cfg(feature = "evaluate")]
+    Compare(Compare),
+    Info(Info),
     Convert(Convert),
     Demo(Demo),
-    Evaluate(Box<Evaluate>),
-    Compare(Compare),
 }
 
-pub struct Convert {
-    pub input: PathBuf,
-    pub output: PathBuf,
-    pub image_size: Option<i64>,
-    pub licence: Option<String>,
-    /// The probability of presence below which runs end best.
-    pub presence_threshold: Option<f64>,
-    /// The weight of appearance that is best.
-    pub intensity_weight: Option<f64>,
-    pub overwrite: Overwrite,
-}
+impl Cli {
+    /// Parses the arguments; the error prints itself and exits with status 2 (or 0 for `--help`).
+    pub fn parse_from_arguments(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> std::result::Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(arguments)?;
+        let checked = match &cli.command {
+            Command::Segment(segment) => segment.check(),
+            #[cfg(feature = "evaluate")]
+            Command::Evaluate(evaluate) => evaluate.check(),
+            _ => Ok(()),
+        };
+        checked.map_err(|e| Self::command().error(clap::error::ErrorKind::ValueValidation, e))?;
+        Ok(cli)
+    }
 
-pub struct Demo {
-    pub folder: PathBuf,
-    pub network: String,
-    pub overwrite: Overwrite,
-}
-
-/// Parses the arguments; the error prints itself and exits with status 2 (or 0 for `--help`).
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Invocation, clap::Error> {
-    let mut command = command();
-    let matches = command.try_get_matches_from_mut(arguments)?;
-    let output = match (matches.get_flag("json"), matches.get_flag("quiet")) {
-        (true, _) => Output::Json,
-        (false, true) => Output::Quiet,
-        (false, false) => Output::Human,
-    };
-    let parsed = match matches.subcommand() {
-        Some(("segment", m)) => segment::segment(m).map(|s| Command::Segment(Box::new(s))),
-        Some(("info", m)) => Ok(Command::Info(path(m, "file"))),
-        Some(("convert", m)) => Ok(Command::Convert(Convert {
-            input: path(m, "input"),
-            output: path(m, "output"),
-            image_size: m.get_one("image-size").copied(),
-            licence: m.get_one("licence").cloned(),
-            presence_threshold: m.get_one("presence-threshold").copied(),
-            intensity_weight: m.get_one("intensity-weight").copied(),
-            overwrite: overwrite(m),
-        })),
-        Some(("demo", m)) => Ok(Command::Demo(Demo {
-            folder: path(m, "folder"),
-            network: m.get_one::<String>("network").cloned().unwrap_or_default(),
-            overwrite: overwrite(m),
-        })),
-        Some(("evaluate", m)) => evaluate::evaluate(m).map(|e| Command::Evaluate(Box::new(e))),
-        Some(("compare", m)) => evaluate::compare(m).map(Command::Compare),
-        _ => unreachable!("clap requires a known subcommand"),
-    };
-    let command_line = parsed.map_err(|e| command.error(clap::error::ErrorKind::ValueValidation, e.to_string()))?;
-    Ok(Invocation { output, command: command_line })
-}
-
-fn command() -> ClapCommand {
-    ClapCommand::new("promem")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Segment a whole 3D scan from one prompt on one slice")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .args([
-            flag("quiet", "Print errors only").global(true).short('q'),
-            flag("json", "Print one JSON object on standard output, for machines").global(true),
-        ])
-        .subcommand(segment::segment_command())
-        .subcommand(evaluate::evaluate_command())
-        .subcommand(evaluate::compare_command())
-        .subcommand(
-            ClapCommand::new("info")
-                .about("Say what a model file is: layout, network, image size, licence")
-                .arg(Arg::new("file").required(true).value_parser(value_parser!(PathBuf))),
-        )
-        .subcommand(
-            ClapCommand::new("convert")
-                .about("Turn a SAM 2, SAM 2.1 or MedSAM2 .pt file into a .safetensors file")
-                .args([
-                    Arg::new("input").required(true).value_name("IN.pt").value_parser(value_parser!(PathBuf)),
-                    Arg::new("output")
-                        .required(true)
-                        .value_name("OUT.safetensors")
-                        .value_parser(value_parser!(PathBuf)),
-                    image_size(),
-                    option("licence", "TEXT", "Licence of the weights, kept in the file"),
-                    option(
-                        "presence-threshold",
-                        "P",
-                        "Minimum object-presence probability to continue, kept in the file",
-                    )
-                    .value_parser(value_parser!(f64)),
-                    option(
-                        "intensity-weight",
-                        "WEIGHT",
-                        "Weight of what intensities on the prompt slice say, kept in the file",
-                    )
-                    .value_parser(value_parser!(f64)),
-                    force(),
-                ]),
-        )
-        .subcommand(
-            ClapCommand::new("demo")
-                .about("Write a generated scan, a prompt mask and a model with pseudo-random weights into a folder")
-                .args([
-                    Arg::new("folder").required(true).value_parser(value_parser!(PathBuf)),
-                    option("network", "NAME", "toy, or an official network such as sam2.1_hiera_tiny")
-                        .default_value("toy"),
-                    force(),
-                ]),
-        )
-}
-
-fn flag(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
-fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
-}
-
-fn file(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    option(name, value, help).value_parser(value_parser!(PathBuf))
-}
-
-fn force() -> Arg {
-    flag("force", "Overwrite existing outputs")
-}
-
-fn image_size() -> Arg {
-    option(
-        "image-size",
-        "N",
-        "Side of the square the network sees, a multiple of 32, at most 8192 [default: the model's own, else 512]",
-    )
-    .value_parser(value_parser!(i64))
-}
-
-fn path(matches: &ArgMatches, name: &str) -> PathBuf {
-    matches.get_one::<PathBuf>(name).cloned().unwrap_or_default()
-}
-
-fn overwrite(matches: &ArgMatches) -> Overwrite {
-    if matches.get_flag("force") {
-        Overwrite::Replace
-    } else {
-        Overwrite::Refuse
+    /// What is printed.
+    pub fn output(&self) -> Output {
+        match (self.json, self.quiet) {
+            (true, _) => Output::Json,
+            (false, true) => Output::Quiet,
+            (false, false) => Output::Human,
+        }
     }
 }
 
-fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
-    matches.get_one::<String>(name).map(String::as_str)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use promem::geometry::VoxelIndex;
+    use promem::prompt::{ObjectId, PointLabel};
+    use promem::tracking::SearchOptions;
 
-/// Whole numbers separated by commas; `counts` are the allowed numbers of them, empty for any but none.
-fn numbers(value: &str, option: &str, counts: &[usize]) -> Result<Vec<usize>> {
-    let parsed: std::result::Result<Vec<usize>, _> = value.split(',').map(|part| part.trim().parse()).collect();
-    match parsed {
-        Ok(list) if counts.is_empty() || counts.contains(&list.len()) => Ok(list),
-        _ => {
-            let how_many = counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-            let how_many = if how_many.is_empty() { "some".into() } else { how_many };
-            Err(Error::invalid(format!("{option} `{value}`: expected {how_many} whole numbers separated by commas")))
+    fn parsed(extra: &[&str]) -> std::result::Result<Segment, String> {
+        let words = ["promem", "segment", "--image", "a.nii", "--output", "b.nii"];
+        let all = words.iter().chain(extra).map(OsString::from);
+        match Cli::parse_from_arguments(all).map_err(|e| e.to_string())?.command {
+            Command::Segment(segment) => Ok(*segment),
+            _ => Err("another command".into()),
+        }
+    }
+
+    #[test]
+    fn declaration_is_valid() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn prompts_belong_to_the_object_named_before_them() {
+        let all =
+            ["--point", "1,2,3", "--object", "5", "--box", "1,2,3,4,5", "--prompt-mask", "m.nii", "--point", "4,5,6,0"];
+        let prompts = parsed(&all).unwrap().prompts.ordered;
+        let objects: Vec<Option<u16>> = prompts.iter().map(|(o, _)| o.map(ObjectId::label)).collect();
+        assert_eq!(objects, [None, Some(5), Some(5), Some(5)]);
+        let prompts: Vec<PromptArgument> = prompts.into_iter().map(|(_, prompt)| prompt).collect();
+        assert_eq!(
+            prompts,
+            [
+                PromptArgument::Point(VoxelIndex([1, 2, 3]), PointLabel::Foreground),
+                PromptArgument::Box([1, 2, 3, 4, 5]),
+                PromptArgument::Mask("m.nii".into()),
+                PromptArgument::Point(VoxelIndex([4, 5, 6]), PointLabel::Background),
+            ]
+        );
+    }
+
+    #[test]
+    fn command_line_without_a_prompt_is_refused() {
+        assert!(parsed(&[]).err().unwrap().contains("no prompt"));
+    }
+
+    #[test]
+    fn memory_modes_have_their_own_defaults() {
+        let promem = parsed(&["--point", "1,2,3"]).unwrap().search().unwrap();
+        assert_eq!(promem, SearchOptions::promem());
+        let sam2 = parsed(&["--point", "1,2,3", "--memory", "sam2", "--no-stop"]).unwrap().search().unwrap();
+        assert_eq!(sam2, SearchOptions::sam2());
+    }
+
+    #[test]
+    fn malformed_values_name_the_option_and_what_was_expected() {
+        for (option, value, expected) in [
+            ("--point", "1,2", "expected 3 or 4 whole numbers separated by commas"),
+            ("--point", "1,2,3,7", "expected 0 or 1"),
+            ("--point", "-1,2,3", "expected 3 or 4 whole numbers"),
+            ("--box", "1,2,3,4", "expected 5 whole numbers"),
+            ("--range", "5", "expected 2 whole numbers"),
+            ("--prompt-slice", "x", "expected `all` or whole numbers"),
+            ("--axis", "x", "possible values: auto, i, j, k"),
+            ("--direction", "left", "possible values: both, up, down"),
+            ("--memory", "none", "possible values: promem, sam2"),
+            ("--pointers", "all", "possible values: window, sam2"),
+            ("--prior", "flow2", "expected none, previous or registered"),
+            ("--field-of-view", "voxel", "expected slice or object"),
+            ("--windows", "1,x", "expected whole numbers"),
+            ("--windows", "1,9", "1 to 6"),
+            ("--beams", "0", "1"),
+            ("--presence-threshold", "-1", "expected a probability between 0 and 1"),
+            ("--intensity-weight", "-1", "expected a weight between 0 and 4"),
+            ("--object", "0", "expected 1 to 65535"),
+            ("--window", "0,40", "expected"),
+            ("--device", "gpu", "expected auto, cpu, cuda or cuda:N"),
+            ("--precision", "fp64", "expected auto, fp32 or bf16"),
+            ("--threads", "0", "1.."),
+        ] {
+            let error =
+                parsed(&["--point", "1,2,3", option, value]).err().unwrap_or_else(|| panic!("{option} {value}"));
+            assert!(error.contains(option.trim_start_matches('-').trim_end_matches('s')), "{option} {value}: {error}");
+            assert!(error.contains(expected), "{option} {value}: {error}");
         }
     }
 }

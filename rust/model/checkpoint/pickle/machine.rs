@@ -1,12 +1,12 @@
 //! Python's stack machine: opcodes become values, and nothing is called.
 
-use super::{contradiction, format, only_tensors, Id, Value};
+use super::value::{contradiction, format, only_tensors, Id, Value};
 use crate::error::Result;
 use crate::model::weights::is_printable;
 use std::collections::HashMap;
 
-/// Modules whose functions run programs. Nothing is called here, but whoever opens such a file elsewhere is attacked, so
-/// it is refused wherever in the file they stand.
+/// Modules whose functions run programs. Nothing is called here, but whoever opens such a file elsewhere is attacked,
+/// so it is refused wherever in the file they stand.
 const PROGRAM_RUNNERS: [&str; 12] = [
     "os",
     "posix",

@@ -10,36 +10,16 @@
 //! [`SIZE_LIMIT`]. A cycle is possible, so readers go down by a fixed number of steps.
 
 mod machine;
+mod value;
 
-use crate::error::{Error, ErrorKind, Result};
+pub use value::{only_tensors, Id, Value};
+
+use crate::error::Result;
 use machine::Machine;
+use value::format;
 
 /// The largest published network needs 0.2 MB; three times that with the state of an optimizer.
 pub const SIZE_LIMIT: u64 = 4 << 20;
-
-/// The number of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Id(u32);
-
-#[derive(Debug)]
-pub enum Value {
-    Int(i64),
-    Text(String),
-    /// `module.name`
-    Global(String),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    /// A function that Python would call, with its arguments.
-    Call {
-        callable: Id,
-        arguments: Id,
-    },
-    /// A reference to data beside the pickle.
-    Persistent(Id),
-    /// A value that no weights need, by its sort.
-    Other(&'static str),
-}
 
 /// A pickle that has been read to its end.
 pub struct Pickle {
@@ -49,7 +29,8 @@ pub struct Pickle {
 
 impl Pickle {
     /// # Errors
-    /// The pickle breaks off, contradicts itself, is larger than [`SIZE_LIMIT`], or names a function that runs programs.
+    /// The pickle breaks off, contradicts itself, is larger than [`SIZE_LIMIT`], or names a function that runs
+    /// programs.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() as u64 > SIZE_LIMIT {
             return Err(format(format!("the pickle has {} bytes, expected at most {SIZE_LIMIT}", bytes.len())));
@@ -120,19 +101,6 @@ impl Pickle {
             Value::Other(sort) => (*sort).into(),
         }
     }
-}
-
-/// The refusal of something that Python would run.
-pub fn only_tensors(found: &str) -> Error {
-    Error::new(ErrorKind::Checkpoint, format!("found {found}: a weights file may only hold tensors"))
-}
-
-fn format(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Format, message)
-}
-
-fn contradiction() -> Error {
-    format("the pickle contradicts itself")
 }
 
 #[cfg(test)]

@@ -1,35 +1,10 @@
-//! Rows of a report: a method under a protocol. Presets are the paper's tables.
+//! Presets: the tables of the paper as variants of a protocol, and the figures that the paper states.
 
-use crate::error::{Error, Result};
-use crate::evaluate::protocol::{Extent, Protocol};
+use crate::evaluate::protocol::{Protocol, StopRule};
 use crate::tracking::{PromptMemory, SearchOptions};
 use serde::Serialize;
-use std::path::PathBuf;
 
-/// What gives the masks.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// The n-th of the models given.
-    Model(usize),
-    /// The prompt slice's mask on its neighbours.
-    Copy,
-    /// Another tool's masks in a folder.
-    Predictions(PathBuf),
-}
-
-/// A method under a protocol.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// Unique in a report.
-    pub name: String,
-    pub method: Method,
-    pub protocol: Protocol,
-    /// Which row of the paper's table this is, if any.
-    pub variant: Option<String>,
-}
-
-/// One line of a preset: what it changes of the protocol.
+/// One named variant of a protocol.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
     pub name: String,
@@ -38,45 +13,39 @@ pub struct Variant {
 
 /// A table of the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// Prompt position 0.1 to 0.9.
+    /// Prompt position 0.1 to 0.9
     Table1,
-    /// Models trained with and without stochastic propagation and memory augmentation: one protocol, several models.
+    /// Training with and without stochastic propagation: one protocol, several models
     Table2,
-    /// The prompt's memory pinned or not, with and without search.
+    /// The prompt slice's memory pinned or not, with and without search
     Table3,
-    /// Beams: 1 to 3.
+    /// 1 to 3 beams
     Table4,
-    /// Memory windows.
+    /// Memory windows
     Table5,
-    /// Free stop and ground-truth range.
+    /// Free stop and ground-truth range
     Table6,
 }
 
 impl Preset {
-    pub const NAMES: [(&'static str, Self); 6] = [
-        ("table1", Self::Table1),
-        ("table2", Self::Table2),
-        ("table3", Self::Table3),
-        ("table4", Self::Table4),
-        ("table5", Self::Table5),
-        ("table6", Self::Table6),
-    ];
+    pub const ALL: [Self; 6] = [Self::Table1, Self::Table2, Self::Table3, Self::Table4, Self::Table5, Self::Table6];
 
-    /// What the table is about.
+    /// Title of a report under this preset.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Table1 => "Table 1: where the prompt slice lies",
+            Self::Table1 => "Table 1: position of the prompt slice",
             Self::Table2 => "Table 2: training with and without stochastic propagation",
-            Self::Table3 => "Table 3: the prompt's memory in every candidate, or only within the window",
-            Self::Table4 => "Table 4: how many banks go on from slice to slice",
-            Self::Table5 => "Table 5: which memory windows are tried",
-            Self::Table6 => "Table 6: free stop, and the true range given",
+            Self::Table3 => "Table 3: memory of the prompt slice pinned, or only within the window",
+            Self::Table4 => "Table 4: number of beams",
+            Self::Table5 => "Table 5: memory windows",
+            Self::Table6 => "Table 6: free stop and ground-truth range",
         }
     }
 
-    /// The table's lines on top of `base`.
+    /// The table's variants of `base`.
     pub fn variants(self, base: &Protocol) -> Vec<Variant> {
         let with_search = |name: &str, search: SearchOptions| Variant {
             name: name.into(),
@@ -110,22 +79,14 @@ impl Preset {
                     with_search(&format!("windows {}", listed.join(", ")), search)
                 })
                 .collect(),
-            Self::Table6 => [("free stop", Extent::Free), ("range given", Extent::Given)]
+            Self::Table6 => [StopRule::Free, StopRule::GroundTruthRange]
                 .into_iter()
-                .map(|(name, extent)| Variant { name: name.into(), protocol: Protocol { extent, ..base.clone() } })
+                .map(|stop_rule| Variant {
+                    name: stop_rule.to_string(),
+                    protocol: Protocol { stop_rule, ..base.clone() },
+                })
                 .collect(),
         }
-    }
-}
-
-impl std::str::FromStr for Preset {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, preset)| *preset).ok_or_else(|| {
-            let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
-            Error::invalid(format!("preset `{text}`: expected {}", names.join(", ")))
-        })
     }
 }
 
@@ -133,15 +94,15 @@ impl std::str::FromStr for Preset {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PaperFigure {
     pub preset: Option<Preset>,
-    /// The preset's line it belongs to; `None` for the paper's main comparison.
+    /// The preset's variant; `None` for the paper's main comparison.
     pub variant: Option<&'static str>,
-    /// Begin of the data set's name.
+    /// Prefix of the data set's name.
     pub dataset: &'static str,
     pub figure: &'static str,
 }
 
-/// What the paper states, as far as it was at hand: SAM 2 weights, trained on 24 subsets of M3D-Seg with eight GPUs; Dice with the prompt
-/// slice counted. Lines that are missing here are missing in the report.
+/// Figures of the paper: SAM 2 weights, trained on 24 subsets of M3D-Seg on eight GPUs; Dice including the prompt
+/// slice.
 pub const PAPER: [PaperFigure; 6] = [
     PaperFigure {
         preset: Some(Preset::Table3),
@@ -163,7 +124,7 @@ pub const PAPER: [PaperFigure; 6] = [
     },
     PaperFigure {
         preset: Some(Preset::Table6),
-        variant: Some("range given"),
+        variant: Some("ground-truth range"),
         dataset: "totalsegmentator",
         figure: "0.79 mean",
     },
@@ -171,11 +132,11 @@ pub const PAPER: [PaperFigure; 6] = [
     PaperFigure { preset: None, variant: None, dataset: "uls23", figure: "0.62-0.76 median" },
 ];
 
-/// The paper's figure for a line on a data set.
+/// The paper's figure for a variant on a data set.
 pub fn paper_figure(preset: Option<Preset>, variant: Option<&str>, dataset: &str) -> Option<&'static str> {
     let of = |figure: &&PaperFigure| dataset.starts_with(figure.dataset);
     let exact = PAPER.iter().filter(of).find(|f| f.preset.is_some() && f.preset == preset && f.variant == variant);
-    // The main comparison is under the paper's own protocol: search, free stop, the middle slice.
+    // The main comparison uses the paper's own protocol: search, free stop, the middle slice.
     let main = || {
         PAPER
             .iter()
@@ -190,21 +151,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_has_lines_with_names_of_their_own_that_can_run() {
-        for (name, preset) in Preset::NAMES {
-            assert_eq!(name.parse::<Preset>().unwrap(), preset);
+    fn presets_have_valid_variants_with_unique_names() {
+        for preset in Preset::ALL {
             let variants = preset.variants(&Protocol::default());
             let names: std::collections::BTreeSet<&str> = variants.iter().map(|v| v.name.as_str()).collect();
-            assert_eq!(names.len(), variants.len(), "{name}");
+            assert_eq!(names.len(), variants.len(), "{preset:?}");
             for variant in &variants {
                 variant.protocol.search.validate().unwrap();
             }
         }
-        assert!("table9".parse::<Preset>().unwrap_err().to_string().contains("table1, table2"));
     }
 
     #[test]
-    fn the_papers_figures_stand_beside_the_lines_they_belong_to() {
+    fn paper_figures_belong_to_existing_variants() {
         let figure = |variant, dataset| paper_figure(Some(Preset::Table3), Some(variant), dataset);
         assert_eq!(figure("search", "totalsegmentator-test"), Some("0.7126 mean"));
         assert_eq!(figure("search, prompt pinned", "totalsegmentator"), Some("0.6748 mean"));
