@@ -12,7 +12,12 @@ from conftest import PROGRAM, ROOT
 
 MANUAL = (ROOT / "docs" / "python.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", MANUAL, re.S)
-PAGES = [ROOT / "README.md", ROOT / "models" / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "models" / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def without_code(text):
@@ -37,9 +42,10 @@ def broken_links(page, text):
             continue
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
-        if not file.exists():
-            broken.append(target)
-        elif anchor and anchor not in anchors(text if file == page else file.read_text()):
+        leads_somewhere = file.exists()
+        if leads_somewhere and anchor:
+            leads_somewhere = anchor in anchors(text if file == page else file.read_text())
+        if not leads_somewhere:
             broken.append(target)
     return broken
 
@@ -51,8 +57,31 @@ def test_links_of_a_page_lead_to_files_and_headings(page):
 
 def test_planted_broken_links_are_found():
     page = ROOT / "README.md"
-    text = "# One\n[a](#one) [b](#two) [c](docs/nowhere.md) [d](docs/python.md#errors) [e](docs/python.md#no) `[f](g)`\n"
+    text = (
+        "# One\n[a](#one) [b](#two) [c](docs/nowhere.md) [d](docs/python.md#errors) [e](docs/python.md#no) `[f](g)`\n"
+    )
     assert broken_links(page, text) == ["#two", "docs/nowhere.md", "docs/python.md#no"]
+
+
+def missing_sources(text):
+    """Rust files, given below the root or below rust/, that are not there."""
+    named = re.findall(r"`((?:\w+/)+[\w{},]+\.rs)`", text)
+    files = []
+    for name in named:
+        before, _, rest = name.partition("{")
+        choices, _, after = rest.partition("}")
+        files += [before + choice + after for choice in choices.split(",")] if rest else [name]
+    return [file for file in files if not (ROOT / file).exists() and not (ROOT / "rust" / file).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_source_files_that_a_page_names_exist(page):
+    assert missing_sources(page.read_text()) == []
+
+
+def test_planted_missing_sources_are_found():
+    text = "`volume/{nifti,nowhere}.rs`, `rust/lib.rs`, `tests/golden.rs`, `session/nothing.rs`"
+    assert missing_sources(text) == ["volume/nowhere.rs", "session/nothing.rs"]
 
 
 @pytest.mark.parametrize("command", ["segment", "evaluate", "compare", "info", "convert", "demo"])
