@@ -58,6 +58,7 @@ impl Error {
         Self::new(ErrorKind::Io, what).with_source(source)
     }
 
+    /// Who can repair it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

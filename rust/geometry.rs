@@ -40,9 +40,20 @@ impl fmt::Display for SliceIndex {
 }
 
 /// Slices from `first` to `last`, both inside.
+///
+/// ```
+/// use promem::geometry::{SliceIndex, SliceRange};
+///
+/// let range = SliceRange::new(SliceIndex(20), SliceIndex(60))?;
+/// assert!(range.contains(SliceIndex(60)) && range.is_within(SliceRange::whole(61)));
+/// assert!(SliceRange::new(SliceIndex(60), SliceIndex(20)).is_err());
+/// # Ok::<(), promem::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliceRange {
+    /// First slice.
     pub first: SliceIndex,
+    /// Last slice, not before the first.
     pub last: SliceIndex,
 }
 
@@ -61,6 +72,7 @@ impl SliceRange {
         Self { first: SliceIndex(0), last: SliceIndex(count - 1) }
     }
 
+    /// Whether a slice lies in the range.
     pub fn contains(self, slice: SliceIndex) -> bool {
         (self.first..=self.last).contains(&slice)
     }
@@ -81,12 +93,16 @@ impl fmt::Display for SliceRange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Axis {
+    /// Fastest in memory.
     I,
+    /// Between the two.
     J,
+    /// Slowest in memory.
     K,
 }
 
 impl Axis {
+    /// I, J and K.
     pub const ALL: [Axis; 3] = [Axis::I, Axis::J, Axis::K];
 
     /// 0, 1 or 2.
@@ -128,10 +144,12 @@ impl Dims {
         }
     }
 
+    /// Number of voxels along an axis.
     pub fn along(self, axis: Axis) -> usize {
         self.0[axis.index()]
     }
 
+    /// Whether a voxel lies in the volume.
     pub fn contains(self, VoxelIndex(index): VoxelIndex) -> bool {
         index.iter().zip(self.0).all(|(&i, n)| i < n)
     }
@@ -145,6 +163,18 @@ impl fmt::Display for Dims {
 }
 
 /// Rows of the affine map (i, j, k, 1) -> RAS millimetres.
+///
+/// ```
+/// use promem::geometry::{IjkToRas, RasPoint, Spacing};
+///
+/// let map = IjkToRas([[-0.8, 0., 0., 102.], [0., 0.8, 0., -96.], [0., 0., 2.5, -40.]]);
+/// assert_eq!(map.spacing(), Spacing([0.8, 0.8, 2.5]));
+/// let RasPoint(point) = map.to_ras([10., 20., 4.]);
+/// assert!((point[0] - 94.).abs() < 1e-9 && (point[2] + 30.).abs() < 1e-9);
+/// let index = map.to_ijk(RasPoint(point))?;
+/// assert!(index.iter().zip([10., 20., 4.]).all(|(found, expected)| (found - expected).abs() < 1e-9));
+/// # Ok::<(), promem::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IjkToRas(pub [[f64; 4]; 3]);
 
@@ -159,10 +189,12 @@ impl IjkToRas {
         Spacing([0, 1, 2].map(|c| (0..3).map(|r| self.0[r][c] * self.0[r][c]).sum::<f64>().sqrt()))
     }
 
+    /// Position of a continuous voxel index.
     pub fn to_ras(&self, ijk: [f64; 3]) -> RasPoint {
         RasPoint(self.0.map(|row| row[0] * ijk[0] + row[1] * ijk[1] + row[2] * ijk[2] + row[3]))
     }
 
+    /// Of the linear part; negative where the axes are mirrored.
     pub fn determinant(&self) -> f64 {
         let m = &self.0;
         m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
@@ -188,13 +220,26 @@ impl IjkToRas {
 }
 
 /// Size and place of a volume.
+///
+/// ```
+/// use promem::geometry::{Axis, Dims, Geometry, IjkToRas, Spacing};
+///
+/// let ijk_to_ras = IjkToRas::from_spacing(Spacing([0.8, 0.8, 2.5]));
+/// let geometry = Geometry { dims: Dims([512, 512, 60]), ijk_to_ras };
+/// assert_eq!(geometry.slice_axis(), Axis::K);
+/// assert_eq!(geometry.dims.along(Axis::K), 60);
+/// assert_eq!(Axis::K.in_plane(), (Axis::I, Axis::J)); // columns, rows
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
+    /// Voxels along i, j and k.
     pub dims: Dims,
+    /// From voxel indices to patient space.
     pub ijk_to_ras: IjkToRas,
 }
 
 impl Geometry {
+    /// Millimetres between voxel centres.
     pub fn spacing(&self) -> Spacing {
         self.ijk_to_ras.spacing()
     }

@@ -1,7 +1,7 @@
 //! SAM2-ProMem: segment a whole 3D scan from one prompt on one slice.
 //!
 //! The modules in the order data flows; each may use those above it, never those below (checked by
-//! `tests/architecture.rs`):
+//! `tests/architecture`):
 //!
 //! ```text
 //! volume -> slices -> model -> tracking::candidates -> session -> label map on the volume's grid

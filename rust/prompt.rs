@@ -14,6 +14,8 @@ use std::fmt;
 pub struct ObjectId(u16);
 
 impl ObjectId {
+    /// # Errors
+    /// `InvalidInput` for 0, the background.
     pub fn new(label: u16) -> Result<Self> {
         match label {
             0 => Err(Error::invalid("object 0: label 0 is the background, expected 1 to 65535")),
@@ -21,6 +23,7 @@ impl ObjectId {
         }
     }
 
+    /// The label in the label map.
     pub fn label(self) -> u16 {
         self.0
     }
@@ -35,29 +38,38 @@ impl fmt::Display for ObjectId {
 /// Whether a point lies on the object or beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PointLabel {
+    /// The point lies on the object.
     Foreground,
+    /// The point does not lie on the object.
     Background,
 }
 
 /// A point on a slice, in pixels; whole numbers are pixel centres.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SlicePoint {
+    /// Row of the slice.
     pub row: f64,
+    /// Column of the slice.
     pub column: f64,
+    /// On the object or beside it.
     pub label: PointLabel,
 }
 
 /// A box on a slice, from (row, column) to (row, column), both inside.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SliceBox {
+    /// Smallest row and column.
     pub first: [f64; 2],
+    /// Largest row and column.
     pub last: [f64; 2],
 }
 
 /// Everything said of one object on one slice.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SlicePrompt {
+    /// In the order in which they were added.
     pub points: Vec<SlicePoint>,
+    /// At most one box.
     pub bounds: Option<SliceBox>,
     /// [rows, columns]
     pub mask: Option<Array2<bool>>,
@@ -93,6 +105,22 @@ fn pixels(first: [f64; 2], last: [f64; 2], size: [usize; 2]) -> Roi {
 }
 
 /// All prompts of a volume seen along one axis.
+///
+/// ```
+/// use promem::geometry::{Axis, Dims, SliceIndex, VoxelIndex};
+/// use promem::prompt::{ObjectId, PointLabel, Prompts};
+///
+/// let mut prompts = Prompts::new(Dims([512, 512, 60]), Axis::K);
+/// let liver = ObjectId::new(1)?;
+/// prompts.add_point(liver, VoxelIndex([200, 240, 30]), PointLabel::Foreground)?;
+/// prompts.add_box(liver, VoxelIndex([150, 180, 42]), VoxelIndex([260, 300, 42]))?;
+/// prompts.validate()?;
+/// assert!(prompts.at(liver, SliceIndex(42)).is_some_and(|slice| slice.bounds.is_some()));
+///
+/// let outside = prompts.add_point(liver, VoxelIndex([512, 0, 0]), PointLabel::Foreground);
+/// assert_eq!(outside.unwrap_err().to_string(), "point 512,0,0: outside the volume of 512x512x60 voxels");
+/// # Ok::<(), promem::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Prompts {
     dims: Dims,
@@ -101,10 +129,12 @@ pub struct Prompts {
 }
 
 impl Prompts {
+    /// No prompts yet.
     pub fn new(dims: Dims, axis: Axis) -> Self {
         Self { dims, axis, objects: BTreeMap::new() }
     }
 
+    /// The axis across which the slices lie.
     pub fn axis(&self) -> Axis {
         self.axis
     }

@@ -12,14 +12,18 @@ use std::sync::Arc;
 /// How every slice was decided: upward tracks by rising, downward ones by falling slice number.
 #[derive(Debug, Default, Serialize)]
 pub struct Trace {
+    /// Tracks towards rising slice numbers.
     pub up: Vec<SliceTrace>,
+    /// Tracks towards falling slice numbers.
     pub down: Vec<SliceTrace>,
 }
 
 /// What is known after a propagation, what earlier ones found included.
 #[derive(Debug, Default)]
 pub struct PropagationResult {
+    /// The masks of all objects.
     pub masks: MaskSet,
+    /// The scores of all candidates.
     pub trace: Trace,
     /// True where the sink ended the propagation.
     pub stopped: bool,

@@ -11,7 +11,9 @@ use tch::{Cuda, Device};
 pub enum DeviceChoice {
     /// The first CUDA device if there is one, else the CPU.
     Auto,
+    /// The CPU.
     Cpu,
+    /// A CUDA device by its number.
     Cuda(usize),
 }
 
@@ -21,7 +23,9 @@ pub enum DeviceChoice {
 pub enum PrecisionChoice {
     /// bf16 where the hardware multiplies it.
     Auto,
+    /// Single precision.
     Fp32,
+    /// bf16 in image encoder and memory attention.
     Bf16,
 }
 

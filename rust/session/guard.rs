@@ -18,6 +18,7 @@ pub struct SharedModel {
 }
 
 impl SharedModel {
+    /// A network with the defaults of published ones.
     pub fn new(model: Sam2) -> Self {
         Self { network: Arc::new(Mutex::new(model)), defaults: ModelDefaults::SAM2 }
     }
@@ -27,6 +28,7 @@ impl SharedModel {
         Self { defaults, ..self }
     }
 
+    /// What the network was trained for.
     pub fn defaults(&self) -> ModelDefaults {
         self.defaults
     }

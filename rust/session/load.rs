@@ -11,11 +11,17 @@ use tch::Device;
 /// A model, and what was loaded.
 #[derive(Debug)]
 pub struct Loaded {
+    /// Ready for sessions.
     pub model: SharedModel,
+    /// The network's name.
     pub network: String,
+    /// Side of the network's square, in pixels.
     pub image_size: i64,
+    /// Number of weights.
     pub parameters: u64,
+    /// Where it computes.
     pub device: Device,
+    /// How precisely it computes.
     pub precision: Precision,
     /// What the file says of itself.
     pub metadata: BTreeMap<String, String>,

@@ -55,6 +55,24 @@ impl CroppedMask {
 }
 
 /// The best mask so far of every object on every slice.
+///
+/// ```
+/// use ndarray::{array, Array3};
+/// use promem::geometry::{Axis, SliceIndex};
+/// use promem::prompt::ObjectId;
+/// use promem::session::{CroppedMask, MaskSet};
+/// use std::sync::Arc;
+///
+/// let left = CroppedMask::new(array![[true, true, false]].view()).expect("it is not empty");
+/// let right = CroppedMask::new(array![[false, true, true]].view()).expect("it is not empty");
+/// let mut masks = MaskSet::default();
+/// masks.offer(ObjectId::new(1)?, SliceIndex(0), 0.9, Arc::new(left));
+/// masks.offer(ObjectId::new(2)?, SliceIndex(0), 0.7, Arc::new(right));
+/// let mut labels = Array3::zeros((1, 1, 3)); // [k, j, i]
+/// masks.write(Axis::K, labels.view_mut());
+/// assert_eq!(labels, array![[[1, 1, 2]]]); // both claim the middle: the higher score has it
+/// # Ok::<(), promem::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct MaskSet {
     masks: BTreeMap<SliceIndex, BTreeMap<ObjectId, (f64, Arc<CroppedMask>)>>,

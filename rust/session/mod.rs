@@ -43,6 +43,47 @@ use tch::Tensor;
 use track_cache::TrackCache;
 
 /// A scan seen along one axis through a model, with prompts, and with what was found from them.
+///
+/// Weights come from [`load`]; here they are pseudo-random, and the result means nothing.
+///
+/// ```
+/// use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, SliceRange, Spacing};
+/// use promem::model::config::{Config, Version};
+/// use promem::model::{Precision, Sam2};
+/// use promem::prompt::ObjectId;
+/// use promem::session::{choose_device, DeviceChoice, Flow, PropagateOptions, Session, SharedModel, SliceReport};
+/// use promem::slices::intensity::Window;
+/// use promem::tracking::SearchOptions;
+/// use promem::volume::{LabelMap, Volume};
+/// use ndarray::{Array2, Array3};
+///
+/// let device = choose_device(DeviceChoice::Cpu)?;
+/// let model = SharedModel::new(Sam2::pseudo_random(&Config::toy(Version::V2_1), device, Precision::Fp32));
+///
+/// // A bright cylinder in 6 slices of 32 rows and 40 columns.
+/// let inside = |j: usize, i: usize| (j as f32 - 16.0).hypot(i as f32 - 20.0) < 8.0;
+/// let geometry = Geometry { dims: Dims([40, 32, 6]), ijk_to_ras: IjkToRas::from_spacing(Spacing([1.0, 1.0, 3.0])) };
+/// let voxels = Array3::from_shape_fn((6, 32, 40), |(_, j, i)| if inside(j, i) { 90.0 } else { 10.0 });
+/// let scan = Volume::new(geometry, voxels)?;
+/// let mut labels = LabelMap::empty_like(&scan);
+///
+/// let mut session = Session::new(model, scan, Axis::K, Window::Auto, 64 << 20)?;
+/// let mask = Array2::from_shape_fn((32, 40), |(j, i)| inside(j, i));
+/// session.prompts_mut().add_mask(ObjectId::new(1)?, SliceIndex(2), mask)?;
+///
+/// let search = SearchOptions { stop_when_absent: false, ..SearchOptions::promem() };
+/// let range = SliceRange::new(SliceIndex(1), SliceIndex(3))?;
+/// let options = PropagateOptions { range: Some(range), ..PropagateOptions::whole(search) };
+/// let mut reported = Vec::new();
+/// let result = session.propagate(&options, &mut |report: SliceReport| {
+///     reported.push(report.slice.0);
+///     Ok(Flow::Continue)
+/// })?;
+/// assert_eq!(reported, [2, 3, 1]); // the prompted slice, then up, then down
+/// result.masks.write(session.axis(), labels.voxels_mut());
+/// assert_eq!(labels.voxels()[[2, 16, 20]], 1);
+/// # Ok::<(), promem::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Session {
     model: SharedModel,
@@ -82,6 +123,7 @@ impl Session {
         })
     }
 
+    /// All prompts.
     pub fn prompts(&self) -> &Prompts {
         &self.prompts
     }
@@ -91,14 +133,17 @@ impl Session {
         &mut self.prompts
     }
 
+    /// The scan's grid.
     pub fn geometry(&self) -> &Geometry {
         self.inputs.scan().geometry()
     }
 
+    /// The embeddings that are kept.
     pub fn cache(&self) -> &EmbeddingCache {
         &self.inputs.cache
     }
 
+    /// The axis across which the slices lie.
     pub fn axis(&self) -> Axis {
         self.inputs.axis()
     }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
+    /// Up and down.
     Both,
     /// Towards rising slice numbers.
     Up,
@@ -31,7 +32,9 @@ impl Direction {
 /// How far and how a propagation goes.
 #[derive(Debug, Clone)]
 pub struct PropagateOptions {
+    /// How slices are segmented.
     pub search: SearchOptions,
+    /// Which tracks of each prompted slice are computed.
     pub direction: Direction,
     /// `None`: all slices.
     pub range: Option<SliceRange>,

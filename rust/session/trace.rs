@@ -11,11 +11,13 @@ use std::sync::Arc;
 /// How one slice was decided.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SliceTrace {
+    /// The slice.
     pub slice: usize,
     /// Candidates in the order in which they were tried.
     pub candidates: Vec<CandidateScores>,
     /// Their indices from the best to the worst.
     pub order: Vec<usize>,
+    /// The object's label.
     pub object: u16,
     /// The slice from which this track started.
     pub prompt_slice: usize,
@@ -30,6 +32,7 @@ pub struct SliceTrace {
 /// How far a propagation is, in slices times objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
+    /// Reported so far.
     pub done: usize,
     /// Falls when a track ends early.
     pub expected: usize,
@@ -38,18 +41,22 @@ pub struct Progress {
 /// One slice of one object, as soon as it is known.
 #[derive(Debug)]
 pub struct SliceReport<'a> {
+    /// The object.
     pub object: ObjectId,
+    /// The slice.
     pub slice: SliceIndex,
     /// `None` where the track ended before this slice.
     pub mask: Option<&'a Arc<CroppedMask>>,
     /// Predicted IoU of the mask; 1 for a mask that the user gave.
     pub score: f64,
+    /// How far the propagation is, this slice included.
     pub progress: Progress,
 }
 
 /// Whether the propagation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
+    /// Goes on.
     Continue,
     /// Ends the propagation; what is done is kept.
     Stop,
@@ -57,6 +64,10 @@ pub enum Flow {
 
 /// Receives slices as they are made; it may end the propagation.
 pub trait SliceSink {
+    /// Called once for each object and slice.
+    ///
+    /// # Errors
+    /// Any error ends the propagation, which returns it.
     fn slice(&mut self, report: SliceReport) -> Result<Flow>;
 }
 

@@ -5,12 +5,28 @@ use crate::slices::Scan;
 use std::str::FromStr;
 
 /// Which values are worth seeing. `auto | soft | lung | bone | brain | WIDTH,LEVEL`
+///
+/// ```
+/// use promem::geometry::{Dims, Geometry, IjkToRas, Spacing};
+/// use promem::slices::intensity::Window;
+/// use promem::volume::Volume;
+///
+/// let geometry = Geometry { dims: Dims([2, 2, 1]), ijk_to_ras: IjkToRas::from_spacing(Spacing([1.0; 3])) };
+/// let ct = Volume::new(geometry, ndarray::array![[[-1000.0, -160.0], [40.0, 240.0]]])?;
+/// let range = "soft".parse::<Window>()?.resolve(&ct);
+/// assert_eq!((range.low, range.high), (-160.0, 240.0));
+/// assert_eq!([-1000.0, 40.0, 240.0].map(|hounsfield| range.apply(hounsfield)), [0.0, 0.5, 1.0]);
+/// # Ok::<(), promem::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Window {
     /// 0.5 to 99.5 percentile of the voxels that are not background.
     Auto,
+    /// The values within half of `width` of `level`.
     WidthLevel {
+        /// From the value that becomes 0 to the one that becomes 1.
         width: f64,
+        /// The value in the middle.
         level: f64,
     },
 }
@@ -18,8 +34,11 @@ pub enum Window {
 impl Window {
     /// CT presets in Hounsfield units, as radiology viewers have them.
     pub const SOFT: Window = Window::WidthLevel { width: 400.0, level: 40.0 };
+    /// Lung.
     pub const LUNG: Window = Window::WidthLevel { width: 1500.0, level: -600.0 };
+    /// Bone.
     pub const BONE: Window = Window::WidthLevel { width: 1800.0, level: 400.0 };
+    /// Brain.
     pub const BRAIN: Window = Window::WidthLevel { width: 80.0, level: 40.0 };
 
     /// The values that become 0 and 1 in this scan.
@@ -63,7 +82,9 @@ impl FromStr for Window {
 /// The values that become 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IntensityRange {
+    /// Becomes 0.
     pub low: f32,
+    /// Becomes 1.
     pub high: f32,
 }
 

@@ -18,6 +18,17 @@ const REACH: f64 = 1.0;
 const MIN_REACH: usize = 3;
 
 /// The histograms inside and around an object, as the logarithm of their ratio.
+///
+/// ```
+/// use ndarray::Array2;
+/// use promem::slices::intensity_model::IntensityModel;
+///
+/// let mask = Array2::from_shape_fn((32, 32), |(row, column)| row.abs_diff(16) < 5 && column.abs_diff(16) < 5);
+/// let pixels = mask.mapv(|inside| if inside { 0.8 } else { 0.3 });
+/// let model = IntensityModel::learn(pixels.view(), mask.view()).expect("object and surroundings are there");
+/// let ratio = model.log_likelihood_ratio(pixels.view());
+/// assert!(ratio[(16, 16)] > 2.0 && ratio[(2, 2)] < -2.0);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntensityModel {
     log_likelihood_ratio: [f32; BINS],

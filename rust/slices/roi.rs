@@ -35,6 +35,7 @@ impl Roi {
         (low[0] < high[0]).then(|| Self { first: low, size: [high[0] - low[0], high[1] - low[1]] })
     }
 
+    /// The row (axis 0) or column (axis 1) after the last one.
     pub fn end(&self, axis: usize) -> usize {
         self.first[axis] + self.size[axis]
     }
@@ -56,6 +57,7 @@ pub struct SlicePlane {
 }
 
 impl SlicePlane {
+    /// The whole slice.
     pub fn whole(&self) -> Roi {
         Roi { first: [0, 0], size: self.size }
     }

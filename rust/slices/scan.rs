@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 /// What a session needs of a scan.
 pub trait Scan: Debug + Send + Sync {
+    /// Size and place of the scan.
     fn geometry(&self) -> &Geometry;
 
     /// A slice across `axis`, [rows, columns].

@@ -6,6 +6,7 @@ use crate::slices::roi::Roi;
 /// Which part of slices, in which intensities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SliceView {
+    /// The part of the slice.
     pub roi: Roi,
     /// Intensities that become 0 and 1.
     pub range: IntensityRange,

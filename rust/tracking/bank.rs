@@ -7,7 +7,9 @@ use tch::Tensor;
 /// A remembered slice. Banks share entries' tensors, which never change.
 #[derive(Debug)]
 pub struct Entry {
+    /// The remembered slice.
     pub slice: SliceIndex,
+    /// Features and object pointer.
     pub memory: Memory,
     /// The mask that it was made of, as the next slice's mask prior: logits [1, 1, m, m].
     pub logits: Tensor,
@@ -31,6 +33,7 @@ impl Bank {
         Self { entries: vec![prompt] }
     }
 
+    /// The prompted slice's entry, then the path's.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }

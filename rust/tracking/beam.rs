@@ -18,15 +18,20 @@ const CANDIDATES_AT_ONCE: usize = 8;
 /// One candidate's scores, as in the specification's trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CandidateScores {
+    /// The bank's rank on the previous slice.
     pub bank: usize,
+    /// The memory window.
     pub window: usize,
+    /// Predicted IoU.
     pub iou: f64,
+    /// Logit of the object's presence.
     pub object_logit: f64,
 }
 
 /// The mask prior of a slice, for each bank of a beam.
 #[derive(Debug, Clone, Copy)]
 pub enum PriorInput<'a> {
+    /// No dense prompt.
     None,
     /// The bank's newest mask.
     Previous,
@@ -37,10 +42,13 @@ pub enum PriorInput<'a> {
 /// A slice that a beam is to segment.
 #[derive(Debug, Clone, Copy)]
 pub struct SliceContext<'a> {
+    /// The slice.
     pub slice: SliceIndex,
     /// SAM 2's rule for pointers depends on it.
     pub slices_in_volume: usize,
+    /// Its embedding.
     pub image: &'a ImageEmbedding,
+    /// The mask prior.
     pub prior: PriorInput<'a>,
     /// Of the intensity model, weighted, logits [1, 1, m, m].
     pub log_likelihood_ratio: Option<&'a Tensor>,
@@ -56,6 +64,7 @@ impl<'a> SliceContext<'a> {
 /// One slice of a beam.
 #[derive(Debug)]
 pub struct Searched {
+    /// Scores in the order in which the candidates were decoded.
     pub candidates: Vec<CandidateScores>,
     /// Indices of candidates, best first.
     pub order: Vec<usize>,

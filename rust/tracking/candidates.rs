@@ -13,21 +13,35 @@ pub const PROMPT_SLOT: usize = 6;
 /// One attended memory: its place in the bank and its temporal slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
+    /// Index in the bank.
     pub entry: usize,
+    /// Temporal slot, 0 for the neighbouring slice.
     pub slot: usize,
 }
 
 /// One way to segment a slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
+    /// Index among the banks.
     pub bank: usize,
+    /// The memory window.
     pub window: usize,
+    /// The memories it attends to, farthest first.
     pub attended: Vec<Choice>,
 }
 
 /// The memories within `window` slices of `query`, farthest first; `bank[0]` is the prompt's slice.
 ///
 /// An entry d slices away takes slot d - 1. A pinned prompt stands first and takes the last slot.
+///
+/// ```
+/// use promem::geometry::SliceIndex;
+/// use promem::tracking::{candidates::attended, PromptMemory};
+///
+/// let bank = [10, 11, 12, 13].map(SliceIndex); // the prompt was on slice 10
+/// let chosen = attended(&bank, 2, SliceIndex(14), PromptMemory::InWindow);
+/// assert_eq!(chosen.iter().map(|c| (c.entry, c.slot)).collect::<Vec<_>>(), [(2, 1), (3, 0)]);
+/// ```
 pub fn attended(bank: &[SliceIndex], window: usize, query: SliceIndex, prompt: PromptMemory) -> Vec<Choice> {
     let pinned = prompt == PromptMemory::Pinned;
     let mut near: Vec<usize> = (usize::from(pinned)..bank.len())

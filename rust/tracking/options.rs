@@ -103,13 +103,28 @@ pub enum CorrectionRule {
 }
 
 /// What a caller asks for. `None`: what the model was trained for.
+///
+/// ```
+/// use promem::tracking::{MaskPrior, ModelDefaults, SearchOptions};
+///
+/// let prior = Some(MaskPrior::Registered);
+/// let wanted = SearchOptions { windows: vec![1, 3, 6], prior, ..SearchOptions::promem() };
+/// let options = wanted.resolve(&ModelDefaults::SAM2)?;
+/// assert_eq!((options.beams, options.presence_threshold), (2, 0.5));
+///
+/// let refused = SearchOptions { windows: vec![9], ..SearchOptions::promem() }.resolve(&ModelDefaults::SAM2);
+/// assert_eq!(refused.unwrap_err().to_string(), "window 9: expected 1 to 6 slices");
+/// # Ok::<(), promem::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct SearchOptions {
     /// Memory windows of the candidates, in slices, each 1..=[`MAX_WINDOW`].
     pub windows: Vec<usize>,
     /// Banks kept from slice to slice (k), 1..=[`MAX_BEAMS`].
     pub beams: usize,
+    /// Whether the prompted slice's memory is pinned.
     pub prompt: PromptMemory,
+    /// Whose object pointers are attended to.
     pub pointers: PointerRule,
     /// Whether a track ends where the object is absent.
     pub stop_when_absent: bool,
@@ -121,7 +136,9 @@ pub struct SearchOptions {
     /// Weight, 0..=[`MAX_INTENSITY_WEIGHT`], of the intensity model: the logarithm of how much likelier a pixel's intensity is inside the
     /// object than around it, learned on the prompted slice. Beyond the paper (docs/method.md).
     pub intensity_weight: Option<f64>,
+    /// Beyond the paper (docs/method.md).
     pub prior: Option<MaskPrior>,
+    /// Beyond the paper (docs/method.md).
     pub field_of_view: Option<FieldOfView>,
 }
 
@@ -208,7 +225,9 @@ impl SearchOptions {
 /// What a network was trained for beyond SAM 2, as its file's metadata say.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelDefaults {
+    /// The mask prior it was trained with.
     pub prior: MaskPrior,
+    /// The part of a slice it was trained on.
     pub field_of_view: FieldOfView,
     /// The calibrated threshold of presence.
     pub presence_threshold: f64,
@@ -260,15 +279,25 @@ impl ModelDefaults {
 /// [`SearchOptions`] resolved against [`ModelDefaults`]: nothing is left open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackingOptions {
+    /// Memory windows of the candidates.
     pub windows: Vec<usize>,
+    /// Banks kept from slice to slice.
     pub beams: usize,
+    /// Whether the prompted slice's memory is pinned.
     pub prompt_memory: PromptMemory,
+    /// Whose object pointers are attended to.
     pub pointers: PointerRule,
+    /// Whether a track ends where the object is absent.
     pub stop_when_absent: bool,
+    /// Minimum object-presence probability to continue.
     pub presence_threshold: f64,
+    /// Which candidates are decoded.
     pub candidates: CandidateRule,
+    /// Weight of the intensity model; 0: none.
     pub intensity_weight: f64,
+    /// The mask prior.
     pub prior: MaskPrior,
+    /// The part of a slice that the network gets.
     pub field_of_view: FieldOfView,
 }
 

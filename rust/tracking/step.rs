@@ -17,7 +17,9 @@ use tch::{Kind, Tensor};
 /// Who takes the steps. SAM 2 differs in one point: only inference replaces an unstable single mask by one of the other three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Masks for a user.
     Inference,
+    /// Masks for a loss.
     Training,
 }
 
@@ -39,11 +41,13 @@ pub struct SliceOutput {
 /// A step's outcome with all that the decoder says, for losses.
 #[derive(Debug)]
 pub struct StepOutput {
+    /// All masks and scores.
     pub decoder: DecoderOutput,
     /// Which of the decoder's masks was taken.
     pub choice: MaskChoice,
     /// The taken mask's token, [B, hidden].
     pub token: Tensor,
+    /// The mask that was taken.
     pub output: SliceOutput,
 }
 
@@ -145,10 +149,12 @@ pub struct Tracker<'a> {
 }
 
 impl<'a> Tracker<'a> {
+    /// A tracker that takes the steps of `phase`.
     pub fn new(network: &'a Sam2, phase: Phase) -> Self {
         Self { network, phase }
     }
 
+    /// The network.
     pub fn network(&self) -> &'a Sam2 {
         self.network
     }

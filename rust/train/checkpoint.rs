@@ -29,6 +29,7 @@ pub struct Progress {
 
 /// A run's state.
 pub struct State {
+    /// How far the run is.
     pub progress: Progress,
     /// In the order weights, average, first and second moment.
     pub tensors: [Named; 4],

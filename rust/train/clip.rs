@@ -23,7 +23,9 @@ pub struct ClipOptions {
 /// Slices [T, S, S] of grey 0..1 and masks [T, S, S].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clip {
+    /// Grey values, 0..1.
     pub images: Array3<f32>,
+    /// The object's masks.
     pub masks: Array3<bool>,
     /// Where each cell of a mask of side m was on the slice before, in cells: [T, 2, m, m]; the first is zero.
     pub flow: Option<Array4<f32>>,

@@ -17,6 +17,7 @@ pub struct TrainConfig {
     /// A model file to begin with; none: from scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// Seed of everything that is drawn.
     pub seed: u64,
     /// `fp32`, or `bf16` for image encoder and memory attention with fp32 weights, or `auto`: bf16 where the hardware multiplies it, since it is
     /// many times slower than fp32 where not.
@@ -24,15 +25,24 @@ pub struct TrainConfig {
     /// Copies of the network, each on its share of a batch in a thread of its own: on CPUs faster than threads within operations. Results
     /// depend on it.
     pub replicas: usize,
+    /// `[data]`
     pub data: DataConfig,
+    /// `[memory]`
     pub memory: MemoryConfig,
+    /// `[prompt]`
     pub prompt: PromptConfig,
+    /// `[prior]`
     pub prior: PriorConfig,
+    /// `[intensity_model]`
     #[serde(default)]
     pub intensity_model: IntensityModelConfig,
+    /// `[loss]`
     pub loss: LossConfig,
+    /// `[optimizer]`
     pub optimizer: OptimizerConfig,
+    /// `[[stages]]`, one after the other.
     pub stages: Vec<Stage>,
+    /// `[log]`
     pub log: LogConfig,
 }
 
@@ -62,9 +72,11 @@ pub enum MemoryAugmentation {
     Slice,
 }
 
+/// How memories are chosen in training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryConfig {
+    /// When windows and pinning are drawn.
     pub augment: MemoryAugmentation,
     /// Smallest and largest window that are drawn.
     pub windows: [usize; 2],
@@ -76,9 +88,12 @@ pub struct MemoryConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PromptConfig {
+    /// Share of masks.
     pub mask: f64,
+    /// Share of boxes.
     #[serde(rename = "box")]
     pub bounds: f64,
+    /// Share of points.
     pub point: f64,
     /// Points that correct a box or a point (`num_correction_pt_per_frame`).
     pub corrections: usize,
@@ -90,8 +105,11 @@ pub struct PromptConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriorConfig {
+    /// Share without a prior.
     pub none: f64,
+    /// Share with the previous slice's mask.
     pub previous: f64,
+    /// Share with the registered one.
     pub registered: f64,
 }
 
@@ -99,7 +117,7 @@ pub struct PriorConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntensityModelConfig {
-    /// How many clips are presence_right.
+    /// Fraction of the clips that have an intensity model.
     pub clip_fraction: f64,
     /// Factor on the logarithms of likelihood ratios, as inference gives them (`promem convert --intensity-weight`).
     pub weight: f64,
@@ -111,33 +129,49 @@ pub struct IntensityModelConfig {
 pub enum Reduction {
     /// SAM 2's.
     Sum,
+    /// The mean over slices.
     Mean,
 }
 
+/// Weights and form of the losses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
+    /// Weight of the focal loss or cross entropy.
     pub mask: f64,
+    /// Weight of the Dice loss.
     pub dice: f64,
+    /// Weight of the loss of predicted IoU.
     pub iou: f64,
+    /// Weight of the loss of the object score.
     pub object: f64,
+    /// Alpha of the focal loss; negative: none.
     pub focal_alpha: f64,
+    /// Gamma of the focal loss; 0: cross entropy.
     pub focal_gamma: f64,
     /// Weight of slices without the object in the object loss.
     pub absent_weight: f64,
     /// Pixels of the image per pixel of the loss: 1, 2 or 4.
     pub stride: i64,
+    /// How slices are joined.
     pub reduction: Reduction,
 }
 
+/// AdamW and its schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {
+    /// Highest learning rate.
     pub learning_rate: f64,
+    /// The same for the image encoder.
     pub encoder_learning_rate: f64,
+    /// Factor on the rate from each block of the trunk to the one before.
     pub layer_decay: f64,
+    /// Not for biases and norms.
     pub weight_decay: f64,
+    /// Decay of both moments.
     pub betas: [f64; 2],
+    /// AdamW's epsilon.
     pub epsilon: f64,
     /// Largest norm of the gradient.
     pub max_grad_norm: f64,
@@ -162,12 +196,15 @@ impl OptimizerConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
+    /// Optimizer steps.
     pub steps: u64,
+    /// Side of the square, in pixels.
     pub image_size: i64,
     /// Slices of a clip.
     pub length: usize,
-    /// Clips that go through the network together, and how often before a step.
+    /// Clips that go through the network together.
     pub batch: usize,
+    /// Batches whose gradients are added for one step.
     pub accumulate: usize,
     /// Share of memories made of the truth, at the stage's begin and end.
     pub teacher_forcing: [f64; 2],
@@ -176,13 +213,17 @@ pub struct Stage {
     pub masks_only: bool,
 }
 
+/// How often a run reports, saves and validates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogConfig {
-    /// Steps between lines of the log, checkpoints, and validations.
+    /// Steps between lines of the log.
     pub every: u64,
+    /// Steps between checkpoints.
     pub checkpoint: u64,
+    /// Steps between validations; 0: none.
     pub validate: u64,
+    /// Clips of a validation.
     pub validation_clips: usize,
 }
 
@@ -191,6 +232,7 @@ const COMPACT: &str = include_str!("presets/compact.toml");
 const TOY: &str = include_str!("presets/toy.toml");
 
 impl TrainConfig {
+    /// Names and texts of the presets.
     pub const PRESETS: [(&'static str, &'static str); 3] = [("paper", PAPER), ("compact", COMPACT), ("toy", TOY)];
 
     /// A preset's text.
@@ -201,6 +243,10 @@ impl TrainConfig {
         })
     }
 
+    /// A preset by its name.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an unknown name.
     pub fn preset(name: &str) -> Result<Self> {
         Self::parse(Self::preset_text(name)?)
     }
@@ -232,10 +278,12 @@ impl TrainConfig {
         Self::parse(&toml::to_string(&whole).map_err(|e| Error::invalid(e.to_string()))?)
     }
 
+    /// The configuration as TOML.
     pub fn text(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 
+    /// Steps of all stages.
     pub fn steps(&self) -> u64 {
         self.stages.iter().map(|stage| stage.steps).sum()
     }

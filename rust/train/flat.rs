@@ -37,6 +37,7 @@ pub struct WeightLayout {
 }
 
 impl WeightLayout {
+    /// The layout of a network's variables.
     pub fn of(variables: &VarStore) -> Self {
         let mut length = 0;
         let all: BTreeMap<_, _> = variables.variables().into_iter().collect();
@@ -59,6 +60,7 @@ impl WeightLayout {
         flat
     }
 
+    /// A flat tensor of zeros.
     pub fn zeros(&self, device: Device) -> Tensor {
         Tensor::zeros([self.length], (Kind::Float, device))
     }

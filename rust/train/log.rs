@@ -9,24 +9,35 @@ use std::path::{Path, PathBuf};
 /// One line of the log: means since the last line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
+    /// Steps done.
     pub step: u64,
+    /// Number of the stage, from 0.
     pub stage: usize,
+    /// Of the last step.
     pub learning_rate: f64,
+    /// The total.
     pub loss: f64,
+    /// Focal loss or cross entropy of the mask.
     pub focal: f64,
+    /// Dice loss.
     pub dice: f64,
+    /// Loss of the predicted IoU.
     pub iou: f64,
+    /// Loss of the object score.
     pub object: f64,
     /// Mean IoU of the best masks where the object is, and the fraction of slices whose presence is predicted right.
     pub best_mask_iou: f64,
+    /// Share of slices whose presence is predicted right.
     pub presence_accuracy: f64,
     /// The gradient's norm before clipping.
     pub grad_norm: f64,
+    /// Slices trained on in a second.
     pub slices_per_second: f64,
     /// Fraction of the time spent waiting for clips.
     pub data_wait_fraction: f64,
     /// Clips that could not be made so far.
     pub skipped: u64,
+    /// Dice and presence accuracy for each mask prior.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub validation: BTreeMap<String, f64>,
 }
@@ -64,6 +75,10 @@ impl Log {
         Ok(Self { file, path })
     }
 
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// `Io` where it cannot be written.
     pub fn write(&mut self, line: &LogLine) -> Result<()> {
         let text = serde_json::to_string(line).unwrap_or_default();
         writeln!(self.file, "{text}")

@@ -18,10 +18,15 @@ pub struct Prediction {
 /// A loss, and what is logged of it. All are scalars where the logits are: reading one waits for the device.
 #[derive(Debug)]
 pub struct Losses {
+    /// The weighted sum.
     pub total: Tensor,
+    /// Focal loss or cross entropy of the mask.
     pub focal: Tensor,
+    /// Dice loss.
     pub dice: Tensor,
+    /// Loss of the predicted IoU.
     pub iou: Tensor,
+    /// Loss of the object score.
     pub object: Tensor,
     /// Sum of the IoU of the chosen masks over slices where the object is, and how many there are.
     pub best_iou: [Tensor; 2],

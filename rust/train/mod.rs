@@ -38,10 +38,15 @@ pub type Rng = ChaCha8Rng;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
+    /// A label map of generated anatomy.
     LabelMap = 1,
+    /// A clip.
     Clip = 2,
+    /// Prompts, windows and priors of a step.
     Step = 3,
+    /// Validation.
     Validation = 4,
+    /// Initial weights.
     Weights = 5,
 }
 

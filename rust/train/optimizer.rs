@@ -27,6 +27,7 @@ pub struct AdamW {
 pub struct Group {
     /// Factor on the schedule's rate.
     pub rate: f64,
+    /// Weight decay.
     pub decay: f64,
 }
 

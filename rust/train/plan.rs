@@ -9,21 +9,28 @@ use rand::Rng as _;
 /// How a prompt is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrainingPrompt {
+    /// The true mask.
     Mask,
+    /// A box around it, with noise.
     Box,
+    /// A point on it.
     Point,
 }
 
 /// What is drawn for the clips of a step before it begins.
 #[derive(Debug, Clone)]
 pub struct ClipPlan {
+    /// The prompt on the first slice.
     pub prompt: TrainingPrompt,
     /// Points that correct the prompted slice, for boxes and points.
     pub corrections: usize,
     /// Memory window of each slice.
     pub windows: Vec<usize>,
+    /// Whether the prompted slice's memory is pinned.
     pub memory: PromptMemory,
+    /// Whose object pointers are attended to.
     pub pointers: PointerRule,
+    /// The mask prior.
     pub prior: MaskPrior,
     /// Slices whose memory is made of the ground truth, by clip: `[T][B]`.
     pub teacher_forced: Vec<Vec<bool>>,

@@ -41,7 +41,9 @@ const TEST_SEED: u64 = 0x0074_6573_7473;
 /// Where and how long.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
+    /// The run's folder.
     pub output: PathBuf,
+    /// Where to compute.
     pub device: Device,
     /// Ends, with a checkpoint, after so many minutes of this session.
     pub minutes: Option<f64>,
@@ -52,9 +54,13 @@ pub struct RunOptions {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ended {
+    /// Steps done.
     pub step: u64,
+    /// Steps of the whole run.
     pub steps: u64,
+    /// Seconds of training, over all sessions.
     pub seconds: f64,
+    /// The model file.
     pub model: PathBuf,
 }
 

@@ -41,6 +41,7 @@ pub struct Scans {
 }
 
 impl Scans {
+    /// Clips of all cases of some data sets.
     pub fn new(seed: u64, datasets: Vec<Box<dyn Dataset>>) -> Self {
         let cases =
             (datasets.iter().enumerate()).flat_map(|(n, d)| (0..d.cases().len()).map(move |c| (n, c))).collect();

@@ -23,15 +23,19 @@ pub struct Replica {
     /// All weights; the variables are views of it.
     weights: Tensor,
     layout: WeightLayout,
+    /// The network.
     pub network: Sam2,
 }
 
 /// The first replica's weights are the run's; the others follow it.
 pub struct Trainer<'a> {
     config: &'a TrainConfig,
+    /// Where it computes.
     pub device: Device,
     replicas: Vec<Replica>,
+    /// The optimizer, with its moments and the average.
     pub optimizer: AdamW,
+    /// Number of the present stage.
     pub stage: usize,
 }
 
@@ -55,6 +59,10 @@ fn build_all(config: &TrainConfig, stage: usize, values: &Named, device: Device)
 }
 
 impl<'a> Trainer<'a> {
+    /// A trainer that goes on after `step` steps with the weights `values`.
+    ///
+    /// # Errors
+    /// `Checkpoint` where the weights do not fit the network.
     pub fn new(config: &'a TrainConfig, step: u64, values: &Named, device: Device) -> Result<Self> {
         let (stage, _) = config.stage(step);
         let replicas = build_all(config, stage, values, device)?;
@@ -62,6 +70,7 @@ impl<'a> Trainer<'a> {
         Ok(Self { config, device, replicas, optimizer, stage })
     }
 
+    /// The weights by name.
     pub fn weights(&self) -> Named {
         self.replicas[0].variables.variables().into_iter().collect()
     }
@@ -184,6 +193,7 @@ fn replica_step(config: &TrainConfig, step: u64, stage: &Stage, mut share: Repli
 
 /// The loss of a batch along its slices.
 pub struct LossAlong {
+    /// The loss, with gradients.
     pub total: Tensor,
     /// What is logged of each prediction, [N, 7]: focal, dice, IoU, object, IoU of the best masks (sum and count), presence right.
     parts: Tensor,
@@ -265,6 +275,7 @@ impl Sums {
         }
     }
 
+    /// Adds the sums of another part.
     pub fn merge(&mut self, o: &Self) {
         for (a, b) in [
             (&mut self.steps, o.steps),

@@ -17,7 +17,9 @@ use tch::{Device, Tensor};
 
 /// Predictions of slice `t`: one, or on a prompted slice one for each round of prompts.
 pub struct SlicePredictions {
+    /// Number of the slice in the clip.
     pub t: i64,
+    /// One prediction, or several where points correct it.
     pub rounds: Vec<Prediction>,
 }
 

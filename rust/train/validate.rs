@@ -16,10 +16,12 @@ use tch::{Device, Kind, Tensor};
 const FIRST: u64 = 1 << 40;
 const BATCH: usize = 4;
 
-/// Mean Dice beside the prompt slice, free running from a mask, and how often presence is right right.
+/// How well clips are tracked, free running from a mask, the prompt slice left out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Validation {
+    /// Mean Dice.
     pub dice: f64,
+    /// Share of slices whose presence is predicted right.
     pub presence: f64,
 }
 
@@ -38,6 +40,7 @@ struct Found {
 /// How clips are walked, free running.
 #[derive(Debug, Clone, Copy)]
 pub struct ValidationSettings {
+    /// The mask prior.
     pub prior: MaskPrior,
     /// The weight of what intensities say, for networks and clips that have it.
     pub intensity_weight: f64,

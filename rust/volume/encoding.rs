@@ -7,19 +7,30 @@ use crate::geometry::Geometry;
 /// A scalar type by its NRRD name and its NIfTI code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scalar {
+    /// uint8
     U8,
+    /// int8
     I8,
+    /// uint16
     U16,
+    /// int16
     I16,
+    /// uint32
     U32,
+    /// int32
     I32,
+    /// uint64
     U64,
+    /// int64
     I64,
+    /// float32
     F32,
+    /// float64
     F64,
 }
 
 impl Scalar {
+    /// Bytes of a value.
     pub fn bytes(self) -> usize {
         match self {
             Scalar::U8 | Scalar::I8 => 1,
@@ -68,6 +79,7 @@ impl Scalar {
         }
     }
 
+    /// The type of a NIfTI `datatype` code; `None` for those that are not read.
     pub fn from_nifti(code: i16) -> Option<Self> {
         const ALL: [Scalar; 10] = [
             Scalar::U8,

@@ -60,6 +60,7 @@ impl RawVolume {
         Ok(Self { geometry, scalar, first, strides })
     }
 
+    /// Size and place of the volume.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }

@@ -9,13 +9,17 @@ use ndarray::{Array3, ArrayView3, ArrayViewMut3};
 pub struct NiftiForms {
     /// 1 or 2.
     pub version: u8,
+    /// What the quaternion stands for; 0: nothing.
     pub qform_code: i32,
+    /// What the rows stand for; 0: nothing.
     pub sform_code: i32,
     /// quatern_b, _c, _d, qoffset_x, _y, _z
     pub quaternion: [f64; 6],
+    /// Rows of the affine map.
     pub srow: [[f64; 4]; 3],
     /// qfac, then the spacings.
     pub pixdim: [f64; 8],
+    /// Units of space and time.
     pub xyzt_units: i32,
 }
 
@@ -34,7 +38,9 @@ pub type LabelMap = Volume<u16>;
 /// A label's name, for formats that keep one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
+    /// The label.
     pub label: u16,
+    /// Its name.
     pub name: String,
 }
 
@@ -58,6 +64,7 @@ impl<T> Volume<T> {
         self
     }
 
+    /// Size and place of the volume.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }

@@ -1,4 +1,4 @@
-"""The example and the code in docs/python.md run."""
+"""The example and the code in docs/python.md run; links lead somewhere; the command line's page has every option."""
 
 import re
 import shutil
@@ -8,10 +8,98 @@ import sys
 import numpy as np
 import promem
 import pytest
-from conftest import ROOT
+from conftest import PROGRAM, ROOT
 
 MANUAL = (ROOT / "docs" / "python.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", MANUAL, re.S)
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "models" / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.S | re.M)
+
+
+def anchors(text):
+    """Of the headings, as GitHub and GitLab make them."""
+    found = set()
+    for heading in re.findall(r"^#+ +(.*)$", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), re.M):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        anchor = re.sub(r"[^\w\- ]", "", words).strip().lower().replace(" ", "-")
+        found.add(anchor if anchor not in found else f"{anchor}-1")
+    return found
+
+
+def broken_links(page, text):
+    """Targets of a page's relative links that are not there."""
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(text)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        leads_somewhere = file.exists()
+        if leads_somewhere and anchor:
+            leads_somewhere = anchor in anchors(text if file == page else file.read_text())
+        if not leads_somewhere:
+            broken.append(target)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_to_files_and_headings(page):
+    assert broken_links(page, page.read_text()) == []
+
+
+def test_planted_broken_links_are_found():
+    page = ROOT / "README.md"
+    text = (
+        "# One\n[a](#one) [b](#two) [c](docs/nowhere.md) [d](docs/python.md#errors) [e](docs/python.md#no) `[f](g)`\n"
+    )
+    assert broken_links(page, text) == ["#two", "docs/nowhere.md", "docs/python.md#no"]
+
+
+def missing_sources(text):
+    """Rust files, given below the root or below rust/, that are not there."""
+    named = re.findall(r"`((?:\w+/)+[\w{},]+\.rs)`", text)
+    files = []
+    for name in named:
+        before, _, rest = name.partition("{")
+        choices, _, after = rest.partition("}")
+        files += [before + choice + after for choice in choices.split(",")] if rest else [name]
+    return [file for file in files if not (ROOT / file).exists() and not (ROOT / "rust" / file).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_source_files_that_a_page_names_exist(page):
+    assert missing_sources(page.read_text()) == []
+
+
+def test_planted_missing_sources_are_found():
+    text = "`volume/{nifti,nowhere}.rs`, `rust/lib.rs`, `tests/golden.rs`, `session/nothing.rs`"
+    assert missing_sources(text) == ["volume/nowhere.rs", "session/nothing.rs"]
+
+
+@pytest.mark.parametrize("command", ["segment", "evaluate", "compare", "info", "convert", "demo"])
+def test_the_page_of_the_command_line_has_the_options_of_each_command(command):
+    told = subprocess.run([PROGRAM, command, "--help"], check=True, capture_output=True, text=True).stdout
+    options = set(re.findall(r"^\s+(?:-\w, )?(--[a-z-]+)", told, re.M))
+    assert {"--help", "--json", "--quiet"} <= options
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    assert sorted(option for option in options if not re.search(rf"{option}\b(?!-)", page)) == []
+
+
+def test_the_page_of_the_command_line_has_no_other_options():
+    page = re.sub(r"## Environment.*", "", (ROOT / "docs" / "command-line.md").read_text(), flags=re.S)
+    known = {"--version"}
+    for command in ("segment", "evaluate", "compare", "info", "convert", "demo"):
+        told = subprocess.run([PROGRAM, command, "--help"], check=True, capture_output=True, text=True).stdout
+        known |= set(re.findall(r"--[a-z-]+", told))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page)) <= known
 
 
 def test_the_code_of_the_manual_runs(scan, toy, slice_mask, monkeypatch, capsys):

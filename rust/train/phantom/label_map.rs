@@ -19,6 +19,7 @@ pub const AIR: u8 = 0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// A solid organ.
     Organ,
     /// Mirrored left and right.
     Pair,
@@ -30,6 +31,7 @@ pub enum Kind {
     Neighbour,
     /// A wall around a core, the core, or both together.
     Shell,
+    /// A lesion inside another object.
     Lesion,
     /// Tubes and branching trees.
     Tree,
@@ -40,6 +42,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
     pub const ALL: [Kind; 10] = [
         Kind::Organ,
         Kind::Pair,
@@ -77,6 +80,7 @@ impl Kind {
 /// One thing that can be segmented.
 #[derive(Debug, Clone)]
 pub struct Object {
+    /// What it is.
     pub kind: Kind,
     /// It is the union of these labels.
     pub labels: Vec<u8>,
@@ -85,13 +89,16 @@ pub struct Object {
 /// Labels [slices, rows, columns].
 #[derive(Debug)]
 pub struct LabelVolume {
+    /// A label for each voxel.
     pub labels: Array3<u8>,
+    /// What can be segmented.
     pub objects: Vec<Object>,
     /// Labels of one tissue: both of a pair, all of a row, neighbours, both halves of what was cut in two.
     pub alike: Vec<Vec<u8>>,
 }
 
 impl LabelVolume {
+    /// Draws a label map.
     pub fn generate(rng: &mut Rng) -> Self {
         let mut painter = Painter::new(rng);
         painter.background(rng);

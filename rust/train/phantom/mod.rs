@@ -27,6 +27,19 @@ const KEPT: usize = 40;
 const ATTEMPTS: u64 = 40;
 
 /// The phantoms of one seed.
+///
+/// ```
+/// use promem::train::clip::{ClipOptions, ClipSource};
+/// use promem::train::phantom::Phantoms;
+///
+/// let options =
+///     ClipOptions { length: 4, side: 64, stochastic_propagation: true, flow: None, intensity_model: false };
+/// let clip = Phantoms::new(1, Vec::new(), Vec::new()).clip(0, &options)?;
+/// assert_eq!((clip.images.dim(), clip.masks.dim()), ((4, 64, 64), (4, 64, 64)));
+/// assert!(clip.masks.index_axis(ndarray::Axis(0), 0).iter().any(|&inside| inside)); // the prompt
+/// assert_eq!(Phantoms::new(1, Vec::new(), Vec::new()).clip(0, &options)?, clip); // the same number, the same clip
+/// # Ok::<(), promem::Error>(())
+/// ```
 pub struct Phantoms {
     seed: u64,
     /// Kinds of objects that are never targets.
@@ -37,6 +50,7 @@ pub struct Phantoms {
 }
 
 impl Phantoms {
+    /// Phantoms of a seed. Kinds in `held_out` are never targets; if `only` names any, no others are.
     pub fn new(seed: u64, held_out: Vec<Kind>, only: Vec<Kind>) -> Self {
         Self { seed, held_out, only, maps: Mutex::new(Vec::new()) }
     }
