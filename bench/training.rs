@@ -1,4 +1,4 @@
-//! How long the parts of training that a CPU does between steps take: `cargo bench --bench training`.
+//! The time of data preparation between training steps, which runs on the CPU: `cargo bench --bench training`.
 
 use criterion::{criterion_group, criterion_main, Criterion};
 use ndarray::{Array2, Array3};

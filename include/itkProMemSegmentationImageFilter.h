@@ -5,7 +5,10 @@
 
 #include "itkImage.h"
 #include "itkImageToImageFilter.h"
+#include "itkSimpleDataObjectDecorator.h"
 #include "promem.hpp"
+
+#include <map>
 
 namespace itk
 {
@@ -14,6 +17,7 @@ namespace itk
  *
  * The image is walked slice by slice along one axis; what the prompts select on their slices is followed through the others. The output is a
  * label image on the input's grid: each object has the label of its prompts. Where objects overlap, the higher score on that slice wins.
+ * A second output, SliceScores, has the score of each object on each slice: the predicted IoU of its mask.
  *
  * Prompts, any of them together:
  * - AddPoint: a point in physical space, inside the object or outside of it;
@@ -21,7 +25,8 @@ namespace itk
  * - SetPromptLabelImage: labels on the image's grid, of which the middle slice of each (or all slices) become masks.
  *
  * Progress comes as ProgressEvent after each slice. AbortGenerateData ends the filter after the slice that it is at, with ProcessAborted. What
- * the library refuses is an ExceptionObject with its message. The model stays loaded from one update to the next.
+ * the library refuses is an ExceptionObject with its message. Messages name voxels and slices by the image's own indices, which may begin
+ * anywhere. The model stays loaded from one update to the next.
  *
  * \ingroup ProMem
  */
@@ -37,8 +42,10 @@ public:
   using Pointer = SmartPointer<Self>;
   using ConstPointer = SmartPointer<const Self>;
 
-  /** Method for creation through the object factory. */
-  itkNewMacro(Self);
+  /** Methods for creation through the object factory. itkNewMacro would do the same, but ends with a semicolon in some versions of ITK. */
+  itkSimpleNewMacro(Self);
+  itkCreateAnotherMacro(Self);
+  itkCloneMacro(Self);
 
   /** Run-time type information. */
   itkTypeMacro(ProMemSegmentationImageFilter, ImageToImageFilter);
@@ -67,7 +74,12 @@ public:
   using PropagationDirectionEnum = promem::Direction;
   using MemoryWindowsType = std::vector<std::uint32_t>;
 
-  /** A point in physical space that lies inside the object with this label (`positive`), or outside. */
+  /** An object's predicted IoU by slice: the slice's index in the image along the slice axis. 1 for a mask that was given. */
+  using ScoresOfSlicesType = std::map<IndexValueType, double>;
+  /** The same by label. */
+  using SliceScoresType = std::map<LabelPixelType, ScoresOfSlicesType>;
+
+  /** A point in physical space that lies inside the object with this label (`positive`), or outside. Labels are 1 to 65535; 0 is the background. */
   void
   AddPoint(const PointType & point, bool positive = true, LabelPixelType label = 1);
 
@@ -135,6 +147,18 @@ public:
   itkSetMacro(WindowLevel, double);
   itkGetConstMacro(WindowLevel, double);
 
+  /** The second output: the scores that the last update has found. A slice without a result of an object is not in its map. */
+  itkGetDecoratedOutputMacro(SliceScores, SliceScoresType);
+
+  /** The scores of one object; an exception for a label that has none. */
+  const ScoresOfSlicesType &
+  GetSliceScores(LabelPixelType label) const;
+
+  using DataObjectIdentifierType = ProcessObject::DataObjectIdentifierType;
+  using Superclass::MakeOutput;
+  DataObject::Pointer
+  MakeOutput(const DataObjectIdentifierType & name) override;
+
 protected:
   ProMemSegmentationImageFilter();
   ~ProMemSegmentationImageFilter() override = default;
@@ -177,8 +201,14 @@ private:
   std::uint32_t
   ObjectOf(LabelPixelType label) const;
 
+  IndexType
+  FirstIndex() const;
+
   promem::Index
   ToLibrary(const IndexType & index) const;
+
+  void
+  Segment(promem::Session & session);
 
   void
   LoadModel();
@@ -187,13 +217,32 @@ private:
   AddPrompts(promem::Session & session) const;
 
   void
+  AddRegionPrompt(promem::Session & session, const RegionPrompt & prompt, unsigned int across) const;
+
+  void
   AddLabelImage(promem::Session & session) const;
+
+  void
+  CheckPrompts(const promem::Session & session) const;
 
   promem::PropagateOptions
   MakeOptions(const promem::Slices & slices) const;
 
   void
   ReadLabels(const promem::Session & session);
+
+  void
+  ReadScores(const promem::Session & session);
+
+  void
+  SetSliceScores(const SliceScoresType & scores);
+
+  static const char *
+  NameOf(PromptSlicesEnum which);
+  static const char *
+  NameOf(SliceAxisEnum axis);
+  static const char *
+  NameOf(PropagationDirectionEnum direction);
 
   std::vector<PointPrompt>  m_Points{};
   std::vector<RegionPrompt> m_Regions{};

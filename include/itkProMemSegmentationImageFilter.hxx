@@ -2,8 +2,11 @@
 #define itkProMemSegmentationImageFilter_hxx
 
 #include "itkProMemSegmentationImageFilter.h"
+#include "itkProMemSegmentationPrompts.hxx"
 
-#include <map>
+#include <algorithm>
+#include <cmath>
+#include <sstream>
 
 namespace itk
 {
@@ -11,6 +14,18 @@ template <typename TInputImage, typename TLabelImage>
 ProMemSegmentationImageFilter<TInputImage, TLabelImage>::ProMemSegmentationImageFilter()
 {
   this->AddOptionalInputName("PromptLabelImage");
+  this->ProcessObject::SetOutput("SliceScores", this->MakeOutput("SliceScores"));
+}
+
+template <typename TInputImage, typename TLabelImage>
+DataObject::Pointer
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::MakeOutput(const DataObjectIdentifierType & name)
+{
+  if (name == "SliceScores")
+  {
+    return SimpleDataObjectDecorator<SliceScoresType>::New().GetPointer();
+  }
+  return Superclass::MakeOutput(name);
 }
 
 template <typename TInputImage, typename TLabelImage>
@@ -18,6 +33,10 @@ std::uint32_t
 ProMemSegmentationImageFilter<TInputImage, TLabelImage>::ObjectOf(LabelPixelType label) const
 {
   using PrintType = typename NumericTraits<LabelPixelType>::PrintType;
+  if (label == 0)
+  {
+    itkExceptionMacro("label 0 is the background, expected 1 to 65535");
+  }
   if (label < 1 || static_cast<std::uint64_t>(label) > 65535)
   {
     itkExceptionMacro("label " << static_cast<PrintType>(label) << ": expected 1 to 65535");
@@ -148,10 +167,17 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::MakeVolume(const InputI
 }
 
 template <typename TInputImage, typename TLabelImage>
+auto
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::FirstIndex() const -> IndexType
+{
+  return this->GetInput()->GetLargestPossibleRegion().GetIndex();
+}
+
+template <typename TInputImage, typename TLabelImage>
 promem::Index
 ProMemSegmentationImageFilter<TInputImage, TLabelImage>::ToLibrary(const IndexType & index) const
 {
-  const IndexType first = this->GetInput()->GetLargestPossibleRegion().GetIndex();
+  const IndexType first = this->FirstIndex();
   return { index[0] - first[0], index[1] - first[1], index[2] - first[2] };
 }
 
@@ -169,121 +195,6 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::LoadModel()
     m_Model.emplace(m_ModelPath, options);
     m_Loaded = wanted;
   }
-}
-
-template <typename TInputImage, typename TLabelImage>
-void
-ProMemSegmentationImageFilter<TInputImage, TLabelImage>::AddPrompts(promem::Session & session) const
-{
-  const InputImageType * const image = this->GetInput();
-  for (const PointPrompt & prompt : m_Points)
-  {
-    IndexType index;
-    if (!image->TransformPhysicalPointToIndex(prompt.point, index))
-    {
-      itkExceptionMacro("point " << prompt.point << ": expected a point inside the image; it lies at index " << index << " of "
-                                 << image->GetLargestPossibleRegion().GetSize());
-    }
-    session.add_point(prompt.object, this->ToLibrary(index), prompt.positive);
-  }
-  for (const RegionPrompt & prompt : m_Regions)
-  {
-    if (prompt.region.GetNumberOfPixels() == 0)
-    {
-      itkExceptionMacro("region of size " << prompt.region.GetSize() << ": expected at least one voxel");
-    }
-    session.add_box(prompt.object, this->ToLibrary(prompt.region.GetIndex()), this->ToLibrary(prompt.region.GetUpperIndex()));
-  }
-  if (this->GetPromptLabelImage() != nullptr)
-  {
-    this->AddLabelImage(session);
-  }
-}
-
-template <typename TInputImage, typename TLabelImage>
-void
-ProMemSegmentationImageFilter<TInputImage, TLabelImage>::AddLabelImage(promem::Session & session) const
-{
-  const LabelImageType * const prompts = this->GetPromptLabelImage();
-  const RegionType             region = prompts->GetLargestPossibleRegion();
-  const promem::Slices         slices = session.slices();
-  const auto                   across = static_cast<unsigned int>(slices.axis) - 1;
-  // A slice's columns and rows are the two other axes in rising order.
-  const unsigned int columns = across == 0 ? 1 : 0;
-  const unsigned int rows = across == 2 ? 1 : 2;
-  const auto         labelAt = [&](std::int64_t slice, std::uint64_t row, std::uint64_t column) {
-    IndexType index = region.GetIndex();
-    index[across] += slice;
-    index[rows] += static_cast<IndexValueType>(row);
-    index[columns] += static_cast<IndexValueType>(column);
-    return prompts->GetPixel(index);
-  };
-
-  // The slices on which each label occurs, rising.
-  std::map<LabelPixelType, std::vector<std::int64_t>> extents;
-  for (std::int64_t slice = 0; slice < static_cast<std::int64_t>(slices.count); ++slice)
-  {
-    for (std::uint64_t row = 0; row < slices.rows; ++row)
-    {
-      for (std::uint64_t column = 0; column < slices.columns; ++column)
-      {
-        const LabelPixelType label = labelAt(slice, row, column);
-        if (label != 0)
-        {
-          auto & found = extents[label];
-          if (found.empty() || found.back() != slice)
-          {
-            found.push_back(slice);
-          }
-        }
-      }
-    }
-  }
-  if (extents.empty())
-  {
-    itkExceptionMacro("prompt label image: it holds no label");
-  }
-
-  for (auto & [label, found] : extents)
-  {
-    if (m_PromptSlices == PromptSlicesEnum::Middle)
-    {
-      const std::int64_t middle = (found.front() + found.back()) / 2;
-      const auto         nearer = [middle](std::int64_t a, std::int64_t b) { return std::abs(a - middle) < std::abs(b - middle); };
-      found = { *std::min_element(found.begin(), found.end(), nearer) };
-    }
-    for (const std::int64_t slice : found)
-    {
-      std::vector<std::uint8_t> mask;
-      mask.reserve(slices.rows * slices.columns);
-      for (std::uint64_t row = 0; row < slices.rows; ++row)
-      {
-        for (std::uint64_t column = 0; column < slices.columns; ++column)
-        {
-          mask.push_back(labelAt(slice, row, column) == label);
-        }
-      }
-      session.add_mask(this->ObjectOf(label), slice, mask);
-    }
-  }
-}
-
-template <typename TInputImage, typename TLabelImage>
-promem::PropagateOptions
-ProMemSegmentationImageFilter<TInputImage, TLabelImage>::MakeOptions(const promem::Slices & slices) const
-{
-  promem::PropagateOptions options;
-  options.direction = m_PropagationDirection;
-  options.never_stop = !m_StopWhenAbsent;
-  options.windows = m_MemoryWindows;
-  options.beams = m_Beams;
-  options.presence_threshold = m_PresenceThreshold;
-  if (m_SliceRange)
-  {
-    const IndexValueType first = this->GetInput()->GetLargestPossibleRegion().GetIndex(static_cast<unsigned int>(slices.axis) - 1);
-    options.range.emplace(m_SliceRange->first - first, m_SliceRange->second - first);
-  }
-  return options;
 }
 
 template <typename TInputImage, typename TLabelImage>
@@ -306,27 +217,99 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::ReadLabels(const promem
 
 template <typename TInputImage, typename TLabelImage>
 void
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::SetSliceScores(const SliceScoresType & scores)
+{
+  using DecoratorType = SimpleDataObjectDecorator<SliceScoresType>;
+  static_cast<DecoratorType *>(this->ProcessObject::GetOutput("SliceScores"))->Set(scores);
+}
+
+template <typename TInputImage, typename TLabelImage>
+void
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::ReadScores(const promem::Session & session)
+{
+  const promem::Slices slices = session.slices();
+  const IndexValueType begin = this->FirstIndex()[static_cast<unsigned int>(slices.axis) - 1];
+  SliceScoresType      scores;
+  for (const promem_prompt & prompt : session.prompts())
+  {
+    ScoresOfSlicesType & of = scores[static_cast<LabelPixelType>(prompt.object)];
+    if (!of.empty())
+    {
+      continue; // another prompt of the same object
+    }
+    const std::vector<double> found = session.scores(prompt.object);
+    for (std::size_t slice = 0; slice < found.size(); ++slice)
+    {
+      if (!std::isnan(found[slice]))
+      {
+        of[begin + static_cast<IndexValueType>(slice)] = found[slice];
+      }
+    }
+  }
+  this->SetSliceScores(scores);
+}
+
+template <typename TInputImage, typename TLabelImage>
+auto
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::GetSliceScores(LabelPixelType label) const -> const ScoresOfSlicesType &
+{
+  const std::uint32_t     object = this->ObjectOf(label);
+  const SliceScoresType & scores = this->GetSliceScores();
+  const auto              found = scores.find(label);
+  if (found == scores.end())
+  {
+    std::ostringstream known;
+    for (const auto & of : scores)
+    {
+      known << (known.tellp() > 0 ? ", " : "") << static_cast<std::uint64_t>(of.first);
+    }
+    itkExceptionMacro("label " << object << ": it has no slice scores, expected one of the labels of the last update ("
+                               << (scores.empty() ? "none yet" : known.str()) << ")");
+  }
+  return found->second;
+}
+
+template <typename TInputImage, typename TLabelImage>
+void
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::Segment(promem::Session & session)
+{
+  const promem::PropagateOptions options = this->MakeOptions(session.slices());
+  this->AddPrompts(session);
+  session.propagate(options, [this](const promem_progress & progress) {
+    this->UpdateProgress(progress.expected == 0 ? 0.0F : static_cast<float>(progress.done) / static_cast<float>(progress.expected));
+    return !this->GetAbortGenerateData();
+  });
+  if (this->GetAbortGenerateData())
+  {
+    throw ProcessAborted(__FILE__, __LINE__); // at the last slice
+  }
+  this->ReadLabels(session);
+  this->ReadScores(session);
+}
+
+template <typename TInputImage, typename TLabelImage>
+void
 ProMemSegmentationImageFilter<TInputImage, TLabelImage>::GenerateData()
 {
   this->AllocateOutputs();
+  this->SetSliceScores(SliceScoresType());
+  // What the library says of slices and voxels counts from the image's first index.
+  std::string counting;
   try
   {
     this->LoadModel();
-    promem::SessionOptions sessionOptions;
-    sessionOptions.axis = m_SliceAxis;
-    sessionOptions.window_width = m_WindowWidth;
-    sessionOptions.window_level = m_WindowLevel;
-    promem::Session session(*m_Model, MakeVolume(this->GetInput()), sessionOptions);
-    this->AddPrompts(session);
-    session.propagate(this->MakeOptions(session.slices()), [this](const promem_progress & progress) {
-      this->UpdateProgress(progress.expected == 0 ? 0.0F : static_cast<float>(progress.done) / static_cast<float>(progress.expected));
-      return !this->GetAbortGenerateData();
-    });
-    if (this->GetAbortGenerateData())
+    promem::SessionOptions options;
+    options.axis = m_SliceAxis;
+    options.window_width = m_WindowWidth;
+    options.window_level = m_WindowLevel;
+    promem::Session session(*m_Model, MakeVolume(this->GetInput()), options);
+    if (this->FirstIndex() != IndexType{})
     {
-      throw ProcessAborted(__FILE__, __LINE__); // at the last slice
+      std::ostringstream text;
+      text << " (voxels and slices of this message count from 0 at the image's index " << this->FirstIndex() << ")";
+      counting = text.str();
     }
-    this->ReadLabels(session);
+    this->Segment(session);
   }
   catch (const promem::Error & error)
   {
@@ -334,8 +317,49 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::GenerateData()
     {
       throw ProcessAborted(__FILE__, __LINE__);
     }
-    itkExceptionMacro(<< promem_status_name(error.status()) << ": " << error.what());
+    itkExceptionMacro("" << promem_status_name(error.status()) << ": " << error.what() << counting);
   }
+}
+
+template <typename TInputImage, typename TLabelImage>
+const char *
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::NameOf(PromptSlicesEnum which)
+{
+  return which == PromptSlicesEnum::All ? "All" : "Middle";
+}
+
+template <typename TInputImage, typename TLabelImage>
+const char *
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::NameOf(SliceAxisEnum axis)
+{
+  switch (axis)
+  {
+    case SliceAxisEnum::largest_spacing:
+      return "largest_spacing";
+    case SliceAxisEnum::i:
+      return "i";
+    case SliceAxisEnum::j:
+      return "j";
+    case SliceAxisEnum::k:
+      return "k";
+  }
+  return "unknown";
+}
+
+template <typename TInputImage, typename TLabelImage>
+const char *
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::NameOf(PropagationDirectionEnum direction)
+{
+  switch (direction)
+  {
+    case PropagationDirectionEnum::both:
+      return "both";
+    case PropagationDirectionEnum::up:
+      return "up";
+    case PropagationDirectionEnum::down:
+      return "down";
+  }
+  return "unknown";
 }
 
 template <typename TInputImage, typename TLabelImage>
@@ -344,13 +368,22 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::PrintSelf(std::ostream 
 {
   Superclass::PrintSelf(os, indent);
   os << indent << "Points: " << m_Points.size() << std::endl;
+  for (const PointPrompt & prompt : m_Points)
+  {
+    os << indent.GetNextIndent() << "label " << prompt.object << (prompt.positive ? ", inside: " : ", outside: ") << prompt.point << std::endl;
+  }
   os << indent << "Regions: " << m_Regions.size() << std::endl;
-  os << indent << "PromptSlices: " << (m_PromptSlices == PromptSlicesEnum::All ? "All" : "Middle") << std::endl;
-  os << indent << "ModelPath: " << m_ModelPath << std::endl;
+  for (const RegionPrompt & prompt : m_Regions)
+  {
+    os << indent.GetNextIndent() << "label " << prompt.object << ": index " << prompt.region.GetIndex() << ", size " << prompt.region.GetSize()
+       << std::endl;
+  }
+  os << indent << "PromptSlices: " << NameOf(m_PromptSlices) << std::endl;
+  os << indent << "ModelPath: " << (m_ModelPath.empty() ? "(default model)" : m_ModelPath) << std::endl;
   os << indent << "Device: " << m_Device << std::endl;
   os << indent << "Precision: " << m_Precision << std::endl;
-  os << indent << "SliceAxis: " << static_cast<std::uint32_t>(m_SliceAxis) << std::endl;
-  os << indent << "PropagationDirection: " << static_cast<std::uint32_t>(m_PropagationDirection) << std::endl;
+  os << indent << "SliceAxis: " << NameOf(m_SliceAxis) << std::endl;
+  os << indent << "PropagationDirection: " << NameOf(m_PropagationDirection) << std::endl;
   os << indent << "SliceRange: ";
   if (m_SliceRange)
   {
@@ -360,17 +393,18 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::PrintSelf(std::ostream 
   {
     os << "(whole image)" << std::endl;
   }
-  os << indent << "MemoryWindows:";
+  os << indent << "MemoryWindows:" << (m_MemoryWindows.empty() ? " (the method's)" : "");
   for (const std::uint32_t window : m_MemoryWindows)
   {
     os << ' ' << window;
   }
   os << std::endl;
-  os << indent << "Beams: " << m_Beams << std::endl;
+  os << indent << "Beams: " << m_Beams << (m_Beams == 0 ? " (the method's)" : "") << std::endl;
   os << indent << "StopWhenAbsent: " << (m_StopWhenAbsent ? "On" : "Off") << std::endl;
-  os << indent << "PresenceThreshold: " << m_PresenceThreshold << std::endl;
-  os << indent << "WindowWidth: " << m_WindowWidth << std::endl;
+  os << indent << "PresenceThreshold: " << m_PresenceThreshold << (m_PresenceThreshold == 0 ? " (the model's)" : "") << std::endl;
+  os << indent << "WindowWidth: " << m_WindowWidth << (m_WindowWidth == 0 ? " (chosen from the image and the object)" : "") << std::endl;
   os << indent << "WindowLevel: " << m_WindowLevel << std::endl;
+  os << indent << "SliceScores: of " << this->GetSliceScores().size() << " labels" << std::endl;
 }
 } // end namespace itk
 

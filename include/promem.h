@@ -35,7 +35,23 @@
  * lives, unless they are copied.
  *
  * Threads. Each handle's type says what may happen at the same time. As a rule: what takes a pointer to const may be called from any thread at
- * any time. Callbacks come on the thread that called, but for the log.
+ * any time. Callbacks come on the thread that called, but for the log. A callback must return: it must not throw, jump
+ * (longjmp) or end its thread, and it must not free what called it.
+ *
+ * End. A process may end at any time, also while something is computed: exit, and the return of main, cancel it and
+ * wait for its end, at most 10 seconds; if it takes longer, the process ends with its status, without the handlers that
+ * were registered with atexit before. What is begun meanwhile answers PROMEM_CANCELLED. The library stays loaded after
+ * dlclose.
+ *
+ * Forks. After a fork, a child has models, sessions and jobs only in name: every function that takes one, or would load
+ * one, answers PROMEM_FORKED, and freeing them does nothing. A child of a process that had not loaded a model yet may
+ * use the library.
+ *
+ * Busy machines. Threads of OpenMP, which libtorch computes with, look for work for milliseconds before they sleep.
+ * Where other programs compute, those that look take the cores from those that work: 8 to 40 seconds where 3 are
+ * needed. A host that shares its machine sets the environment's GOMP_SPINCOUNT to 3000 (docs/performance.md has the
+ * measurements), where the user has set nothing. libgomp reads it once, when it is loaded: set it before the process
+ * starts, or before dlopen of the library; setenv in a program that is linked to it comes too late.
  *
  * Structs that may grow begin with struct_size. Set it by the function ..._init (or to sizeof), and set fields that you do not know to zero. A
  * program that was compiled against an older header goes on working; one that is newer than the library is refused with PROMEM_STRUCT_TOO_LARGE.
@@ -170,14 +186,16 @@ typedef struct promem_session promem_session;
 typedef int32_t promem_status;
 
 // Receives the log, line by line, on whichever thread writes it, one line at a time: level (PROMEM_LOG_...), the part of the library,
-// the line (both UTF-8, for the duration of the call), and what was given with the callback. It must not call this library.
+// the line (both UTF-8, for the duration of the call), and what was given with the callback. It must not call this
+// library, and must not throw, jump or end its thread.
 typedef void (*promem_log_callback)(int32_t level, const char *target, const char *line, void *user_data);
 
 // How a model is loaded. All zero but the size is the default; promem_model_options_init sets that.
 typedef struct {
     // sizeof(promem_model_options)
     uint32_t struct_size;
-    // Pixels of a side of the square that the network sees; 0: the file's own, or the paper's 512 for files that do not say.
+    // Pixels of a side of the square that the network sees, a multiple of 32 up to 8192; 0: the file's own, or the
+    // paper's 512 for files that do not say.
     uint32_t image_size;
     // "auto", "cpu", "cuda" or "cuda:1"; NULL: auto, the first CUDA device if there is one.
     const char *device;
@@ -234,7 +252,7 @@ typedef struct {
     // Not 0: copy the voxels (to 4 bytes each), so that the caller may free or change them. 0: read them where they lie whenever a slice
     // is needed; they must stay and not change until the session is freed.
     uint32_t copy_voxels;
-    // 0
+    // Must be 0.
     uint32_t reserved;
 } promem_session_options;
 
@@ -306,12 +324,16 @@ typedef struct {
     double score;
     // 1, or 0 where the object was not found and its run ended.
     uint32_t found;
-    // 0
+    // 0, set by the library.
     uint32_t reserved;
 } promem_progress;
 
 // Called after each slice on the calling thread; `progress` is valid during the call. Not 0: go on; 0: stop, and keep what is done. It may
 // call what takes a const promem_session.
+//
+// It must return: an exception, a longjmp or the end of its thread out of it is forbidden. The library does not
+// survive them: an exception ends the process, and a jump leaves the session in use (PROMEM_BUSY) for ever. promem.hpp
+// keeps exceptions and throws them when the call has returned. exit() is allowed.
 typedef int32_t (*promem_progress_callback)(const promem_progress *progress, void *user_data);
 
 // How far a job is.
@@ -326,7 +348,7 @@ typedef struct {
     uint64_t expected;
     // How it ended: PROMEM_OK, PROMEM_CANCELLED or an error; PROMEM_OK while it runs.
     promem_status status;
-    // 0
+    // 0, set by the library.
     uint32_t reserved;
 } promem_job_state;
 
@@ -375,6 +397,10 @@ typedef struct {
 // Another call or a job is using the session.
 #define PROMEM_BUSY 41
 
+// The process was forked after it had loaded a model; models, sessions and jobs are the parent's and cannot be used in
+// the child.
+#define PROMEM_FORKED 42
+
 // A fault of this library; the session stays usable after promem_session_reset.
 #define PROMEM_INTERNAL_ERROR 90
 
@@ -386,7 +412,8 @@ extern "C" {
 const char *promem_status_name(promem_status status);
 
 // Why the last function that this thread called and that returns a status did not return PROMEM_OK: one line of UTF-8 that names the
-// thing, what was found and what was expected. "" after PROMEM_OK. It is the library's and holds until the thread's next such call.
+// thing, what was found and what was expected. "" after PROMEM_OK, and while the thread's own destructors run. It is
+// the library's and holds until the thread's next such call.
 const char *promem_last_error_message(void);
 
 // The interface of the library that is loaded; compare it with PROMEM_ABI_VERSION, that of the header you compiled against.
@@ -398,13 +425,15 @@ const char *promem_version(void);
 // The version of libtorch that this library works with, and with no other. The text is constant.
 const char *promem_libtorch_version(void);
 
-// How many devices can be computed on. The CPU is the first.
+// How many devices can be computed on. The CPU is the first. 0 in a child that was forked after a model was loaded.
 uint32_t promem_device_count(void);
 
 // A device's name, "cpu" or "cuda:0", as promem_model_options takes it; NULL where there is none of that number. The text is constant.
 const char *promem_device_name(uint32_t index);
 
 // How many threads an operation may use on the CPU, in the whole process; 0: one per core. By default one per core.
+//
+// Errors: PROMEM_INVALID_ARGUMENT for more than 4096, PROMEM_FORKED.
 promem_status promem_set_thread_count(uint32_t threads);
 
 // How many threads an operation may use on the CPU.
@@ -413,19 +442,24 @@ uint32_t promem_thread_count(void);
 // Where the log goes, for the whole process. NULL: nowhere, as by default; the library prints nothing itself. `user_data` must stay valid
 // until another callback is set; the former one is not called any more when this returns.
 //
-// Errors: PROMEM_INVALID_ARGUMENT for an unknown level, or where the process has a Rust logger of its own already.
+// Errors: PROMEM_INVALID_ARGUMENT for an unknown level, or where the process has a Rust logger of its own already;
+// PROMEM_BUSY in a log callback; PROMEM_FORKED.
 promem_status promem_set_log_callback(promem_log_callback callback, void *user_data, int32_t level);
 
 // Sets all options to their defaults; `struct_size` is sizeof(promem_model_options).
 promem_status promem_model_options_init(promem_model_options *options, size_t struct_size);
 
-// Loads a model: a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors. `path` in UTF-8; NULL: the environment's PROMEM_MODEL, else the default
-// model that was installed with the library. `options` may be NULL. Free the model with promem_model_free.
+// Loads a model: a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors. `path` in UTF-8; NULL: the environment's
+// PROMEM_MODEL if that is not empty, else the default model that was installed with the library. `options` may be
+// NULL. Free the model with promem_model_free.
 //
-// Errors: PROMEM_IO_ERROR, PROMEM_BAD_FORMAT, PROMEM_BAD_MODEL for the file, PROMEM_COMPUTE_ERROR for a device that is not there.
-promem_status promem_model_load(const char *path,
-                                const promem_model_options *options,
-                                promem_model **model);
+// Errors: PROMEM_NULL_ARGUMENT for `model`; PROMEM_INVALID_ARGUMENT for a text that is not UTF-8, an unknown device or
+// precision, an image size that cannot be, or without a path where there is no default model (the message names the
+// places where it was looked for); PROMEM_STRUCT_TOO_LARGE; PROMEM_IO_ERROR for a file that cannot be read,
+// PROMEM_BAD_FORMAT for one that is damaged or no model file, PROMEM_UNSUPPORTED for one of a kind that is not read,
+// PROMEM_BAD_MODEL for weights that fit no known network; PROMEM_COMPUTE_ERROR for a device that is not there or too
+// little memory; PROMEM_CANCELLED where the process is about to end, PROMEM_FORKED.
+promem_status promem_model_load(const char *path, const promem_model_options *options, promem_model **model);
 
 // Describes a model. `info->struct_size` must be set.
 promem_status promem_model_describe(const promem_model *model, promem_model_info *info);
@@ -435,7 +469,8 @@ promem_status promem_model_describe(const promem_model *model, promem_model_info
 // Errors: PROMEM_INVALID_ARGUMENT where the file says nothing under that name; the message lists the names that there are.
 promem_status promem_model_metadata(const promem_model *model, const char *key, const char **value);
 
-// Frees a model; NULL is allowed. Nobody may use it any more; sessions made of it may go on.
+// Frees a model; NULL is allowed. Nobody may use it any more; sessions made of it may go on. In a forked child nothing
+// is freed.
 void promem_model_free(promem_model *model);
 
 // Sets everything to zero and the map to patient space to spacings of 1 mm; `struct_size` is sizeof(promem_volume).
@@ -454,6 +489,10 @@ promem_status promem_session_new(const promem_model *model,
                                  promem_session **session);
 
 // Frees a session; NULL is allowed. What runs is cancelled and waited for, so that the voxels may be freed afterwards.
+//
+// In a callback of the session itself this is a mistake, which the log names: the propagation is cancelled, nobody may
+// use the session any more, and the voxels must stay until the call that called back has returned. In a forked child
+// nothing is freed.
 void promem_session_free(promem_session *session);
 
 // The axis that slices lie across (PROMEM_AXIS_I, _J or _K), their number, and rows and columns of one. Columns and rows are the two other
@@ -593,7 +632,7 @@ promem_status promem_job_wait(const promem_job *job, int64_t timeout_ms, promem_
 // Why a job did not end with PROMEM_OK, in one line; "" while it runs or where it did. The text is the job's and valid while that is.
 const char *promem_job_error_message(const promem_job *job);
 
-// Cancels a job that still runs, waits for its end, and frees it; NULL is allowed.
+// Cancels a job that still runs, waits for its end, and frees it; NULL is allowed. In a forked child nothing is freed.
 void promem_job_free(promem_job *job);
 
 // Reads the label map: the number of the object at each voxel, 0 where there is none. `extent`: first and last index along i, along j, along k, all

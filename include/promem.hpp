@@ -14,7 +14,10 @@
 // use is an Error (PROMEM_NULL_ARGUMENT). A Volume owns nothing: its voxels must outlive the session, unless SessionOptions::copy_voxels is set.
 //
 // Threads. Const functions may be called from any thread at any time. Of the others of a Session one may run at a time; a second is an Error
-// (PROMEM_BUSY). Moving and destroying are for one thread alone, as ever.
+// (PROMEM_BUSY). Moving and destroying are for one thread alone, as ever, and not for the session's own callback.
+//
+// Callbacks may throw: the propagation stops, and the exception comes out of the function that was called, when the C call has returned. They must
+// not jump (longjmp) or end their thread (pthread_exit).
 
 #ifndef PROMEM_HPP
 #define PROMEM_HPP

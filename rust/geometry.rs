@@ -39,6 +39,44 @@ impl fmt::Display for SliceIndex {
     }
 }
 
+/// Slices from `first` to `last`, both inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SliceRange {
+    pub first: SliceIndex,
+    pub last: SliceIndex,
+}
+
+impl SliceRange {
+    /// # Errors
+    /// `InvalidInput` where the slices do not rise.
+    pub fn new(first: SliceIndex, last: SliceIndex) -> Result<Self> {
+        match first <= last {
+            true => Ok(Self { first, last }),
+            false => Err(Error::invalid(format!("range {first},{last}: expected two rising slice numbers"))),
+        }
+    }
+
+    /// All slices of an axis of `count`, which is 1 or more.
+    pub fn whole(count: usize) -> Self {
+        Self { first: SliceIndex(0), last: SliceIndex(count - 1) }
+    }
+
+    pub fn contains(self, slice: SliceIndex) -> bool {
+        (self.first..=self.last).contains(&slice)
+    }
+
+    /// Whether all of it lies within `outer`.
+    pub fn is_within(self, outer: Self) -> bool {
+        outer.contains(self.first) && outer.contains(self.last)
+    }
+}
+
+impl fmt::Display for SliceRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{}", self.first, self.last)
+    }
+}
+
 /// One of the three index axes of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

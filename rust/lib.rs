@@ -4,7 +4,7 @@
 //! `tests/architecture.rs`):
 //!
 //! ```text
-//! volume -> slices -> model -> memory::search -> session -> label map on the volume's grid
+//! volume -> slices -> model -> tracking::candidates -> session -> label map on the volume's grid
 //! ```
 
 pub mod capi;
@@ -12,13 +12,13 @@ pub mod datasets;
 pub mod error;
 pub mod evaluate;
 pub mod geometry;
-pub mod memory;
 pub mod model;
 pub mod output;
 pub mod picture;
 pub mod prompt;
 pub mod session;
 pub mod slices;
+pub mod tracking;
 pub mod train;
 pub mod volume;
 

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, Dims, SliceIndex, VoxelIndex};
-use crate::slices::region::Region;
+use crate::slices::roi::Roi;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,15 +65,15 @@ pub struct SlicePrompt {
 
 impl SlicePrompt {
     /// What mask, box and points span on a slice of `size` rows and columns; `None` without a mask or a box, which alone tell an extent.
-    pub fn bounds_on(&self, size: [usize; 2]) -> Option<Region> {
-        let mask = self.mask.as_ref().and_then(|mask| Region::of_mask(mask.view()));
+    pub fn bounds_on(&self, size: [usize; 2]) -> Option<Roi> {
+        let mask = self.mask.as_ref().and_then(|mask| Roi::of_mask(mask.view()));
         let bounds = self.bounds.map(|bounds| pixels(bounds.first, bounds.last, size));
         let extent = [mask, bounds].into_iter().flatten().reduce(|a, b| a.joined(&b))?;
         Some(self.points_on(size).map_or(extent, |points| extent.joined(&points)))
     }
 
     /// What the points inside the object span on a slice of `size` rows and columns; `None` without one.
-    pub fn points_on(&self, size: [usize; 2]) -> Option<Region> {
+    pub fn points_on(&self, size: [usize; 2]) -> Option<Roi> {
         let inside = self.points.iter().filter(|point| point.label == PointLabel::Foreground);
         let at = inside.map(|point| [point.row, point.column]).map(|at| pixels(at, at, size));
         at.reduce(|a, b| a.joined(&b))
@@ -86,10 +86,10 @@ impl SlicePrompt {
 }
 
 /// The pixels between two corners, moved into a slice of `size`.
-fn pixels(first: [f64; 2], last: [f64; 2], size: [usize; 2]) -> Region {
+fn pixels(first: [f64; 2], last: [f64; 2], size: [usize; 2]) -> Roi {
     let pixel = |at: [f64; 2]| [0, 1].map(|axis| (at[axis].round().max(0.0) as usize).min(size[axis] - 1));
     let (first, last) = (pixel(first), pixel(last));
-    Region { first, size: [0, 1].map(|axis| last[axis].saturating_sub(first[axis]) + 1) }
+    Roi { first, size: [0, 1].map(|axis| last[axis].saturating_sub(first[axis]) + 1) }
 }
 
 /// All prompts of a volume seen along one axis.

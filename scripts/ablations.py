@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Prints what scripts/ablations.sh found: Dice beside the prompt slice, in points, seed by seed, and the differences that the paper reports."""
+"""Prints the results of scripts/ablations.sh: Dice beside the prompt slice, in points, for each seed, and the
+differences that the paper reports.
+"""
 
 import json
 import pathlib

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The directions of the paper's Tables 2, 3 and 5 on generated anatomy, over several seeds: trains small networks and scores them on kinds of
-# objects that they never saw as targets, and on those that they did. Two cores: about an hour and a half for three seeds.
+# The ablations of the paper's Tables 2, 3 and 5 on generated anatomy, over several seeds: trains small networks and
+# scores them on object classes that were held out from training, and on those that were not. About an hour and a half
+# for three seeds on two cores.
 # Usage: scripts/ablations.sh [SEED...]        Everything goes to $OUT (target/ablations).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,13 +20,13 @@ for part in held_out in_domain; do
     [ -f "$OUT/$part/cases.json" ] && continue
     "$TRAIN" cases bench/ablations/with.toml -o "$OUT/$part" --count "$CASES" $([ $part = held_out ] && echo --held-out)
 done
-evaluate() { # name, model, options of the walk
+evaluate() { # name, model, options of the propagation
     local name=$1 model=$2
     shift 2
     for part in held_out in_domain; do
         [ -f "$OUT/results/$name/$part/summary.json" ] && continue
         "$PROMEM" --quiet evaluate --dataset "pairs:$OUT/$part/cases.json=$OUT/$part" --model "$model" --position 0 --direction up \
-            --extent free -o "$OUT/results/$name/$part" "$@"
+            --stop-rule free -o "$OUT/results/$name/$part" "$@"
     done
 }
 for seed in "${SEEDS[@]}"; do

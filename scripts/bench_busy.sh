@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# How long the default model takes for the demonstration while other programs compute, by how often libtorch's threads look for work before they
-# sleep (GOMP_SPINCOUNT; 300000 is OpenMP's own): medians of three runs in turns. Usage: scripts/bench_busy.sh
+# Time of the demonstration with the default model while other programs compute, by the spin count of OpenMP's threads
+# (GOMP_SPINCOUNT; the default is 300000): medians of three rounds.
+# Usage: scripts/bench_busy.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=target/bench/busy
@@ -19,10 +20,10 @@ def seconds(count):
 for busy in (0, 1, 2):
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
     try:
-        turns = [[seconds(count) for count in spins] for _ in range(3)]
+        rounds = [[seconds(count) for count in spins] for _ in range(3)]
     finally:
         for other in others:
             other.kill()
-    told = ", ".join(f"{count}: {statistics.median(turn[n] for turn in turns):.1f} s" for n, count in enumerate(spins))
-    print(f"{busy} other programs; {told}", flush=True)
+    medians = ", ".join(f"{count}: {statistics.median(row[n] for row in rounds):.1f} s" for n, count in enumerate(spins))
+    print(f"{busy} other programs; seconds by spin count: {medians}", flush=True)
 PY

@@ -29,7 +29,7 @@ folder, first, last, slices = sys.argv[1:]
 command = ["target/release/promem", "--json", "segment", "--image", f"{folder}/ct.nii.gz",
            "--model", f"{folder}/sam2.1_hiera_tiny.safetensors", "--point", "256,256,200", "--range", f"{first},{last}",
            "--no-stop", "--window", "soft", "--force", "--output", f"{folder}/ct_mask.nii.gz"]
-told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-print(f"512x512x400 CT, {slices} slices segmented: peak memory {peak:.2f} GB, {told['seconds'] / int(slices):.2f} s per slice in all")
+print(f"512x512x400 CT, {slices} slices segmented: peak memory {peak:.2f} GB, {report['seconds'] / int(slices):.2f} s per slice in total")
 PY

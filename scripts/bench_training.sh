@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Slices a second of the default model's training and the share of time that it waits for clips, over two minutes of its recipe's second stage.
+# Slices a second of the default model's training, and the fraction of time that it waits for clips, over two minutes
+# of the second stage of its recipe. Usage: scripts/bench_training.sh [MINUTES]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=target/bench/training
@@ -23,7 +24,7 @@ target/release/promem-train run "$folder/config.toml" -o "$folder/run" --minutes
 python3 - "$folder/run/log.jsonl" <<'PY'
 import json, statistics, sys
 lines = [json.loads(line) for line in open(sys.argv[1])][1:]  # the first ten steps fill caches
-for key, name in [("slices_per_second", "slices a second"), ("data_wait_fraction", "share waited for clips")]:
+for key, name in [("slices_per_second", "slices a second"), ("data_wait_fraction", "fraction of time waiting for clips")]:
     values = [line[key] for line in lines]
     print(f"{name}: median {statistics.median(values):.4g} of {len(values)} (from {min(values):.4g} to {max(values):.4g})")
 PY

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Which weight of the intensity model gives the best masks, and which presence threshold the best ends: Dice on generated scans that the model has not seen.
-# Usage: scripts/calibrate.sh MODEL [CONFIG]        Then: promem convert MODEL OUT --intensity-weight W --presence-threshold P
-# INTENSITY_WEIGHTS="0 0.5" and PRESENCE_THRESHOLDS="0.7" try other numbers, or none; ends are tried with the model's own intensity weight.
+# Calibrates the weight of the intensity model and the object-presence threshold: Dice on held-out generated scans.
+# Usage: scripts/calibrate.sh MODEL [CONFIG]
+# Then:  promem convert MODEL OUT --intensity-weight W --presence-threshold P
+# INTENSITY_WEIGHTS="0 0.5" and PRESENCE_THRESHOLDS="0.7" try other values, or none; thresholds are tried with the
+# intensity weight that the model file holds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 model=$1
@@ -10,12 +12,12 @@ COUNT=${COUNT:-80}
 cases=$OUT/cases
 results=$OUT/$(basename "$model" .safetensors)
 [ -f "$cases/cases.json" ] || target/release/promem-train cases "${2:-compact}" -o "$cases" --count "$COUNT" --length 24
-try() { # NAME EXTENT NUMBER
+try() { # OPTION STOP_RULE VALUE
     target/release/promem --quiet evaluate --dataset "pairs:$cases/cases.json=$cases" --model "$model" --position 0.5 \
-        --extent "$2" "--$1" "$3" -o "$results/$1/$3"
+        --stop-rule "$2" "--$1" "$3" -o "$results/$1/$3"
 }
-for weight in ${INTENSITY_WEIGHTS-0 0.25 0.5 0.75 1}; do try intensity-weight given "$weight"; done
-for probability in ${PRESENCE_THRESHOLDS-0.5 0.65 0.75 0.85 0.92}; do try presence-threshold free "$probability"; done
+for weight in ${INTENSITY_WEIGHTS-0 0.25 0.5 0.75 1}; do try intensity-weight range "$weight"; done
+for threshold in ${PRESENCE_THRESHOLDS-0.5 0.65 0.75 0.85 0.92}; do try presence-threshold free "$threshold"; done
 python3 - "$results" <<'PY'
 import csv, json, pathlib, sys
 for name in ("intensity-weight", "presence-threshold"):

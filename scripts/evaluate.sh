@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Scores the default model, or $MODEL, and the methods that learn nothing on the verification scans.
-# Everything goes to $OUT (target/evaluate); the report without pictures of patients goes to docs/results/.
+# Scores the default model, or $MODEL, and the non-learning baselines on the verification scans.
+# All output goes to $OUT (target/evaluate); the report without images of patients goes to docs/results/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DATA=${PROMEM_DATA:-../shared/data}
@@ -31,12 +31,12 @@ done
 if [ -f "$MODEL" ]; then
     ROWS+=(--model "$MODEL")
 else
-    echo "there is no model $MODEL: the report has no row of it"
+    echo "there is no model $MODEL: the report has no row for it"
 fi
 # shellcheck disable=SC2086  # ARGUMENTS are several
-"$PROMEM" evaluate "${SETS[@]}" "${ROWS[@]}" --extent both --title "Verification scans" -o "$OUT/report" ${ARGUMENTS:-}
+"$PROMEM" evaluate "${SETS[@]}" "${ROWS[@]}" --stop-rule both --title "Verification scans" -o "$OUT/report" ${ARGUMENTS:-}
 mkdir -p docs/results
 cp "$OUT/report/report.md" "$OUT/report/objects.csv" docs/results/
 rm -f docs/results/*.png
 cp "$OUT"/report/*.png docs/results/
-echo "the report with pictures is $OUT/report/report.html; docs/results/ has it without"
+echo "the report with images of patients is $OUT/report/report.html; the one without is in docs/results/"

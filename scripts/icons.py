@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Draws the extension's icons: a stack of slices, one of them prompted, its object followed through the others.
 
-In: nothing. Out: two PNG files in slicer-module. numpy draws, the standard library writes; no picture is taken from anywhere.
+In: nothing. Out: two PNG files in slicer-module. numpy draws, the standard library writes; no picture is taken from
+anywhere.
 """
 
 import pathlib
@@ -44,7 +45,7 @@ class Canvas:
 
 
 def on_slice(canvas: Canvas, height: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where each point of the canvas lies on a slice that is seen from above its corner; the slice goes from -1 to 1."""
+    """Coordinates of the canvas on a slice that is seen from above its corner; the slice goes from -1 to 1."""
     across = canvas.x / 1.06
     along = (canvas.y - height) / 0.54
     return across + along, along - across

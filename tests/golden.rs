@@ -3,12 +3,13 @@
 //! The numbers come from `tests/golden/generate.py`; within 1e-4 of the largest value of each array, scores within 1e-3.
 
 use promem::geometry::SliceIndex;
-use promem::memory::{Pointers, PromptMemory, SearchOptions};
 use promem::model::config::{Config, Version};
 use promem::model::position;
 use promem::model::prompt_encoder::{Point, PointKind};
-use promem::model::{Decoded, DenseInputs, ImageEmbedding, MaskChoice, Memory, Precision, Sam2};
-use promem::session::{Guide, Run, View};
+use promem::model::{DenseInputs, ImageEmbedding, Memory, Precision, Sam2};
+use promem::tracking::{
+    Beam, ModelDefaults, Phase, PointerRule, PromptMemory, SearchOptions, SliceContext, SliceOutput, Tracker,
+};
 use serde_json::Value;
 use std::collections::HashMap;
 use tch::{no_grad, Device, Kind, Tensor};
@@ -62,14 +63,14 @@ impl World {
         assert!(worst <= TOLERANCE * largest, "{:?} {key}: worst {worst:.2e} of {largest:.2e}", self.version);
     }
 
-    fn check_decoded(&self, key: &str, found: &Decoded) {
-        let logits = match found.logits.size()[3] {
-            SIZE => found.logits.internal_upsample_bilinear2d_aa([SIZE / 4, SIZE / 4], false, None, None),
-            _ => found.logits.shallow_clone(),
+    fn check_output(&self, key: &str, found: &SliceOutput) {
+        let logits = match &found.given {
+            Some(full) => full.internal_upsample_bilinear2d_aa([SIZE / 4, SIZE / 4], false, None, None),
+            None => found.logits.shallow_clone(),
         };
         self.check(&format!("{key}.logits"), &logits);
-        self.check(&format!("{key}.iou"), &Tensor::from(found.iou));
-        self.check(&format!("{key}.object_logit"), &Tensor::from(found.object_logit));
+        self.check(&format!("{key}.iou"), &found.iou);
+        self.check(&format!("{key}.object_logit"), &found.object_logit);
         self.check(&format!("{key}.pointer"), &found.pointer);
     }
 
@@ -77,30 +78,31 @@ impl World {
         self.network.encode_image(&phantom(DEPTH, SIZE).0[slice])
     }
 
-    fn prompted(&self, name: &str) -> (Decoded, Memory) {
-        let image = self.image(PROMPT);
-        let decoded = match name {
-            "mask" => self.network.accept_mask(&image, &phantom(DEPTH, SIZE).1[PROMPT]),
-            _ => {
-                let points = points(name);
-                let features = self.network.without_memory(&image);
-                self.network.decode(&image, &features, &points, None, MaskChoice::for_points(points.len()))
-            }
-        };
-        let memory = self.network.remember(&image, &decoded);
-        (decoded, memory)
+    fn tracker(&self) -> Tracker<'_> {
+        Tracker::new(&self.network, Phase::Inference)
     }
 
-    /// Walks from the prompt to both ends; compares every candidate, every order and every mask.
-    fn check_run(&self, name: &str, first: &Memory, options: &SearchOptions) -> Vec<usize> {
+    fn prompted(&self, name: &str) -> (SliceOutput, Memory) {
+        let (tracker, image) = (self.tracker(), self.image(PROMPT));
+        let output = match name {
+            "mask" => tracker.accept_mask(&image, &phantom(DEPTH, SIZE).1[PROMPT]),
+            _ => tracker.prompt(&image, &self.network.without_memory(&image), &[&points(name)]).output,
+        };
+        let memory = tracker.remember(&image, &output);
+        (output, memory)
+    }
+
+    /// Tracks from the prompt to both ends; compares every candidate, every order and every mask.
+    fn check_track(&self, name: &str, first: &Memory, options: &SearchOptions) -> Vec<usize> {
         let mut lengths = Vec::new();
         for (way, slices) in [("up", (PROMPT + 1..DEPTH).collect::<Vec<_>>()), ("down", (0..PROMPT).rev().collect())] {
             let trace = self.traces[format!("{name}.{way}")].as_array().expect("a golden trace");
-            let view = View::plain([SIZE as usize; 2]);
-            let mut run =
-                Run::new(view, SliceIndex(PROMPT), first.clone(), Tensor::zeros([1], (Kind::Float, Device::Cpu)));
+            let mut beam = Beam::new(SliceIndex(PROMPT), first.clone(), Tensor::zeros([1], (Kind::Float, Device::Cpu)));
+            let options = options.resolve(&ModelDefaults::SAM2).unwrap();
             for (expected, slice) in trace.iter().zip(slices) {
-                let step = run.step(&self.network, &self.image(slice), SliceIndex(slice), DEPTH, options, Guide::NONE);
+                let image = self.image(slice);
+                let context = SliceContext::of_memory(SliceIndex(slice), DEPTH, &image);
+                let step = beam.search(&self.tracker(), &context, &options);
                 assert_eq!(expected["slice"], slice, "{name} {way}");
                 let candidates = expected["candidates"].as_array().unwrap();
                 assert_eq!(step.candidates.len(), candidates.len(), "{name} {way} slice {slice}");
@@ -235,8 +237,8 @@ fn every_prompt_kind_gives_the_public_mask_scores_pointer_and_memory() {
     no_grad(|| {
         for world in worlds() {
             for name in ["mask", "point", "points", "box", "box_point"] {
-                let (decoded, memory) = world.prompted(name);
-                world.check_decoded(&format!("prompted.{name}"), &decoded);
+                let (output, memory) = world.prompted(name);
+                world.check_output(&format!("prompted.{name}"), &output);
                 world.check(&format!("prompted.{name}.memory"), &memory.features);
             }
         }
@@ -256,11 +258,11 @@ fn memory_search_equals_the_reference_candidate_by_candidate() {
                             windows: windows.clone(),
                             beams: k,
                             prompt,
-                            pointers: Pointers::Window,
+                            pointers: PointerRule::Window,
                             stop_when_absent: false,
                             ..SearchOptions::promem()
                         };
-                        let lengths = world.check_run(&format!("k{k}_w{joined}_{word}"), &first, &options);
+                        let lengths = world.check_track(&format!("k{k}_w{joined}_{word}"), &first, &options);
                         assert_eq!(lengths, [DEPTH - 1 - PROMPT, PROMPT]);
                     }
                 }
@@ -274,7 +276,7 @@ fn a_box_prompt_propagates_as_in_the_reference() {
     no_grad(|| {
         for world in worlds() {
             let (_, first) = world.prompted("box");
-            world.check_run("promem_box", &first, &SearchOptions::promem());
+            world.check_track("promem_box", &first, &SearchOptions::promem());
         }
     });
 }
@@ -285,7 +287,7 @@ fn plain_propagation_equals_track_step_in_both_directions() {
         for world in worlds() {
             for name in ["mask", "point"] {
                 let (_, first) = world.prompted(name);
-                let lengths = world.check_run(&format!("sam2_{name}"), &first, &SearchOptions::sam2());
+                let lengths = world.check_track(&format!("sam2_{name}"), &first, &SearchOptions::sam2());
                 assert_eq!(lengths, [DEPTH - 1 - PROMPT, PROMPT]);
             }
         }
@@ -310,8 +312,8 @@ fn an_absent_object_leaves_the_public_traces_in_mask_pointer_and_memory() {
         for mut world in worlds() {
             world.network = with_object_bias(world.version, -8.0);
             for name in ["point", "mask"] {
-                let (decoded, memory) = world.prompted(name);
-                world.check_decoded(&format!("absent.{name}"), &decoded);
+                let (output, memory) = world.prompted(name);
+                world.check_output(&format!("absent.{name}"), &output);
                 world.check(&format!("absent.{name}.memory"), &memory.features);
             }
         }
@@ -319,14 +321,14 @@ fn an_absent_object_leaves_the_public_traces_in_mask_pointer_and_memory() {
 }
 
 #[test]
-fn a_run_ends_where_the_reference_ends() {
+fn a_track_ends_where_the_reference_ends() {
     no_grad(|| {
         for mut world in worlds() {
             world.network = with_object_bias(world.version, world.golden("stop.bias").double_value(&[0]));
-            // The memory of a given mask does not depend on the head; the run does.
+            // The memory of a given mask does not depend on the head; the track does.
             let (_, first) = world.prompted("mask");
-            let lengths = world.check_run("stop", &first, &SearchOptions::promem());
-            assert!(lengths.iter().any(|&n| n < DEPTH - 1 - PROMPT), "no run was cut short: {lengths:?}");
+            let lengths = world.check_track("stop", &first, &SearchOptions::promem());
+            assert!(lengths.iter().any(|&n| n < DEPTH - 1 - PROMPT), "no track was cut short: {lengths:?}");
         }
     });
 }

@@ -3,10 +3,9 @@
 //! Reads the folder that `PROMEM_PARITY` names; passes with a message without it.
 
 use promem::geometry::SliceIndex;
-use promem::memory::SearchOptions;
 use promem::model::config::{Config, Size, Version};
 use promem::model::{Precision, Sam2};
-use promem::session::{Guide, Run, View};
+use promem::tracking::{Beam, ModelDefaults, Phase, SearchOptions, SliceContext, Tracker};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tch::{no_grad, Device, Kind, Tensor};
@@ -54,14 +53,17 @@ fn every_official_network_equals_the_public_one_at_512_pixels() {
             check(name, &arrays, "image.features@4", &image.features);
             check(name, &arrays, "image.high0@16", &image.high_resolution[0]);
             check(name, &arrays, "image.high1@8", &image.high_resolution[1]);
-            let decoded = network.accept_mask(&image, &masks[PROMPT]);
-            check(name, &arrays, "pointer", &decoded.pointer);
-            let memory = network.remember(&image, &decoded);
+            let tracker = Tracker::new(&network, Phase::Inference);
+            let output = tracker.accept_mask(&image, &masks[PROMPT]);
+            check(name, &arrays, "pointer", &output.pointer);
+            let memory = tracker.remember(&image, &output);
             check(name, &arrays, "memory@2", &memory.features);
             let logits = Tensor::zeros([1], (Kind::Float, Device::Cpu));
-            let mut run = Run::new(View::plain([512, 512]), SliceIndex(PROMPT), memory, logits);
+            let mut beam = Beam::new(SliceIndex(PROMPT), memory, logits);
             let next = network.encode_image(&images[PROMPT + 1]);
-            let step = run.step(&network, &next, SliceIndex(PROMPT + 1), DEPTH, &SearchOptions::promem(), Guide::NONE);
+            let context = SliceContext::of_memory(SliceIndex(PROMPT + 1), DEPTH, &next);
+            let options = SearchOptions::promem().resolve(&ModelDefaults::SAM2).unwrap();
+            let step = beam.search(&tracker, &context, &options);
             let scores = [step.candidates[0].iou, step.candidates[0].object_logit];
             for (n, found) in scores.into_iter().enumerate() {
                 let expected = arrays["scores"].double_value(&[n as i64]);

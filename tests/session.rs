@@ -1,13 +1,15 @@
 //! A session keeps what it found: a change computes no more than it can change, and the result is that of a fresh session.
 
 use ndarray::{Array2, Array3};
-use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, Spacing, VoxelIndex};
-use promem::memory::{FieldOfView, MaskPrior, SearchOptions};
+use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, SliceRange, Spacing, VoxelIndex};
 use promem::model::config::{Config, Version};
 use promem::model::{Precision, Sam2};
 use promem::prompt::{ObjectId, PointLabel};
-use promem::session::{Direction, Flow, Outcome, PropagateOptions, Session, SharedModel, SliceReport, SliceTrace};
+use promem::session::{
+    Direction, Flow, PropagateOptions, PropagationResult, Session, SharedModel, SliceReport, SliceTrace,
+};
 use promem::slices::intensity::Window;
+use promem::tracking::{FieldOfView, MaskPrior, SearchOptions};
 use promem::volume::{raw::RawVolume, Scalar, Volume};
 use std::sync::Arc;
 
@@ -60,22 +62,22 @@ fn options() -> PropagateOptions {
     })
 }
 
-fn run(session: &mut Session, options: &PropagateOptions) -> Outcome {
+fn run(session: &mut Session, options: &PropagateOptions) -> PropagationResult {
     session.propagate(options, &mut |_: SliceReport| Ok(Flow::Continue)).unwrap()
 }
 
-fn labels(session: &Session, outcome: &Outcome) -> Array3<u16> {
+fn labels(session: &Session, outcome: &PropagationResult) -> Array3<u16> {
     let mut labels = Array3::zeros((SLICES, DIMS[1], DIMS[0]));
-    outcome.assembly.write(session.axis(), labels.view_mut());
+    outcome.masks.write(session.axis(), labels.view_mut());
     labels
 }
 
-fn all(outcome: &Outcome) -> Vec<SliceTrace> {
+fn all(outcome: &PropagationResult) -> Vec<SliceTrace> {
     outcome.trace.up.iter().chain(&outcome.trace.down).cloned().collect()
 }
 
 /// What was decided, without how long it took.
-fn decisions(outcome: &Outcome) -> Vec<SliceTrace> {
+fn decisions(outcome: &PropagationResult) -> Vec<SliceTrace> {
     let timeless = |trace: SliceTrace| SliceTrace { encode_ms: 0.0, search_ms: 0.0, ..trace };
     all(outcome).into_iter().map(timeless).collect()
 }
@@ -88,9 +90,9 @@ fn a_range_that_widens_goes_on_and_ends_as_one_walk() {
     let expected = run(&mut at_once, &options());
     let mut bit_by_bit = session(&model);
     add_disk(&mut bit_by_bit, 1, 4);
-    let near = PropagateOptions { range: Some((SliceIndex(3), SliceIndex(6))), ..options() };
+    let near = PropagateOptions { range: Some(SliceRange::new(SliceIndex(3), SliceIndex(6)).unwrap()), ..options() };
     let first = run(&mut bit_by_bit, &near);
-    assert_eq!(first.assembly.slices().map(|s| s.0).collect::<Vec<_>>(), [3, 4, 5, 6]);
+    assert_eq!(first.masks.slices().map(|s| s.0).collect::<Vec<_>>(), [3, 4, 5, 6]);
     let whole = run(&mut bit_by_bit, &options());
     assert_eq!(decisions(&whole), decisions(&expected));
     assert_eq!(labels(&bit_by_bit, &whole), labels(&at_once, &expected));
@@ -211,7 +213,7 @@ fn what_a_slice_predicts_is_what_the_walk_begins_with() {
     let view = options().search.field_of_view;
     let (score, mask) = session.predict(object(1), SliceIndex(4), view).unwrap();
     let outcome = run(&mut session, &options());
-    assert_eq!(outcome.assembly.mask(object(1), SliceIndex(4)).cloned(), mask.map(|mask| (score, mask)));
+    assert_eq!(outcome.masks.mask(object(1), SliceIndex(4)).cloned(), mask.map(|mask| (score, mask)));
 }
 
 #[test]

@@ -58,12 +58,13 @@ fn the_loss_of_a_slice_equals_sam_2s() {
 /// `tests/golden/training_step.py`: the public implementation's own `_track_step` along a clip whose last slice the object is not on.
 #[test]
 fn the_loss_of_a_training_step_equals_the_public_implementations() {
-    use promem::memory::{MaskPrior, Pointers, PromptMemory};
     use promem::model::config::{Config, Version};
+    use promem::tracking::{MaskPrior, PointerRule, PromptMemory};
     use promem::train::batch::Batch;
     use promem::train::clip::Clip;
+    use promem::train::plan::ClipPlan;
     use promem::train::trainer::loss_along;
-    use promem::train::unroll::{unroll, Plan};
+    use promem::train::unroll::unroll;
     use promem::train::{rng, Purpose};
     #[derive(Deserialize)]
     struct Golden {
@@ -80,16 +81,16 @@ fn the_loss_of_a_training_step_equals_the_public_implementations() {
     let mut masks = all(&masks).mapv(|v| v > 0.5);
     masks.index_axis_mut(ndarray::Axis(0), depth - FIRST - 1).fill(false);
     let images = all(&images).mapv(|v| (v * 0.25 + 0.4).clamp(0.0, 1.0));
-    let clip = Clip { images, masks, flow: None, evidence: None };
+    let clip = Clip { images, masks, flow: None, log_likelihood_ratio: None };
 
     let mut config = TrainConfig::preset("paper").unwrap();
     config.network = "toy".into();
     let network =
         promem::model::Sam2::pseudo_random(&Config::toy(Version::V2_1), Device::Cpu, promem::model::Precision::Fp32);
-    let plan = Plan {
+    let plan = ClipPlan {
         memory: PromptMemory::Pinned,
-        pointers: Pointers::Sam2,
-        ..Plan::inference(depth - FIRST, 6, MaskPrior::None, Vec::new())
+        pointers: PointerRule::Sam2,
+        ..ClipPlan::inference(depth - FIRST, 6, MaskPrior::None, Vec::new())
     };
     let batch = Batch::new(vec![clip], Device::Cpu);
     let predicted = tch::no_grad(|| unroll(&network, &batch, &plan, &mut rng(0, Purpose::Step, 0)));
@@ -246,8 +247,8 @@ fn the_command_draws_clips_and_curves_and_refuses_clearly() {
     assert!(std::fs::read(at("clips.png")).unwrap().starts_with(b"\x89PNG"));
     ok(trainer(&["run", "toy", "-o", &at("run"), "--minutes", "0.0001", "--quiet"]));
     ok(trainer(&["run", "toy", "-o", &at("run"), "--quiet"]));
-    let told = ok(trainer(&["plot", &at("run")]));
-    assert!(told.contains("loss.png") && std::fs::metadata(at("run/quality.png")).is_ok());
+    let presence_right = ok(trainer(&["plot", &at("run")]));
+    assert!(presence_right.contains("loss.png") && std::fs::metadata(at("run/quality.png")).is_ok());
     assert!(std::fs::read(at("run/examples.png")).unwrap().starts_with(b"\x89PNG"));
     assert!(read_log(&folder.path().join("run"))
         .unwrap()
@@ -296,7 +297,8 @@ fn a_full_disk_gives_one_line_and_keeps_the_last_checkpoint() {
 fn gradients_reach_every_weight_that_inference_reads() {
     use promem::train::batch::Batch;
     use promem::train::phantom::Phantoms;
-    use promem::train::unroll::{unroll, Plan, PromptKind};
+    use promem::train::plan::{ClipPlan, TrainingPrompt};
+    use promem::train::unroll::unroll;
     use promem::train::{clip::ClipOptions, clip::ClipSource, rng, Purpose};
     for name in ["toy", "mini", "compact"] {
         let intensity_model =
@@ -317,18 +319,18 @@ fn gradients_reach_every_weight_that_inference_reads() {
         let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();
         let batch = Batch::new(clips, Device::Cpu);
         let mut total = Tensor::from(0f32);
-        for prompt in [PromptKind::Mask, PromptKind::Box, PromptKind::Point] {
+        for prompt in [TrainingPrompt::Mask, TrainingPrompt::Box, TrainingPrompt::Point] {
             let mut draws = rng(1, Purpose::Step, 0);
-            let mut plan = Plan::draw(
+            let mut plan = ClipPlan::draw(
                 &config,
                 &promem::train::config::Stage { length: 4, ..config.stages[0].clone() },
                 2,
                 0.5,
                 &mut draws,
             );
-            (plan.prompt, plan.corrections, plan.prior) = (prompt, 1, promem::memory::MaskPrior::Registered);
+            (plan.prompt, plan.corrections, plan.prior) = (prompt, 1, promem::tracking::MaskPrior::Registered);
             for slice in unroll(&network, &batch, &plan, &mut draws) {
-                for step in slice.steps {
+                for step in slice.rounds {
                     total = total
                         + step.logits.square().mean(Kind::Float)
                         + step.ious.square().mean(Kind::Float)

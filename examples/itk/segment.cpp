@@ -15,6 +15,7 @@
 
 #include <itksys/SystemTools.hxx>
 
+#include <algorithm>
 #include <iostream>
 
 using ScanType = itk::Image<float, 3>;
@@ -67,6 +68,16 @@ main(int argc, char ** argv)
     });
     itk::WriteImage(filter->GetOutput(), argv[3], true);
     std::cerr << '\n';
+    // Where to look first: the slice on which the network is least sure of each object.
+    for (const auto & [label, scores] : filter->GetSliceScores())
+    {
+      const auto worst = std::min_element(scores.begin(), scores.end(), [](const auto & a, const auto & b) { return a.second < b.second; });
+      if (worst != scores.end())
+      {
+        std::cout << "label " << label << ": " << scores.size() << " slices, lowest predicted IoU " << worst->second << " on slice " << worst->first
+                  << '\n';
+      }
+    }
   }
   catch (const itk::ExceptionObject & error)
   {

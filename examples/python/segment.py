@@ -3,8 +3,9 @@
 
 python segment.py SCAN OUTPUT (--mask MASK | --point I,J,K) [--spacing I,J,K] [--model FILE] [--range FIRST,LAST]
 
-SCAN, MASK and OUTPUT are .npy arrays [k, j, i], or NIfTI where nibabel is installed. MASK is as large as the scan; each of its
-labels is an object, the slice with most of it is the prompt.
+SCAN, MASK and OUTPUT are .npy arrays [k, j, i], or what nibabel or SimpleITK reads and writes, where one of them is
+installed. MASK lies on the scan's grid; each of its labels is an object, and the middle slice of each is the prompt.
+--spacing is for .npy.
 """
 
 import argparse
@@ -15,22 +16,29 @@ import promem
 
 
 def read(path):
-    """Voxels [k, j, i], and the map from (i, j, k, 1) to right, anterior, superior where the file has one."""
+    """An array, or an image that says where its voxels lie."""
     if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r"), None
-    import nibabel
-
-    image = nibabel.load(path)
-    return np.asanyarray(image.dataobj).T, image.affine
-
-
-def write(path, labels, ijk_to_ras):
-    if path.suffix == ".npy":
-        np.save(path, labels)
-    else:
+        return np.load(path, mmap_mode="r")
+    try:
         import nibabel
 
-        nibabel.save(nibabel.Nifti1Image(labels.T, ijk_to_ras), path)
+        return nibabel.load(path)
+    except ImportError:
+        import SimpleITK
+
+        return SimpleITK.ReadImage(str(path))
+
+
+def write(path, labels):
+    """Labels as the scan was given."""
+    if isinstance(labels, np.ndarray):
+        np.save(path, labels)
+    elif hasattr(labels, "to_filename"):
+        labels.to_filename(path)
+    else:
+        import SimpleITK
+
+        SimpleITK.WriteImage(labels, str(path))
 
 
 def numbers(text):
@@ -48,18 +56,14 @@ def main():
     parser.add_argument("--model", type=pathlib.Path)
     given = parser.parse_args()
 
-    voxels, ijk_to_ras = read(given.scan)
-    position = {"spacing": given.spacing} if ijk_to_ras is None else {"ijk_to_ras": ijk_to_ras}
-    with promem.Model(given.model) as model, promem.Session(model, voxels, axis="k", **position) as session:
+    scan = read(given.scan)
+    with promem.Model(given.model) as model, promem.Session(model, scan, spacing_ijk=given.spacing) as session:
         if given.point is not None:
             session.add_point(1, given.point)
         if given.mask is not None:
-            mask, _ = read(given.mask)
-            for label in np.unique(mask[mask > 0]):
-                slice_ = int(np.argmax(np.count_nonzero(mask == label, axis=(1, 2))))
-                session.add_mask(int(label), slice_, mask[slice_] == label)
+            session.add_label_map(read(given.mask))
         session.propagate(lambda step: print(f"slice {step.slice}: {step.done}/{step.expected}"), range=given.range)
-        write(given.output, session.labels(), ijk_to_ras)
+        write(given.output, session.label_image())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 //! What comes in as a pointer, checked. Every `unsafe` says what the header makes the caller promise.
 
-use super::status::{Outcome, Refusal};
+use super::process;
+use super::status::{BoundaryError, Outcome};
 use crate::geometry::{Dims, SliceIndex, VoxelIndex};
 use crate::prompt::ObjectId;
 use std::ffi::{c_char, CStr};
@@ -17,10 +18,10 @@ pub(super) unsafe trait Sized32: Copy {
 fn checked_size<T: Sized32>(found: u32) -> Outcome<usize> {
     let (found, known) = (found as usize, size_of::<T>());
     if found > known {
-        return Err(Refusal::TooLarge { what: T::NAME, found, known });
+        return Err(BoundaryError::TooLarge { what: T::NAME, found, known });
     }
     if found < 8 || found % 8 != 0 {
-        return Err(Refusal::invalid(format!(
+        return Err(BoundaryError::invalid(format!(
             "{}: struct_size is {found}, expected sizeof({}), {known} bytes; is it initialised?",
             T::NAME,
             T::NAME
@@ -37,6 +38,7 @@ pub(super) unsafe fn optional_struct<T: Sized32>(pointer: *const T) -> Outcome<O
     if pointer.is_null() {
         return Ok(None);
     }
+    usable(pointer, T::NAME)?;
     // SAFETY: the caller's struct begins with its size.
     let size = checked_size::<T>(unsafe { pointer.cast::<u32>().read() })?;
     // SAFETY: all zero is valid for T; `size` is no larger than T and readable, as the caller says.
@@ -54,7 +56,7 @@ pub(super) unsafe fn optional_struct<T: Sized32>(pointer: *const T) -> Outcome<O
 /// As [`optional_struct`].
 pub(super) unsafe fn required_struct<T: Sized32>(pointer: *const T) -> Outcome<T> {
     // SAFETY: as the caller promises.
-    unsafe { optional_struct(pointer) }?.ok_or(Refusal::Null(T::NAME))
+    unsafe { optional_struct(pointer) }?.ok_or(BoundaryError::Null(T::NAME))
 }
 
 /// Fills a caller's struct as far as it reaches; its size stays.
@@ -62,9 +64,7 @@ pub(super) unsafe fn required_struct<T: Sized32>(pointer: *const T) -> Outcome<T
 /// # Safety
 /// NULL, or writable for as many bytes as its first field says.
 pub(super) unsafe fn fill_struct<T: Sized32>(pointer: *mut T, value: T) -> Outcome {
-    if pointer.is_null() {
-        return Err(Refusal::Null(T::NAME));
-    }
+    usable(pointer, T::NAME)?;
     // SAFETY: the caller's struct begins with its size and is writable for that many bytes.
     unsafe {
         let size = checked_size::<T>(pointer.cast::<u32>().read())?;
@@ -79,9 +79,7 @@ pub(super) unsafe fn fill_struct<T: Sized32>(pointer: *mut T, value: T) -> Outco
 /// # Safety
 /// NULL, or writable for `size` bytes.
 pub(super) unsafe fn init_struct<T: Sized32>(pointer: *mut T, size: usize) -> Outcome {
-    if pointer.is_null() {
-        return Err(Refusal::Null(T::NAME));
-    }
+    usable(pointer, T::NAME)?;
     checked_size::<T>(u32::try_from(size).unwrap_or(u32::MAX))?;
     // SAFETY: the caller's struct is writable for `size` bytes, which hold at least its first field.
     unsafe {
@@ -91,13 +89,15 @@ pub(super) unsafe fn init_struct<T: Sized32>(pointer: *mut T, size: usize) -> Ou
     Ok(())
 }
 
-/// A handle that functions share.
+/// A handle that functions share, refused in a child that was forked: a lock of it may stay closed there for ever.
 ///
 /// # Safety
 /// NULL, or a live handle of this library.
 pub(super) unsafe fn handle<'a, T>(pointer: *const T, what: &'static str) -> Outcome<&'a T> {
-    // SAFETY: as the caller promises.
-    unsafe { pointer.as_ref() }.ok_or(Refusal::Null(what))
+    usable(pointer, what)?;
+    process::not_forked()?;
+    // SAFETY: not NULL and aligned; live, as the caller promises.
+    Ok(unsafe { &*pointer })
 }
 
 /// Writes a result, which must have somewhere to go.
@@ -105,20 +105,40 @@ pub(super) unsafe fn handle<'a, T>(pointer: *const T, what: &'static str) -> Out
 /// # Safety
 /// NULL, or writable.
 pub(super) unsafe fn put<T>(pointer: *mut T, what: &'static str, value: T) -> Outcome {
-    if pointer.is_null() {
-        return Err(Refusal::Null(what));
-    }
+    usable(pointer, what)?;
     // SAFETY: it is writable, as the caller says; what was there is not dropped.
     unsafe { pointer.write(value) };
     Ok(())
 }
 
-/// Refuses NULL before anything is computed that would go there.
-pub(super) fn not_null<T>(pointer: *const T, what: &'static str) -> Outcome {
+/// Refuses NULL, and an address where no `T` can be, before anything is read there or computed that would go there.
+pub(super) fn usable<T>(pointer: *const T, what: &'static str) -> Outcome {
     if pointer.is_null() {
-        return Err(Refusal::Null(what));
+        return Err(BoundaryError::Null(what));
+    }
+    if !pointer.is_aligned() {
+        return Err(BoundaryError::invalid(format!(
+            "{what}: its address is {pointer:p}, expected a multiple of {}",
+            align_of::<T>()
+        )));
     }
     Ok(())
+}
+
+/// As [`usable`] where NULL is allowed.
+pub(super) fn usable_or_null<T>(pointer: *const T, what: &'static str) -> Outcome {
+    match pointer.is_null() {
+        true => Ok(()),
+        false => usable(pointer, what),
+    }
+}
+
+/// A field for later versions, which this one does not understand unless it is 0.
+pub(super) fn reserved(struct_name: &str, found: u32) -> Outcome {
+    match found {
+        0 => Ok(()),
+        _ => Err(BoundaryError::invalid(format!("{struct_name}: reserved is {found}, expected 0; is it initialised?"))),
+    }
 }
 
 /// UTF-8 text; `None` for NULL.
@@ -131,7 +151,7 @@ pub(super) unsafe fn optional_text<'a>(pointer: *const c_char, what: &'static st
     }
     // SAFETY: NUL-terminated, as the caller says.
     let text = unsafe { CStr::from_ptr(pointer) };
-    text.to_str().map(Some).map_err(|_| Refusal::invalid(format!("{what}: it is not UTF-8")))
+    text.to_str().map(Some).map_err(|_| BoundaryError::invalid(format!("{what}: it is not UTF-8")))
 }
 
 /// A path in UTF-8; `None` for NULL.
@@ -143,17 +163,31 @@ pub(super) unsafe fn optional_path(pointer: *const c_char, what: &'static str) -
     Ok(unsafe { optional_text(pointer, what) }?.map(PathBuf::from))
 }
 
-/// A caller's array to read.
+/// A caller's array of a known length to read.
 ///
 /// # Safety
-/// NULL, or `count` readable values.
-pub(super) unsafe fn values<'a, T>(pointer: *const T, count: usize, what: &'static str) -> Outcome<&'a [T]> {
-    not_null(pointer, what)?;
-    // SAFETY: `count` values are readable, as the caller says.
-    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
+/// NULL, or `N` readable values.
+pub(super) unsafe fn values<'a, T, const N: usize>(pointer: *const T, what: &'static str) -> Outcome<&'a [T; N]> {
+    usable(pointer, what)?;
+    // SAFETY: aligned; `N` values are readable, as the caller says.
+    Ok(unsafe { &*pointer.cast() })
 }
 
-/// A caller's array to fill, which must have exactly `expected` values.
+/// Checks what a caller says of an array: it must have exactly `expected` values, and memory must be able to hold them.
+pub(super) fn array<T>(pointer: *const T, count: usize, expected: usize, what: &'static str) -> Outcome {
+    usable(pointer, what)?;
+    if count != expected {
+        return Err(BoundaryError::invalid(format!("{what}: room for {count} values, expected {expected}")));
+    }
+    let last = count.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
+    if last.and_then(|bytes| pointer.addr().checked_add(bytes)).is_none() {
+        return Err(BoundaryError::invalid(format!("{what}: {count} values do not fit in memory")));
+    }
+    Ok(())
+}
+
+/// A caller's array to fill, which must have exactly `expected` values. What goes there must be known before: the array
+/// may overlap with what was read for it.
 ///
 /// # Safety
 /// NULL, or `count` writable values.
@@ -163,10 +197,7 @@ pub(super) unsafe fn buffer<'a, T>(
     expected: usize,
     what: &'static str,
 ) -> Outcome<&'a mut [T]> {
-    not_null(pointer, what)?;
-    if count != expected {
-        return Err(Refusal::invalid(format!("{what}: room for {count} values, expected {expected}")));
-    }
+    array(pointer, count, expected, what)?;
     // SAFETY: `count` values are writable, as the caller says, and nobody else uses them meanwhile.
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer, count) })
 }
@@ -174,14 +205,14 @@ pub(super) unsafe fn buffer<'a, T>(
 pub(super) fn object(number: u32) -> Outcome<ObjectId> {
     match u16::try_from(number) {
         Ok(label) => Ok(ObjectId::new(label)?),
-        Err(_) => Err(Refusal::invalid(format!("object {number}: expected 1 to 65535"))),
+        Err(_) => Err(BoundaryError::invalid(format!("object {number}: expected 1 to 65535"))),
     }
 }
 
 pub(super) fn slice(number: i64, count: usize) -> Outcome<SliceIndex> {
     match usize::try_from(number) {
         Ok(slice) if slice < count => Ok(SliceIndex(slice)),
-        _ => Err(Refusal::invalid(format!("slice {number}: expected 0 to {}", count - 1))),
+        _ => Err(BoundaryError::invalid(format!("slice {number}: expected 0 to {}", count - 1))),
     }
 }
 
@@ -191,10 +222,10 @@ pub(super) fn slice(number: i64, count: usize) -> Outcome<SliceIndex> {
 /// NULL, or three readable values.
 pub(super) unsafe fn voxel(pointer: *const i64, what: &'static str) -> Outcome<VoxelIndex> {
     // SAFETY: as the caller promises.
-    let ijk = unsafe { values(pointer, 3, what) }?;
+    let ijk = unsafe { values::<_, 3>(pointer, what) }?;
     let index = |n: usize| {
         usize::try_from(ijk[n])
-            .map_err(|_| Refusal::invalid(format!("{what} {},{},{}: a negative index", ijk[0], ijk[1], ijk[2])))
+            .map_err(|_| BoundaryError::invalid(format!("{what} {},{},{}: a negative index", ijk[0], ijk[1], ijk[2])))
     };
     Ok(VoxelIndex([index(0)?, index(1)?, index(2)?]))
 }
@@ -208,12 +239,12 @@ pub(super) unsafe fn extent(pointer: *const i64, dims: Dims) -> Outcome<[[usize;
         return Ok(dims.0.map(|n| [0, n - 1]));
     }
     // SAFETY: as the caller promises.
-    let given = unsafe { values(pointer, 6, "extent") }?;
+    let given = unsafe { values::<_, 6>(pointer, "extent") }?;
     let mut extent = [[0; 2]; 3];
     for axis in 0..3 {
         let (first, last) = (given[2 * axis], given[2 * axis + 1]);
         if first < 0 || last < first || last >= dims.0[axis] as i64 {
-            return Err(Refusal::invalid(format!(
+            return Err(BoundaryError::invalid(format!(
                 "extent {first},{last} along {}: expected two rising indices between 0 and {}",
                 ["i", "j", "k"][axis],
                 dims.0[axis] - 1

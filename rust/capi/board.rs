@@ -3,7 +3,7 @@
 use super::prompts::promem_prompt;
 use crate::geometry::{Axis, Dims, SliceIndex};
 use crate::prompt::ObjectId;
-use crate::session::{Assembly, CroppedMask, SliceReport};
+use crate::session::{CroppedMask, MaskSet, SliceReport};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(super) type Extent = [[usize; 2]; 3];
 #[derive(Debug)]
 pub(super) struct Board {
     axis: Axis,
-    shown: Assembly,
+    shown: MaskSet,
     /// Slices that the running propagation has reported.
     fresh: BTreeSet<(ObjectId, SliceIndex)>,
     changed: Option<Extent>,
@@ -23,7 +23,7 @@ pub(super) struct Board {
 
 impl Board {
     pub fn new(axis: Axis) -> Self {
-        Self { axis, shown: Assembly::default(), fresh: BTreeSet::new(), changed: None, prompts: Vec::new() }
+        Self { axis, shown: MaskSet::default(), fresh: BTreeSet::new(), changed: None, prompts: Vec::new() }
     }
 
     /// The axis that the slices lie across.
@@ -31,7 +31,7 @@ impl Board {
         self.axis
     }
 
-    pub fn shown(&self) -> &Assembly {
+    pub fn shown(&self) -> &MaskSet {
         &self.shown
     }
 
@@ -55,7 +55,7 @@ impl Board {
     }
 
     /// A propagation has ended with this; what no run reaches any more goes away.
-    pub fn finish(&mut self, outcome: Assembly) {
+    pub fn finish(&mut self, outcome: MaskSet) {
         let before = std::mem::replace(&mut self.shown, outcome);
         let gone: Vec<_> = before.masks().map(|(object, slice, _, mask)| (object, slice, mask.clone())).collect();
         for (object, slice, mask) in gone {
@@ -73,7 +73,7 @@ impl Board {
 
     /// Nothing is shown any more; what follows is across `axis`.
     pub fn clear(&mut self, axis: Axis) {
-        self.finish(Assembly::default());
+        self.finish(MaskSet::default());
         self.begin();
         self.axis = axis;
         self.prompts.clear();

@@ -1,12 +1,13 @@
 //! Propagations in the background.
 
-use super::arguments::{fill_struct, handle, not_null, put, values, Sized32};
+use super::arguments::{fill_struct, handle, put, usable, Sized32};
 use super::engine::Claim;
 use super::options::promem_propagate_options;
+use super::process::{self, Thread};
 use super::progress::promem_progress;
 use super::propagate;
 use super::session::promem_session;
-use super::status::{boundary, c_text, caught, promem_status, Outcome, Refusal, PROMEM_OK};
+use super::status::{boundary, c_text, caught, promem_status, BoundaryError, Outcome, PROMEM_OK};
 use crate::error::{Error, ErrorKind};
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
@@ -31,7 +32,7 @@ pub struct promem_job_state {
     pub expected: u64,
     /// How it ended: PROMEM_OK, PROMEM_CANCELLED or an error; PROMEM_OK while it runs.
     pub status: promem_status,
-    /// 0
+    /// 0, set by the library.
     pub reserved: u32,
 }
 
@@ -76,10 +77,13 @@ pub struct promem_job {
 
 type Work = dyn FnOnce(&Claim, &mut dyn FnMut(&promem_progress) -> bool) -> Outcome + Send;
 
-fn start(claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
+fn start(mut claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
     let shared = Arc::new(Shared::default());
     let of_thread = shared.clone();
+    claim.move_to(Thread::STARTING);
     let body = move || {
+        process::is_alive_until_it_ends();
+        claim.move_to(Thread::current());
         let (status, message) = caught(|| {
             let mut told = |progress: &promem_progress| {
                 of_thread.done.store(progress.done, Ordering::SeqCst);
@@ -90,7 +94,7 @@ fn start(claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
                 }
                 !of_thread.cancelled.load(Ordering::SeqCst)
             };
-            if of_thread.cancelled.load(Ordering::SeqCst) {
+            if of_thread.cancelled.load(Ordering::SeqCst) || claim.cancelled() {
                 return Err(propagate::cancelled());
             }
             work(&claim, &mut told)
@@ -105,7 +109,7 @@ fn start(claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
     let thread = std::thread::Builder::new()
         .name("promem job".into())
         .spawn(body)
-        .map_err(|e| Refusal::Library(Error::new(ErrorKind::Compute, "cannot start a thread").with_source(e)))?;
+        .map_err(|e| BoundaryError::Library(Error::new(ErrorKind::Compute, "cannot start a thread").with_source(e)))?;
     Ok(promem_job { shared, thread: Some(thread) })
 }
 
@@ -122,7 +126,7 @@ pub unsafe extern "C" fn promem_session_start_propagate(
     job: *mut *mut promem_job,
 ) -> promem_status {
     boundary(|| {
-        not_null(job, "job")?;
+        usable(job, "job")?;
         // SAFETY: as this function's caller promises.
         let engine = &unsafe { handle(session, "session") }?.engine;
         let claim = engine.claim()?;
@@ -147,7 +151,7 @@ pub unsafe extern "C" fn promem_session_start_precompute(
     job: *mut *mut promem_job,
 ) -> promem_status {
     boundary(|| {
-        not_null(job, "job")?;
+        usable(job, "job")?;
         // SAFETY: as this function's caller promises.
         let engine = &unsafe { handle(session, "session") }?.engine;
         let made = start(engine.claim()?, Box::new(propagate::precompute))?;
@@ -194,12 +198,11 @@ pub unsafe extern "C" fn promem_job_take_ready(
     count: *mut usize,
 ) -> promem_status {
     boundary(|| {
-        not_null(count, "count")?;
+        usable(count, "count")?;
         // SAFETY: as this function's caller promises.
         let job = unsafe { handle(job, "job") }?;
         if capacity > 0 {
-            // SAFETY: only asked whether it is NULL.
-            unsafe { values(results, 0, "results") }?;
+            usable(results, "results")?;
         }
         let mut ready = job.shared.ready.lock();
         let taken = ready.len().min(capacity);
@@ -271,7 +274,7 @@ pub unsafe extern "C" fn promem_job_error_message(job: *const promem_job) -> *co
     job.and_then(|job| job.shared.message.get()).map_or(c"".as_ptr(), |message| message.as_ptr())
 }
 
-/// Cancels a job that still runs, waits for its end, and frees it; NULL is allowed.
+/// Cancels a job that still runs, waits for its end, and frees it; NULL is allowed. In a forked child nothing is freed.
 ///
 /// # Safety
 /// `job` is NULL or live.
@@ -281,6 +284,11 @@ pub unsafe extern "C" fn promem_job_free(job: *mut promem_job) {
         // SAFETY: it was made by this library, and the caller gives it back.
         let mut job = unsafe { Box::from_raw(job) };
         caught(|| {
+            if process::not_forked().is_err() {
+                // Its thread is the parent's; nobody can wait for it here.
+                std::mem::forget(job);
+                return Ok(());
+            }
             job.shared.cancelled.store(true, Ordering::SeqCst);
             if let Some(thread) = job.thread.take() {
                 // A thread that panicked has told so by its status.

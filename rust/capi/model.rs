@@ -1,8 +1,9 @@
 //! Models: load, describe, free.
 
-use super::arguments::{fill_struct, handle, not_null, optional_path, optional_struct, optional_text, put, Sized32};
+use super::arguments::{fill_struct, handle, optional_path, optional_struct, optional_text, put, usable, Sized32};
 use super::library::own_file;
-use super::status::{boundary, c_text, caught, promem_status, Refusal};
+use super::process::{self, Computing};
+use super::status::{boundary, c_text, caught, promem_status, BoundaryError};
 use crate::session::{self, SharedModel};
 use std::ffi::{c_char, CString};
 
@@ -12,7 +13,8 @@ use std::ffi::{c_char, CString};
 pub struct promem_model_options {
     /// sizeof(promem_model_options)
     pub struct_size: u32,
-    /// Pixels of a side of the square that the network sees; 0: the file's own, or the paper's 512 for files that do not say.
+    /// Pixels of a side of the square that the network sees, a multiple of 32 up to 8192; 0: the file's own, or the
+    /// paper's 512 for files that do not say.
     pub image_size: u32,
     /// "auto", "cpu", "cuda" or "cuda:1"; NULL: auto, the first CUDA device if there is one.
     pub device: *const c_char,
@@ -76,10 +78,16 @@ pub unsafe extern "C" fn promem_model_options_init(
     boundary(|| unsafe { super::arguments::init_struct(options, struct_size) })
 }
 
-/// Loads a model: a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors. `path` in UTF-8; NULL: the environment's PROMEM_MODEL, else the default
-/// model that was installed with the library. `options` may be NULL. Free the model with promem_model_free.
+/// Loads a model: a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors. `path` in UTF-8; NULL: the environment's
+/// PROMEM_MODEL if that is not empty, else the default model that was installed with the library. `options` may be
+/// NULL. Free the model with promem_model_free.
 ///
-/// Errors: PROMEM_IO_ERROR, PROMEM_BAD_FORMAT, PROMEM_BAD_MODEL for the file, PROMEM_COMPUTE_ERROR for a device that is not there.
+/// Errors: PROMEM_NULL_ARGUMENT for `model`; PROMEM_INVALID_ARGUMENT for a text that is not UTF-8, an unknown device or
+/// precision, an image size that cannot be, or without a path where there is no default model (the message names the
+/// places where it was looked for); PROMEM_STRUCT_TOO_LARGE; PROMEM_IO_ERROR for a file that cannot be read,
+/// PROMEM_BAD_FORMAT for one that is damaged or no model file, PROMEM_UNSUPPORTED for one of a kind that is not read,
+/// PROMEM_BAD_MODEL for weights that fit no known network; PROMEM_COMPUTE_ERROR for a device that is not there or too
+/// little memory; PROMEM_CANCELLED where the process is about to end, PROMEM_FORKED.
 ///
 /// # Safety
 /// Pointers are NULL or valid.
@@ -90,7 +98,8 @@ pub unsafe extern "C" fn promem_model_load(
     model: *mut *mut promem_model,
 ) -> promem_status {
     boundary(|| {
-        not_null(model, "model")?;
+        usable(model, "model")?;
+        let _computing = Computing::begin()?;
         // SAFETY: as this function's caller promises.
         let (path, options) = unsafe { (optional_path(path, "path")?, optional_struct(options)?) };
         let (mut size, mut device, mut precision) = (None, "auto", "auto");
@@ -109,6 +118,8 @@ pub unsafe extern "C" fn promem_model_load(
             None => session::default_model(&own_file().unwrap_or_default())?,
         };
         let loaded = session::load(&path, size, device.parse()?, precision.parse()?)?;
+        process::watch_exit_anew();
+        process::own();
         let made = promem_model {
             image_size: loaded.image_size as u32,
             parameters: loaded.parameters,
@@ -165,20 +176,21 @@ pub unsafe extern "C" fn promem_model_metadata(
     boundary(|| {
         // SAFETY: as this function's caller promises.
         let (model, key) = unsafe { (handle(model, "model")?, optional_text(key, "key")?) };
-        let key = key.ok_or(Refusal::Null("key"))?;
+        let key = key.ok_or(BoundaryError::Null("key"))?;
         let found = model.metadata.iter().find(|(known, _)| known.to_bytes() == key.as_bytes());
         match found {
             // SAFETY: as this function's caller promises.
             Some((_, text)) => unsafe { put(value, "value", text.as_ptr()) },
             None => {
                 let known: Vec<_> = model.metadata.iter().map(|(known, _)| known.to_string_lossy()).collect();
-                Err(Refusal::invalid(format!("metadata `{key}`: the model has {}", known.join(", "))))
+                Err(BoundaryError::invalid(format!("metadata `{key}`: the model has {}", known.join(", "))))
             }
         }
     })
 }
 
-/// Frees a model; NULL is allowed. Nobody may use it any more; sessions made of it may go on.
+/// Frees a model; NULL is allowed. Nobody may use it any more; sessions made of it may go on. In a forked child nothing
+/// is freed.
 ///
 /// # Safety
 /// `model` is NULL or live.
@@ -188,7 +200,7 @@ pub unsafe extern "C" fn promem_model_free(model: *mut promem_model) {
         // SAFETY: it was made by `promem_model_load`, and the caller gives it back.
         let model = unsafe { Box::from_raw(model) };
         caught(|| {
-            drop(model);
+            process::release(model);
             Ok(())
         });
     }

@@ -1,10 +1,10 @@
 //! How a propagation goes.
 
 use super::arguments::{init_struct, object, optional_struct, slice, Sized32};
-use super::status::{boundary, promem_status, Outcome, Refusal};
-use crate::geometry::{Axis, Dims};
-use crate::memory::{FieldOfView, MaskPrior, Pointers, PromptMemory, SearchOptions};
+use super::status::{boundary, promem_status, BoundaryError, Outcome};
+use crate::geometry::{Axis, Dims, SliceRange};
 use crate::session::{Direction, PropagateOptions};
+use crate::tracking::{FieldOfView, MaskPrior, PointerRule, PromptMemory, SearchOptions};
 
 /// Both ways from every prompted slice.
 pub const PROMEM_BOTH: u32 = 0;
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn promem_propagate_options_init(
 }
 
 fn unknown<T>(what: &str, found: u32, expected: &str) -> Outcome<T> {
-    Err(Refusal::invalid(format!("{what} {found}: expected {expected}")))
+    Err(BoundaryError::invalid(format!("{what} {found}: expected {expected}")))
 }
 
 /// # Safety
@@ -118,7 +118,7 @@ pub(super) unsafe fn read(
     search.stop_when_absent &= given.never_stop == 0;
     let used = given.windows.iter().take_while(|&&window| window != 0).count();
     if given.windows[used..].iter().any(|&window| window != 0) {
-        return Err(Refusal::invalid(format!("windows {:?}: expected zeros only at the end", given.windows)));
+        return Err(BoundaryError::invalid(format!("windows {:?}: expected zeros only at the end", given.windows)));
     }
     if used > 0 {
         search.windows = given.windows[..used].iter().map(|&window| window as usize).collect();
@@ -134,8 +134,8 @@ pub(super) unsafe fn read(
     }
     match given.all_pointers {
         PROMEM_DEFAULT => {}
-        PROMEM_NO => search.pointers = Pointers::Window,
-        PROMEM_YES => search.pointers = Pointers::Sam2,
+        PROMEM_NO => search.pointers = PointerRule::Window,
+        PROMEM_YES => search.pointers = PointerRule::Sam2,
         other => return unknown("all_pointers", other, "PROMEM_DEFAULT (0), PROMEM_NO (1) or PROMEM_YES (2)"),
     }
     match given.prior {
@@ -162,7 +162,7 @@ pub(super) unsafe fn read(
     let count = dims.along(axis);
     let range = match given.use_range {
         0 => None,
-        _ => Some((slice(given.first_slice, count)?, slice(given.last_slice, count)?)),
+        _ => Some(SliceRange::new(slice(given.first_slice, count)?, slice(given.last_slice, count)?)?),
     };
     let object = (given.object > 0).then(|| object(given.object)).transpose()?;
     Ok(PropagateOptions { direction, range, object, ..PropagateOptions::whole(search) })

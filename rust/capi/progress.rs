@@ -22,7 +22,7 @@ pub struct promem_progress {
     pub score: f64,
     /// 1, or 0 where the object was not found and its run ended.
     pub found: u32,
-    /// 0
+    /// 0, set by the library.
     pub reserved: u32,
 }
 
@@ -33,6 +33,10 @@ unsafe impl Sized32 for promem_progress {
 
 /// Called after each slice on the calling thread; `progress` is valid during the call. Not 0: go on; 0: stop, and keep what is done. It may
 /// call what takes a const promem_session.
+///
+/// It must return: an exception, a longjmp or the end of its thread out of it is forbidden. The library does not
+/// survive them: an exception ends the process, and a jump leaves the session in use (PROMEM_BUSY) for ever. promem.hpp
+/// keeps exceptions and throws them when the call has returned. exit() is allowed.
 pub type promem_progress_callback =
     Option<unsafe extern "C" fn(progress: *const promem_progress, user_data: *mut c_void) -> i32>;
 

@@ -1,8 +1,8 @@
 //! Prompts: points, boxes and masks of objects on slices.
 
-use super::arguments::{buffer, handle, object, put, slice, values, voxel};
+use super::arguments::{array, buffer, handle, object, put, slice, usable, voxel};
 use super::session::promem_session;
-use super::status::{boundary, promem_status, Outcome, Refusal};
+use super::status::{boundary, promem_status, BoundaryError, Outcome};
 use crate::geometry::SliceIndex;
 use crate::prompt::{ObjectId, PointLabel, Prompts};
 use crate::session::Session;
@@ -99,18 +99,20 @@ pub unsafe extern "C" fn promem_session_add_mask(
 ) -> promem_status {
     boundary(|| {
         let object = self::object(object)?;
-        // SAFETY: as this function's caller promises.
-        let bytes = unsafe { values(mask, count, "mask") }?;
+        usable(mask, "mask")?;
         // SAFETY: as this function's caller promises.
         unsafe {
             with_session(session, |session| {
                 let [rows, columns] = session.slice_size();
-                if bytes.len() != rows * columns {
-                    return Err(Refusal::invalid(format!(
+                if count != rows * columns {
+                    return Err(BoundaryError::invalid(format!(
                         "mask: {count} bytes, expected {rows} rows of {columns} columns, {}",
                         rows * columns
                     )));
                 }
+                array(mask, count, rows * columns, "mask")?;
+                // SAFETY: as many as a slice has, which fit in memory; readable, as this function's caller promises.
+                let bytes = std::slice::from_raw_parts(mask, count);
                 let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
                 let mask = Array2::from_shape_fn((rows, columns), |(r, c)| bytes[r * columns + c] != 0);
                 Ok(session.prompts_mut().add_mask(object, slice, mask)?)
@@ -141,7 +143,7 @@ unsafe fn take_back(
                     return Ok(());
                 }
                 let place = slice.map_or(String::new(), |slice| format!(", slice {slice}"));
-                Err(Refusal::invalid(format!("object {object}{place}: no {what}")))
+                Err(BoundaryError::invalid(format!("object {object}{place}: no {what}")))
             })
         }
     })

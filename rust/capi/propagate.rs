@@ -1,11 +1,11 @@
 //! Predicting one slice, propagating through all.
 
-use super::arguments::{buffer, handle, object, put, slice};
+use super::arguments::{array, buffer, handle, object, put, slice, usable_or_null};
 use super::engine::Claim;
 use super::options::{self, promem_propagate_options};
 use super::progress::{goes_on, promem_progress, promem_progress_callback};
 use super::session::promem_session;
-use super::status::{boundary, promem_status, Outcome, Refusal};
+use super::status::{boundary, promem_status, BoundaryError, Outcome};
 use crate::error::{Error, ErrorKind};
 use crate::session::{Flow, PropagateOptions, SliceReport};
 use std::ffi::c_void;
@@ -31,16 +31,17 @@ pub unsafe extern "C" fn promem_session_predict_slice(
         // SAFETY: as this function's caller promises.
         let session = unsafe { handle(session, "session") }?;
         let object = self::object(object)?;
+        usable_or_null(score, "score")?;
         session.engine.claim()?.with(|session| {
             let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
             let [rows, columns] = session.slice_size();
-            let out = match mask.is_null() {
-                true => None,
-                // SAFETY: as this function's caller promises.
-                false => Some(unsafe { buffer(mask, count, rows * columns, "mask") }?),
-            };
+            if !mask.is_null() {
+                array(mask, count, rows * columns, "mask")?;
+            }
             let (iou, found) = session.predict(object, slice, None)?;
-            if let Some(out) = out {
+            if !mask.is_null() {
+                // SAFETY: as this function's caller promises.
+                let out = unsafe { buffer(mask, count, rows * columns, "mask") }?;
                 out.fill(0);
                 for (row, column) in found.iter().flat_map(|found| found.pixels()) {
                     out[row * columns + column] = 1;
@@ -103,8 +104,8 @@ pub(super) unsafe fn read(claim: &Claim, options: *const promem_propagate_option
     unsafe { options::read(options, claim.engine().dims, axis) }
 }
 
-pub(super) fn cancelled() -> Refusal {
-    Refusal::Library(Error::new(ErrorKind::Cancelled, "cancelled; the slices done so far are kept"))
+pub(super) fn cancelled() -> BoundaryError {
+    BoundaryError::Library(Error::new(ErrorKind::Cancelled, "cancelled; the slices done so far are kept"))
 }
 
 /// Propagates onto the board. `told` says whether to go on.
@@ -121,7 +122,7 @@ pub(super) fn propagate(
             let on = told(&promem_progress::of(&report)) && !claim.cancelled();
             Ok(if on { Flow::Continue } else { Flow::Stop })
         })?;
-        board.lock().finish(outcome.assembly);
+        board.lock().finish(outcome.masks);
         if outcome.stopped {
             return Err(cancelled());
         }

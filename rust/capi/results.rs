@@ -1,6 +1,6 @@
 //! Reading what was found, also while a propagation goes on.
 
-use super::arguments::{buffer, extent, handle, not_null, object, put};
+use super::arguments::{buffer, extent, handle, object, put, usable};
 use super::board::Extent;
 use super::engine::Engine;
 use super::session::promem_session;
@@ -128,7 +128,7 @@ pub unsafe extern "C" fn promem_session_take_changes(
     any: *mut u32,
 ) -> promem_status {
     boundary(|| {
-        not_null(any, "any")?;
+        usable(any, "any")?;
         // SAFETY: as this function's caller promises.
         let (engine, out) = unsafe { (&handle(session, "session")?.engine, buffer(extent, 6, 6, "extent")?) };
         let changed = engine.board.lock().take_changed();

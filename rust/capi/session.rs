@@ -1,9 +1,10 @@
 //! Sessions: a scan seen through a model.
 
-use super::arguments::{handle, init_struct, not_null, optional_struct, put, Sized32};
+use super::arguments::{handle, init_struct, optional_struct, put, reserved, usable, usable_or_null, Sized32};
 use super::engine::Engine;
 use super::model::promem_model;
-use super::status::{boundary, caught, promem_status, Outcome, Refusal};
+use super::process::{self, Computing};
+use super::status::{boundary, caught, promem_status, BoundaryError, Outcome};
 use super::volume::{promem_volume, raw_volume};
 use crate::geometry::Axis;
 use crate::session::Session;
@@ -39,7 +40,7 @@ pub struct promem_session_options {
     /// Not 0: copy the voxels (to 4 bytes each), so that the caller may free or change them. 0: read them where they lie whenever a slice
     /// is needed; they must stay and not change until the session is freed.
     pub copy_voxels: u32,
-    /// 0
+    /// Must be 0.
     pub reserved: u32,
 }
 
@@ -75,7 +76,9 @@ fn axis(number: u32, auto: impl FnOnce() -> Axis) -> Outcome<Axis> {
         PROMEM_AXIS_I => Ok(Axis::I),
         PROMEM_AXIS_J => Ok(Axis::J),
         PROMEM_AXIS_K => Ok(Axis::K),
-        other => Err(Refusal::invalid(format!("axis {other}: expected PROMEM_AXIS_AUTO (0) to PROMEM_AXIS_K (3)"))),
+        other => {
+            Err(BoundaryError::invalid(format!("axis {other}: expected PROMEM_AXIS_AUTO (0) to PROMEM_AXIS_K (3)")))
+        }
     }
 }
 
@@ -84,7 +87,9 @@ fn window(width: f64, level: f64) -> Outcome<Window> {
         return Ok(Window::Auto);
     }
     if !(width > 0.0 && width.is_finite() && level.is_finite()) {
-        return Err(Refusal::invalid(format!("window {width},{level}: expected a positive width and a level, or 0")));
+        return Err(BoundaryError::invalid(format!(
+            "window {width},{level}: expected a positive width and a level, or 0"
+        )));
     }
     Ok(Window::WidthLevel { width, level })
 }
@@ -109,12 +114,14 @@ pub unsafe extern "C" fn promem_session_new(
     session: *mut *mut promem_session,
 ) -> promem_status {
     boundary(|| {
-        not_null(session, "session")?;
+        usable(session, "session")?;
+        let _computing = Computing::begin()?;
         // SAFETY: as this function's caller promises.
         let (model, options, scan) =
             unsafe { (handle(model, "model")?, optional_struct(options)?, raw_volume(volume)?) };
         let (mut chosen, mut shown, mut bytes, mut copy) = (PROMEM_AXIS_AUTO, Window::Auto, 0, false);
         if let Some(options) = options {
+            reserved(promem_session_options::NAME, options.reserved)?;
             shown = window(options.window_width, options.window_level)?;
             (chosen, bytes, copy) = (options.axis, options.cache_bytes, options.copy_voxels != 0);
         }
@@ -132,6 +139,10 @@ pub unsafe extern "C" fn promem_session_new(
 
 /// Frees a session; NULL is allowed. What runs is cancelled and waited for, so that the voxels may be freed afterwards.
 ///
+/// In a callback of the session itself this is a mistake, which the log names: the propagation is cancelled, nobody may
+/// use the session any more, and the voxels must stay until the call that called back has returned. In a forked child
+/// nothing is freed.
+///
 /// # Safety
 /// `session` is NULL or live.
 #[no_mangle]
@@ -140,8 +151,10 @@ pub unsafe extern "C" fn promem_session_free(session: *mut promem_session) {
         // SAFETY: it was made by `promem_session_new`, and the caller gives it back.
         let session = unsafe { Box::from_raw(session) };
         caught(|| {
-            session.engine.close();
-            drop(session);
+            match process::not_forked() {
+                Ok(()) => session.engine.close(),
+                Err(_) => std::mem::forget(session),
+            }
             Ok(())
         });
     }
@@ -164,6 +177,10 @@ pub unsafe extern "C" fn promem_session_slices(
     boundary(|| {
         // SAFETY: as this function's caller promises.
         let engine = &unsafe { handle(session, "session") }?.engine;
+        usable_or_null(axis, "axis")?;
+        for pointer in [count, rows, columns] {
+            usable_or_null(pointer, "size")?;
+        }
         let along = engine.board.lock().axis();
         let number = [PROMEM_AXIS_I, PROMEM_AXIS_J, PROMEM_AXIS_K][along.index()];
         let (columns_along, rows_along) = along.in_plane();

@@ -30,35 +30,50 @@ pub const PROMEM_COMPUTE_ERROR: promem_status = 31;
 pub const PROMEM_CANCELLED: promem_status = 40;
 /// Another call or a job is using the session.
 pub const PROMEM_BUSY: promem_status = 41;
+/// The process was forked after it had loaded a model; models, sessions and jobs are the parent's and cannot be used in
+/// the child.
+pub const PROMEM_FORKED: promem_status = 42;
 /// A fault of this library; the session stays usable after promem_session_reset.
 pub const PROMEM_INTERNAL_ERROR: promem_status = 90;
 
 /// What can go wrong at the boundary, beside what the library itself says.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum BoundaryError {
     Null(&'static str),
-    TooLarge { what: &'static str, found: usize, known: usize },
+    TooLarge {
+        what: &'static str,
+        found: usize,
+        known: usize,
+    },
     Busy,
+    /// A child of the process that loaded the model.
+    Forked {
+        owner: u32,
+    },
+    /// The process is about to end.
+    Ending,
     Library(Error),
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for BoundaryError {
     fn from(error: Error) -> Self {
         Self::Library(error)
     }
 }
 
-impl Refusal {
+impl BoundaryError {
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::Library(Error::invalid(message))
     }
 
     pub(super) fn status(&self) -> promem_status {
         match self {
-            Refusal::Null(_) => PROMEM_NULL_ARGUMENT,
-            Refusal::TooLarge { .. } => PROMEM_STRUCT_TOO_LARGE,
-            Refusal::Busy => PROMEM_BUSY,
-            Refusal::Library(error) => match error.kind() {
+            BoundaryError::Null(_) => PROMEM_NULL_ARGUMENT,
+            BoundaryError::TooLarge { .. } => PROMEM_STRUCT_TOO_LARGE,
+            BoundaryError::Busy => PROMEM_BUSY,
+            BoundaryError::Forked { .. } => PROMEM_FORKED,
+            BoundaryError::Ending => PROMEM_CANCELLED,
+            BoundaryError::Library(error) => match error.kind() {
                 ErrorKind::InvalidInput => PROMEM_INVALID_ARGUMENT,
                 ErrorKind::Unsupported => PROMEM_UNSUPPORTED,
                 ErrorKind::Format => PROMEM_BAD_FORMAT,
@@ -71,24 +86,31 @@ impl Refusal {
     }
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for BoundaryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Refusal::Null(what) => write!(f, "{what}: NULL"),
-            Refusal::TooLarge { what, found, known } => {
+            BoundaryError::Null(what) => write!(f, "{what}: NULL"),
+            BoundaryError::TooLarge { what, found, known } => {
                 write!(
                     f,
                     "{what}: struct_size is {found}, this library knows {known} bytes; it is older than the header"
                 )
             }
-            Refusal::Busy => f.write_str("the session is in use by another call or a job; wait for it or cancel it"),
-            Refusal::Library(error) => error.fmt(f),
+            BoundaryError::Busy => f.write_str("the session is in use by another call or a job; wait for it or cancel it"),
+            BoundaryError::Forked { owner } => write!(
+                f,
+                "this process was forked from process {owner} after that had loaded a model; found process {}, expected {owner}; load the \
+                 model after the fork, or start a program instead of forking",
+                std::process::id()
+            ),
+            BoundaryError::Ending => f.write_str("cancelled; the process is about to end"),
+            BoundaryError::Library(error) => error.fmt(f),
         }
     }
 }
 
 /// The outcome of what happens inside a boundary.
-pub(super) type Outcome<T = ()> = Result<T, Refusal>;
+pub(super) type Outcome<T = ()> = Result<T, BoundaryError>;
 
 thread_local! {
     static MESSAGE: RefCell<CString> = RefCell::default();
@@ -100,11 +122,14 @@ pub(super) fn c_text(text: &str) -> CString {
 }
 
 fn set_message(text: &str) {
-    MESSAGE.with(|message| *message.borrow_mut() = c_text(text));
+    // In a destructor of the thread the message may be gone already: then there is nowhere to keep it.
+    let _ = MESSAGE.try_with(|message| *message.borrow_mut() = c_text(text));
 }
 
 /// Runs what a function does; its error or panic becomes status and message.
 pub(super) fn boundary(work: impl FnOnce() -> Outcome) -> promem_status {
+    // The thread's message is there before anything of libtorch's in the thread is, so that what Rust does at a thread's end comes last.
+    set_message("");
     let (status, text) = caught(work);
     set_message(&text);
     status
@@ -134,6 +159,7 @@ pub extern "C" fn promem_status_name(status: promem_status) -> *const c_char {
         PROMEM_COMPUTE_ERROR => c"PROMEM_COMPUTE_ERROR",
         PROMEM_CANCELLED => c"PROMEM_CANCELLED",
         PROMEM_BUSY => c"PROMEM_BUSY",
+        PROMEM_FORKED => c"PROMEM_FORKED",
         PROMEM_INTERNAL_ERROR => c"PROMEM_INTERNAL_ERROR",
         _ => c"unknown status",
     };
@@ -141,10 +167,11 @@ pub extern "C" fn promem_status_name(status: promem_status) -> *const c_char {
 }
 
 /// Why the last function that this thread called and that returns a status did not return PROMEM_OK: one line of UTF-8 that names the
-/// thing, what was found and what was expected. "" after PROMEM_OK. It is the library's and holds until the thread's next such call.
+/// thing, what was found and what was expected. "" after PROMEM_OK, and while the thread's own destructors run. It is
+/// the library's and holds until the thread's next such call.
 #[no_mangle]
 pub extern "C" fn promem_last_error_message() -> *const c_char {
-    MESSAGE.with(|message| message.borrow().as_ptr())
+    MESSAGE.try_with(|message| message.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
 #[cfg(test)]

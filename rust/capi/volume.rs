@@ -1,7 +1,7 @@
 //! A caller's scan.
 
 use super::arguments::{required_struct, Sized32};
-use super::status::{boundary, promem_status, Outcome, Refusal};
+use super::status::{boundary, promem_status, BoundaryError, Outcome};
 use crate::geometry::{Dims, Geometry, IjkToRas};
 use crate::volume::raw::RawVolume;
 use crate::volume::Scalar;
@@ -74,7 +74,7 @@ pub(super) unsafe fn raw_volume(volume: *const promem_volume) -> Outcome<RawVolu
     // SAFETY: as the caller promises.
     let volume = unsafe { required_struct(volume) }?;
     if volume.voxels.is_null() {
-        return Err(Refusal::Null("voxels"));
+        return Err(BoundaryError::Null("voxels"));
     }
     let scalar = match volume.scalar_type {
         PROMEM_INT8 => Scalar::I8,
@@ -88,7 +88,7 @@ pub(super) unsafe fn raw_volume(volume: *const promem_volume) -> Outcome<RawVolu
         PROMEM_FLOAT32 => Scalar::F32,
         PROMEM_FLOAT64 => Scalar::F64,
         other => {
-            return Err(Refusal::invalid(format!(
+            return Err(BoundaryError::invalid(format!(
                 "scalar type {other}: expected PROMEM_INT8 (1) to PROMEM_FLOAT64 (10)"
             )))
         }

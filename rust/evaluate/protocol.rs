@@ -6,10 +6,10 @@
 use crate::datasets::BinaryMask;
 use crate::error::{Error, Result};
 use crate::evaluate::surface;
-use crate::geometry::{Axis, SliceIndex, Spacing, VoxelIndex};
-use crate::memory::SearchOptions;
+use crate::geometry::{Axis, SliceIndex, SliceRange, Spacing, VoxelIndex};
 use crate::prompt::{ObjectId, PointLabel, Prompts};
 use crate::session::Direction;
+use crate::tracking::SearchOptions;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -87,10 +87,10 @@ impl Task {
     }
 
     /// The slices that a method may give, both inside; `count` slices are there.
-    pub fn allowed(&self, extent: Extent, count: usize) -> (SliceIndex, SliceIndex) {
+    pub fn allowed(&self, extent: Extent, count: usize) -> SliceRange {
         match extent {
-            Extent::Free => (SliceIndex(0), SliceIndex(count - 1)),
-            Extent::Given => (SliceIndex(self.first), SliceIndex(self.last)),
+            Extent::Free => SliceRange::whole(count),
+            Extent::Given => SliceRange { first: SliceIndex(self.first), last: SliceIndex(self.last) },
         }
     }
 }

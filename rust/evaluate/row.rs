@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::evaluate::protocol::{Extent, Protocol};
-use crate::memory::{PromptMemory, SearchOptions};
+use crate::tracking::{PromptMemory, SearchOptions};
 use serde::Serialize;
 use std::path::PathBuf;
 

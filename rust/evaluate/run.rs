@@ -310,9 +310,8 @@ fn segment(
     let [i, j, k] = geometry.dims.0;
     Ok((objects.iter())
         .map(|&object| {
-            let found = |slice| {
-                outcome.assembly.mask(object, slice).map(|(_, mask)| (slice, mask.bounds().first, mask.inside()))
-            };
+            let found =
+                |slice| outcome.masks.mask(object, slice).map(|(_, mask)| (slice, mask.bounds().first, mask.inside()));
             let planes: Vec<_> = (0..count).map(SliceIndex).filter_map(found).collect();
             let planes = planes.iter().map(|(slice, first, inside)| (*slice, *first, inside.view()));
             BinaryMask::from_planes([k, j, i], axis, planes)

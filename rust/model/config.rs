@@ -16,6 +16,9 @@ pub const MASK_STRIDE: i64 = 4;
 const DECODER_UPSCALING: i64 = 4;
 /// Every image size must be a multiple of the trunk's coarsest stride.
 pub const SIZE_MULTIPLE: i64 = 32;
+/// No number of a network of this family comes near it, no image size and no width; keeps forged files and mistaken
+/// callers from asking for memory.
+pub const LARGEST_NUMBER: i64 = 8192;
 /// The paper works at 512 (section 3.2); the official files carry no size of their own.
 pub const DEFAULT_IMAGE_SIZE: i64 = 512;
 /// `sigmoid_scale_for_mem_enc`, `sigmoid_bias_for_mem_enc`.
@@ -335,9 +338,9 @@ impl Config {
 
     /// The same network at another image size.
     pub fn with_image_size(mut self, image_size: i64) -> Result<Self> {
-        if image_size < SIZE_MULTIPLE || image_size % SIZE_MULTIPLE != 0 {
+        if !(SIZE_MULTIPLE..=LARGEST_NUMBER).contains(&image_size) || image_size % SIZE_MULTIPLE != 0 {
             return Err(Error::invalid(format!(
-                "image size {image_size}: expected a positive multiple of {SIZE_MULTIPLE}"
+                "image size {image_size}: expected a positive multiple of {SIZE_MULTIPLE}, at most {LARGEST_NUMBER}"
             )));
         }
         self.image_size = image_size;
@@ -403,5 +406,19 @@ mod tests {
         assert_eq!(from_value::<Config>(stored.clone()).unwrap(), config);
         stored["foreign"] = json!(1);
         assert!(from_value::<Config>(stored).unwrap_err().to_string().contains("unknown field `foreign`"));
+    }
+
+    #[test]
+    fn image_sizes_of_callers_have_the_bound_of_model_files() {
+        for size in [i64::MIN, 0, 31, 33, LARGEST_NUMBER + SIZE_MULTIPLE, 100_000, i64::MAX] {
+            let error = Config::compact().with_image_size(size).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("image size {size}: expected a positive multiple of 32, at most 8192")),
+                "{error}"
+            );
+        }
+        for size in [SIZE_MULTIPLE, 512, LARGEST_NUMBER] {
+            assert_eq!(Config::compact().with_image_size(size).unwrap().image_size, size);
+        }
     }
 }

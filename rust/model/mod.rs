@@ -44,5 +44,5 @@ pub use config::Config;
 pub use intensity::at_mask_resolution;
 pub use layers::average_pool;
 pub use mask_decoder::DenseInputs;
-pub use outputs::{Decoded, ImageEmbedding, MaskChoice, Memory, MemoryId, Presence};
+pub use outputs::{ImageEmbedding, MaskChoice, Memory, MemoryId, Presence};
 pub use sam2::{Precision, Sam2};

@@ -107,19 +107,6 @@ impl MaskChoice {
     }
 }
 
-/// One decoded mask.
-#[derive(Debug)]
-pub struct Decoded {
-    /// Mask logits in fp32, [1, 1, m, m].
-    pub logits: Tensor,
-    /// Predicted IoU.
-    pub iou: f64,
-    /// Positive where the object is present.
-    pub object_logit: f64,
-    /// Object pointer, [1, hidden].
-    pub pointer: Tensor,
-}
-
 /// All outputs of the mask decoder for a batch of prompts; M = 4 masks.
 #[derive(Debug)]
 pub struct DecoderOutput {

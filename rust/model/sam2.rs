@@ -7,7 +7,7 @@
 use super::activation::Activation;
 use super::attended::Attending;
 use super::config::{
-    Config, Version, GIVEN_MASK_BIAS, GIVEN_MASK_SCALE, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, NO_OBJ_SCORE, NUM_MASKMEM,
+    Config, Version, GIVEN_MASK_BIAS, GIVEN_MASK_SCALE, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, NUM_MASKMEM,
 };
 use super::image_encoder::ImageEncoder;
 use super::layers::{parameter, upsample_bilinear, Conv2d, ConvShape};
@@ -16,9 +16,9 @@ use super::mask_decoder::{DenseInputs, MaskDecoder};
 use super::memory_attention::MemoryAttention;
 use super::memory_encoder::MemoryEncoder;
 use super::memory_tokens::MemoryTokenizer;
-use super::outputs::{Decoded, DecoderOutput, ImageEmbedding, MaskChoice, Memory, Presence};
+use super::outputs::{DecoderOutput, ImageEmbedding};
 use super::position::sine_2d;
-use super::prompt_encoder::{Point, PromptEncoder};
+use super::prompt_encoder::PromptEncoder;
 use super::weights::{self, StateDict};
 use crate::error::Result;
 use tch::nn::{Path, VarStore};
@@ -247,21 +247,6 @@ impl Sam2 {
         fused.to_kind(Kind::Float).transpose(1, 2).reshape([-1, c, h, w])
     }
 
-    /// Decodes a prompt on `features` [1, hidden, h, w] (`_forward_sam_heads`). `mask`: logits [1, 1, m, m] as a dense
-    /// prompt.
-    pub fn decode(
-        &self,
-        image: &ImageEmbedding,
-        features: &Tensor,
-        points: &[Point],
-        mask: Option<&Tensor>,
-        choice: MaskChoice,
-    ) -> Decoded {
-        let inputs = DenseInputs { dense_prompt: mask, log_likelihood_ratio: None };
-        let output = self.decode_all(image, features, &self.prompt_encoder.sparse(points), inputs);
-        self.choose(&output, choice, Presence::Certain).remove(0)
-    }
-
     /// All outputs of the mask decoder for a batch: `features` [B, hidden, h, w], `sparse` tokens [B or 1, T, hidden].
     pub fn decode_all(
         &self,
@@ -278,23 +263,6 @@ impl Sam2 {
             &self.prompt_encoder.dense(inputs.dense_prompt),
             inputs,
         )
-    }
-
-    /// [`Sam2::decode_all`] of a slice without points: the object is propagated from other slices.
-    pub fn decode_propagated(&self, image: &ImageEmbedding, features: &Tensor, inputs: DenseInputs) -> DecoderOutput {
-        self.decode_all(image, features, &self.prompt_encoder.sparse(&[]), inputs)
-    }
-
-    /// The best of three masks of [`Sam2::decode_propagated`], for each of a batch.
-    pub fn propagate(
-        &self,
-        image: &ImageEmbedding,
-        features: &Tensor,
-        inputs: DenseInputs,
-        presence: Presence,
-    ) -> Vec<Decoded> {
-        let output = self.decode_propagated(image, features, inputs);
-        self.choose(&output, MaskChoice::BestOfThree, presence)
     }
 
     /// Object pointers of a batch: decoder tokens [B, hidden], `present` [B, 1] of 0 and 1 -> [B, hidden].
@@ -323,59 +291,16 @@ impl Sam2 {
         }
     }
 
-    /// The chosen masks of a batch. Their scores are copied from the device together.
-    fn choose(&self, output: &DecoderOutput, choice: MaskChoice, presence: Presence) -> Vec<Decoded> {
-        let (logits, iou, token) = match choice {
-            MaskChoice::BestOfThree => output.best_of_three(),
-            MaskChoice::Single => output.single(),
-        };
-        let pointers = self.obj_ptr_proj.forward(&token);
-        let scores = Tensor::cat(&[&iou, &output.object_logit], 1).to_device(Device::Cpu);
-        let one = |i: i64| {
-            let (iou, object_logit) = (scores.double_value(&[i, 0]), scores.double_value(&[i, 1]));
-            let present = object_logit > 0.0 || (presence == Presence::Certain && self.config.trusts_known_presence);
-            let (logits, pointer) = (logits.narrow(0, i, 1), pointers.narrow(0, i, 1));
-            match present {
-                true => Decoded { logits, iou, object_logit, pointer },
-                false => {
-                    let (logits, pointer) = (logits.full_like(NO_OBJ_SCORE), self.no_obj_ptr.shallow_clone());
-                    Decoded { logits, iou, object_logit, pointer }
-                }
-            }
-        };
-        (0..logits.size()[0]).map(one).collect()
-    }
-
     /// Logits at the resolution of the network's input: [1, 1, m, m] -> [1, 1, S, S].
     pub fn full_resolution(&self, logits: &Tensor) -> Tensor {
         upsample_bilinear(logits, self.config.image_size)
     }
 
-    /// A mask given by the user, [1, 1, S, S] of 0 and 1, as the output of its slice (`_use_mask_as_output`).
-    ///
-    /// Returns logits [1, 1, S, S].
-    pub fn accept_mask(&self, image: &ImageEmbedding, mask: &Tensor) -> Decoded {
-        let mask = mask.to_device(self.device).to_kind(Kind::Float);
-        let prompt = self.given_mask_prompt(&mask);
-        let decoded = self.decode(image, &image.features, &[], Some(&prompt), MaskChoice::Single);
-        let present = mask.max().double_value(&[]) > 0.0;
-        let logits = mask * GIVEN_MASK_SCALE + GIVEN_MASK_BIAS;
-        let pointer = if present { decoded.pointer } else { self.no_obj_ptr.shallow_clone() };
-        let object_logit = if present { GIVEN_MASK_SCALE + GIVEN_MASK_BIAS } else { GIVEN_MASK_BIAS };
-        Decoded { logits, iou: 1.0, object_logit, pointer }
-    }
-
-    /// A mask given by the user as a dense prompt for [`Sam2::decode`]: [1, 1, S, S] -> logits [1, 1, m, m].
+    /// A mask given by the user as a dense prompt for [`Sam2::decode_all`]: [1, 1, S, S] -> logits [1, 1, m, m].
     pub fn mask_prompt(&self, mask: &Tensor) -> Tensor {
         let logits = mask.to_device(self.device).to_kind(Kind::Float) * GIVEN_MASK_SCALE + GIVEN_MASK_BIAS;
         let side = self.config.mask_size();
         logits.internal_upsample_bilinear2d_aa([side, side], false, None, None)
-    }
-
-    /// The previous slice's mask logits as a dense prompt for [`Sam2::decode`], clamped to the range of a given mask's:
-    /// [B, 1, m, m] -> [B, 1, m, m].
-    pub fn prior(logits: &Tensor) -> Tensor {
-        logits.clamp(GIVEN_MASK_BIAS, GIVEN_MASK_SCALE + GIVEN_MASK_BIAS)
     }
 
     /// `logits` [B, 1, h, w] warped by a `displacement` field [B, 2, h, w] (rows, columns; in pixels): bilinear
@@ -391,27 +316,6 @@ impl Sam2 {
         const BILINEAR: i64 = 0;
         const BORDER: i64 = 1;
         logits.grid_sampler_2d(&grid, BILINEAR, BORDER, true)
-    }
-
-    /// Encodes a slice's mask into a memory (`_encode_new_memory`). `decoded.logits` may have either resolution.
-    pub fn remember(&self, image: &ImageEmbedding, decoded: &Decoded) -> Memory {
-        self.remember_all(image, &[decoded]).remove(0)
-    }
-
-    /// The same for several masks of one slice.
-    pub fn remember_all(&self, image: &ImageEmbedding, decoded: &[&Decoded]) -> Vec<Memory> {
-        let side = self.config.image_size;
-        let full = |d: &&Decoded| match d.logits.size()[3] {
-            n if n == side => d.logits.shallow_clone(),
-            _ => self.full_resolution(&d.logits),
-        };
-        let logits = Tensor::cat(&decoded.iter().map(full).collect::<Vec<_>>(), 0);
-        let present: Vec<f32> = decoded.iter().map(|d| f32::from(d.object_logit > 0.0)).collect();
-        let present = Tensor::from_slice(&present).reshape([-1, 1]).to_device(self.device);
-        let features = self.memory_features(image, &logits, &present);
-        (decoded.iter().enumerate())
-            .map(|(i, d)| Memory::new(features.narrow(0, i as i64, 1), d.pointer.shallow_clone()))
-            .collect()
     }
 }
 

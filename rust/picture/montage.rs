@@ -52,7 +52,7 @@ pub fn montage(
         .filter(|&s| slices::extract(labels.voxels(), axis, SliceIndex(s)).iter().any(|&label| label > 0))
         .collect();
     let chosen = choose(&found, count, prompted, TILES);
-    let view = View::new(image.geometry(), axis, None);
+    let view = SliceView::new(image.geometry(), axis, None);
     lay_out(image, axis, range, prompted, &chosen, &view, |picture, place, slice| {
         let plane = slices::extract(labels.voxels(), axis, slice);
         let present: BTreeSet<u16> = plane.iter().copied().filter(|&label| label > 0).collect();
@@ -76,7 +76,7 @@ pub fn comparison(
     let areas = truth.areas(axis).into_iter().zip(prediction.areas(axis));
     let found: Vec<usize> = areas.enumerate().filter(|(_, (t, p))| t + p > 0).map(|(n, _)| n).collect();
     let chosen = choose(&found, count, &[prompted], COMPARED);
-    let view = View::new(image.geometry(), axis, surroundings(&[truth, prediction], axis));
+    let view = SliceView::new(image.geometry(), axis, surroundings(&[truth, prediction], axis));
     lay_out(image, axis, range, &[prompted], &chosen, &view, |picture, place, slice| {
         picture.outline(place, &view.mask(&truth.slice(axis, slice)), TRUTH, 0.0);
         picture.outline(place, &view.mask(&prediction.slice(axis, slice)), PREDICTION, FILL);
@@ -104,7 +104,7 @@ fn lay_out(
     range: IntensityRange,
     prompted: &[SliceIndex],
     chosen: &[SliceIndex],
-    view: &View,
+    view: &SliceView,
     draw: impl Fn(&mut Picture, [usize; 2], SliceIndex),
 ) -> Picture {
     let [height, width] = view.tile;
@@ -143,7 +143,7 @@ fn choose(found: &[usize], count: usize, prompted: &[SliceIndex], tiles: usize) 
 }
 
 /// How a slice becomes a tile.
-struct View {
+struct SliceView {
     /// Rows and columns of a tile, in pixels.
     tile: [usize; 2],
     flip_rows: bool,
@@ -152,7 +152,7 @@ struct View {
     window: [Range<usize>; 2],
 }
 
-impl View {
+impl SliceView {
     fn new(geometry: &Geometry, axis: Axis, window: Option<[Range<usize>; 2]>) -> Self {
         let (columns, rows) = axis.in_plane();
         let spacing = geometry.spacing().0;

@@ -1,37 +1,39 @@
-//! How slices move against each other, for the flow prior. Objects of one walk share it.
+//! How slices move against each other, for the registered mask prior. Objects of one propagation share it.
 
 use crate::geometry::SliceIndex;
-use crate::session::embeddings::{Shown, View};
+use crate::session::embedding_cache::SliceKey;
 use crate::slices::registration::{halve, mask_displacement};
+use crate::slices::SliceView;
 use ndarray::Array2;
 
-/// The last displacement and the last slices' pictures: a walk asks for neighbours.
+/// The last displacement and the last slices at half resolution: a propagation asks for neighbours.
 #[derive(Debug, Default)]
 pub struct Displacements {
-    last: Option<([Shown; 2], [Array2<f32>; 2])>,
-    pictures: Vec<(Shown, Array2<f32>)>,
+    last: Option<([SliceKey; 2], [Array2<f32>; 2])>,
+    halved: Vec<(SliceKey, Array2<f32>)>,
 }
 
 impl Displacements {
-    /// Rows and columns of the displacement from `slice` to `before` in `view`, for masks of `stride` pixels per cell; `square` gives a slice as its frame shows it.
+    /// Rows and columns of the displacement from `slice` to `before` in `view`, for masks of `stride` pixels per cell; `square` gives a slice in its
+    /// frame's square.
     pub fn get(
         &mut self,
         slice: SliceIndex,
         before: SliceIndex,
-        view: View,
+        view: SliceView,
         stride: usize,
-        square: impl Fn(SliceIndex) -> Array2<f32>,
+        mut square: impl FnMut(SliceIndex) -> Array2<f32>,
     ) -> &[Array2<f32>; 2] {
         let key = [(slice, view), (before, view)];
         if self.last.as_ref().is_none_or(|(known, _)| *known != key) {
             for wanted in key {
-                if !self.pictures.iter().any(|(known, _)| *known == wanted) {
-                    self.pictures.retain(|(known, _)| key.contains(known));
-                    self.pictures.push((wanted, halve(&square(wanted.0))));
+                if !self.halved.iter().any(|(known, _)| *known == wanted) {
+                    self.halved.retain(|(known, _)| key.contains(known));
+                    self.halved.push((wanted, halve(&square(wanted.0))));
                 }
             }
-            let picture = |wanted| self.pictures.iter().find(|(known, _)| *known == wanted).map(|(_, picture)| picture);
-            let parts = match (picture(key[0]), picture(key[1])) {
+            let at_half = |wanted| self.halved.iter().find(|(known, _)| *known == wanted).map(|(_, at_half)| at_half);
+            let parts = match (at_half(key[0]), at_half(key[1])) {
                 (Some(fixed), Some(moving)) => mask_displacement(fixed, moving, stride),
                 _ => [Array2::zeros((0, 0)), Array2::zeros((0, 0))],
             };

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::model::{checkpoint, Precision, Sam2};
-use crate::session::{self, DeviceChoice, ModelDefaults, PrecisionChoice, SharedModel};
+use crate::session::{self, DeviceChoice, PrecisionChoice, SharedModel};
+use crate::tracking::ModelDefaults;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::Device;
@@ -42,25 +43,27 @@ impl Loaded {
 const DEFAULT: [&str; 3] =
     ["share/promem/promem-compact.safetensors", "models/promem-compact.safetensors", "promem-compact.safetensors"];
 
-/// The model that is used where none is named: `PROMEM_MODEL`, else the one of the installation that `file`, a program or a library, lies in.
+/// The model that is used where none is named: `PROMEM_MODEL` if it is not empty, else the one of the installation that `file`, a program or a library, lies in.
 ///
 /// # Errors
-/// `InvalidInput` where there is none.
+/// `InvalidInput` where there is none; the message names every place that was looked at.
 pub fn default_model(file: &Path) -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("PROMEM_MODEL") {
-        return Ok(path.into());
-    }
+    let named = std::env::var_os("PROMEM_MODEL").filter(|path| !path.is_empty());
+    named.map_or_else(|| installed_model(file), |path| Ok(path.into()))
+}
+
+fn installed_model(file: &Path) -> Result<PathBuf> {
     // bin/promem or lib/libpromem.so of an installation, target/release/promem of the repository.
-    (file.ancestors().skip(1).take(4))
-        .flat_map(|root| DEFAULT.map(|file| root.join(file)))
-        .find(|path| path.is_file())
-        .ok_or_else(|| {
-            Error::invalid(format!(
-                "no model: the default `promem-compact.safetensors` is not beside `{}`; expected a model file (a SAM 2, SAM 2.1 or MedSAM2 \
-                 .pt, or a .safetensors) or PROMEM_MODEL",
-                file.display()
-            ))
-        })
+    let places: Vec<PathBuf> =
+        file.ancestors().skip(1).take(4).flat_map(|root| DEFAULT.map(|file| root.join(file))).collect();
+    places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let places: Vec<String> = places.iter().map(|path| format!("`{}`", path.display())).collect();
+        Error::invalid(format!(
+            "no model: PROMEM_MODEL is not set, and the default model is not there: found no file {}; expected a model file (a SAM 2, SAM 2.1 \
+             or MedSAM2 .pt, or a .safetensors); name one, or set PROMEM_MODEL to it",
+            places.join(", ")
+        ))
+    })
 }
 
 /// Loads a model file. `image_size`: another than the file's own.
@@ -90,4 +93,24 @@ pub fn load(path: &Path, image_size: Option<i64>, device: DeviceChoice, precisio
         precision,
         metadata: file.metadata,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_default_model_names_every_place_that_was_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = installed_model(&folder.path().join("lib/libpromem.so")).unwrap_err().to_string();
+        for root in [folder.path().join("lib"), folder.path().to_path_buf()] {
+            for file in DEFAULT {
+                assert!(message.contains(&format!("`{}`", root.join(file).display())), "{message}");
+            }
+        }
+        let model = folder.path().join(DEFAULT[0]);
+        std::fs::create_dir_all(model.parent().unwrap()).unwrap();
+        std::fs::write(&model, "").unwrap();
+        assert_eq!(installed_model(&folder.path().join("lib/libpromem.so")).unwrap(), model);
+    }
 }

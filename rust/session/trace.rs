@@ -3,31 +3,23 @@
 use crate::error::Result;
 use crate::geometry::SliceIndex;
 use crate::prompt::ObjectId;
-use crate::session::CroppedMask;
+use crate::session::masks::CroppedMask;
+use crate::tracking::CandidateScores;
 use serde::Serialize;
 use std::sync::Arc;
-
-/// One candidate's scores, as in the specification's trace.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CandidateTrace {
-    pub bank: usize,
-    pub window: usize,
-    pub iou: f64,
-    pub object_logit: f64,
-}
 
 /// How one slice was decided.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SliceTrace {
     pub slice: usize,
     /// Candidates in the order in which they were tried.
-    pub candidates: Vec<CandidateTrace>,
+    pub candidates: Vec<CandidateScores>,
     /// Their indices from the best to the worst.
     pub order: Vec<usize>,
     pub object: u16,
-    /// The slice from which this run started.
+    /// The slice from which this track started.
     pub prompt_slice: usize,
-    /// False where the run ended before this slice.
+    /// False where the track ended before this slice.
     pub accepted: bool,
     /// Image embedding; 0 where it was there already.
     pub encode_ms: f64,
@@ -39,7 +31,7 @@ pub struct SliceTrace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub done: usize,
-    /// Falls when a run ends early.
+    /// Falls when a track ends early.
     pub expected: usize,
 }
 
@@ -48,22 +40,22 @@ pub struct Progress {
 pub struct SliceReport<'a> {
     pub object: ObjectId,
     pub slice: SliceIndex,
-    /// `None` where the run ended before this slice.
+    /// `None` where the track ended before this slice.
     pub mask: Option<&'a Arc<CroppedMask>>,
     /// Predicted IoU of the mask; 1 for a mask that the user gave.
     pub score: f64,
     pub progress: Progress,
 }
 
-/// Whether the walk goes on.
+/// Whether the propagation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     Continue,
-    /// Ends the walk; what is done is kept.
+    /// Ends the propagation; what is done is kept.
     Stop,
 }
 
-/// Receives slices as they are made; it may end the walk.
+/// Receives slices as they are made; it may end the propagation.
 pub trait SliceSink {
     fn slice(&mut self, report: SliceReport) -> Result<Flow>;
 }

@@ -83,7 +83,7 @@ impl IntensityRange {
     pub fn around_object(mut object: Vec<f32>, mut surroundings: Vec<f32>, margin: f32) -> Option<Self> {
         let [mut low, mut high] = percentiles(&mut surroundings, PERCENTILES)?;
         let [darkest, brightest] = percentiles(&mut object, OBJECT_PERCENTILES)?;
-        let beside = margin * (OBJECT_MARGIN * (brightest - darkest)).max(LEAST_MARGIN * (high - low));
+        let beside = margin * (OBJECT_MARGIN * (brightest - darkest)).max(MIN_MARGIN * (high - low));
         low = low.max(darkest - beside);
         high = high.min(brightest + beside);
         (low < high).then_some(Self { low, high })
@@ -106,7 +106,7 @@ const OBJECT_PERCENTILES: [f64; 2] = [0.1, 0.9];
 /// The margin beside an object's values, in its own spread (five deviations, where values are normal), and at least so large a share of the
 /// surroundings' range.
 const OBJECT_MARGIN: f32 = 2.0;
-const LEAST_MARGIN: f32 = 0.1;
+const MIN_MARGIN: f32 = 0.1;
 /// A minimum that so large a share of the voxels has is padding or air, not anatomy.
 const BACKGROUND_SHARE: f64 = 0.01;
 /// Percentiles of more voxels than this are taken from evenly spread ones.

@@ -12,10 +12,10 @@ const SMOOTHING: f32 = 1.5;
 /// What every bin holds beside its share of the pixels, so that an intensity that was not seen says nothing.
 const UNSEEN: f32 = 1e-3;
 /// Logarithms of likelihood ratios are bounded by this.
-const MOST: f32 = 3.0;
+const MAX_LOG_RATIO: f32 = 3.0;
 /// How far around an object its surroundings reach, in radii of a disc of its area, and at least in pixels.
 const REACH: f64 = 1.0;
-const LEAST_REACH: usize = 3;
+const MIN_REACH: usize = 3;
 
 /// The histograms inside and around an object, as the logarithm of their ratio.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +28,7 @@ impl IntensityModel {
     pub fn learn(pixels: ArrayView2<f32>, mask: ArrayView2<bool>) -> Option<Self> {
         let area = mask.iter().filter(|&&inside| inside).count();
         let reach = (REACH * (area as f64 / std::f64::consts::PI).sqrt()) as usize;
-        let around = near(mask, reach.max(LEAST_REACH));
+        let around = near(mask, reach.max(MIN_REACH));
         let [mut inside, mut outside] = [[0.0; BINS]; 2];
         Zip::from(pixels).and(mask).and(&around).for_each(|&value, &mask, &around| match (mask, around) {
             (true, _) => inside[bin(value)] += 1.0,
@@ -39,7 +39,8 @@ impl IntensityModel {
             return None;
         }
         let [inside, outside] = [inside, outside].map(likelihoods);
-        let log_likelihood_ratio = std::array::from_fn(|bin| (inside[bin] / outside[bin]).ln().clamp(-MOST, MOST));
+        let log_likelihood_ratio =
+            std::array::from_fn(|bin| (inside[bin] / outside[bin]).ln().clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO));
         Some(Self { log_likelihood_ratio })
     }
 

@@ -7,17 +7,19 @@
 pub mod intensity;
 pub mod intensity_model;
 pub mod near;
-pub mod region;
 pub mod registration;
 pub mod resize;
+pub mod roi;
 mod scan;
+mod view;
 
 use crate::geometry::{Axis, Geometry, SliceIndex};
 use ndarray::{Array2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
-use region::Plane;
-use resize::Frame;
+use resize::NetworkFrame;
+use roi::SlicePlane;
 
 pub use scan::Scan;
+pub use view::SliceView;
 
 /// The array axis of voxels [k, j, i] that belongs to an index axis.
 fn array_axis(axis: Axis) -> ndarray::Axis {
@@ -41,19 +43,19 @@ pub fn plane_mut<'a, T>(voxels: &'a mut ArrayViewMut3<T>, axis: Axis, slice: Sli
 }
 
 /// The pixels of a volume's slices across `axis`.
-pub fn plane(geometry: &Geometry, axis: Axis) -> Plane {
+pub fn plane(geometry: &Geometry, axis: Axis) -> SlicePlane {
     let (columns, rows) = axis.in_plane();
     let spacing = geometry.spacing().0;
-    Plane {
+    SlicePlane {
         size: [geometry.dims.along(rows), geometry.dims.along(columns)],
         spacing: [spacing[rows.index()], spacing[columns.index()]],
     }
 }
 
 /// How a volume's whole slices across `axis` fit the network's square of `size` pixels.
-pub fn frame(geometry: &Geometry, axis: Axis, size: usize) -> Frame {
+pub fn frame(geometry: &Geometry, axis: Axis, size: usize) -> NetworkFrame {
     let plane = plane(geometry, axis);
-    Frame::new(plane.whole(), plane.spacing, size)
+    NetworkFrame::new(plane.whole(), plane.spacing, size)
 }
 
 #[cfg(test)]

@@ -5,51 +5,51 @@
 //! size, the padding is cut, and what is left is resampled to the slice. Pixel centres lie at half-integers of their own
 //! grid, as in PyTorch's `interpolate(align_corners=False, antialias=True)`.
 
-use crate::slices::region::Region;
+use crate::slices::roi::Roi;
 use ndarray::{s, Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
 
 /// A mask pixel counts as inside from here on (SAM 2's `add_new_mask`).
 const INSIDE: f32 = 0.5;
 
-/// How a region of slices fits the square.
+/// How a roi of slices fits the square.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Frame {
+pub struct NetworkFrame {
     /// What is shown of a slice.
-    region: Region,
-    /// Rows and columns of the square that the region covers.
+    roi: Roi,
+    /// Rows and columns of the square that the roi covers.
     valid: [usize; 2],
     /// Side of the square.
     size: usize,
 }
 
-impl Frame {
+impl NetworkFrame {
     /// `spacing`: millimetres between rows and between columns.
-    pub fn new(region: Region, spacing: [f64; 2], size: usize) -> Self {
-        let extent = [region.size[0] as f64 * spacing[0], region.size[1] as f64 * spacing[1]];
+    pub fn new(roi: Roi, spacing: [f64; 2], size: usize) -> Self {
+        let extent = [roi.size[0] as f64 * spacing[0], roi.size[1] as f64 * spacing[1]];
         let longer = extent[0].max(extent[1]);
         let valid = extent.map(|side| ((side / longer * size as f64).round() as usize).clamp(1, size));
-        Self { region, valid, size }
+        Self { roi, valid, size }
     }
 
     /// What is shown of a slice.
-    pub fn region(&self) -> Region {
-        self.region
+    pub fn roi(&self) -> Roi {
+        self.roi
     }
 
-    /// Rows and columns that hold the region; the rest is padding.
+    /// Rows and columns that hold the roi; the rest is padding.
     pub fn valid(&self) -> [usize; 2] {
         self.valid
     }
 
     /// A slice [rows, columns] -> the valid part of the square.
     pub fn to_network(&self, slice: ArrayView2<f32>) -> Array2<f32> {
-        resize(self.shown(slice), self.valid)
+        resize(self.crop(slice), self.valid)
     }
 
     /// What is shown of a slice [rows, columns], in its own pixels.
-    pub fn shown<'a, T>(&self, slice: ArrayView2<'a, T>) -> ArrayView2<'a, T> {
-        let Region { first: [row, column], .. } = self.region;
-        slice.slice_move(s![row..self.region.end(0), column..self.region.end(1)])
+    pub fn crop<'a, T>(&self, slice: ArrayView2<'a, T>) -> ArrayView2<'a, T> {
+        let Roi { first: [row, column], .. } = self.roi;
+        slice.slice_move(s![row..self.roi.end(0), column..self.roi.end(1)])
     }
 
     /// The valid part -> the whole square.
@@ -59,9 +59,9 @@ impl Frame {
         square
     }
 
-    /// A mask [rows, columns] -> the valid part of the square. A mask that holds a pixel of the region never becomes empty.
+    /// A mask [rows, columns] -> the valid part of the square. A mask that holds a pixel of the roi never becomes empty.
     pub fn mask_to_network(&self, mask: ArrayView2<bool>) -> Array2<bool> {
-        let soft = resize(self.shown(mask).mapv(f32::from).view(), self.valid);
+        let soft = resize(self.crop(mask).mapv(f32::from).view(), self.valid);
         let inside = soft.mapv(|share| share >= INSIDE);
         let highest = soft.iter().copied().fold(0.0, f32::max);
         if highest > 0.0 && highest < INSIDE {
@@ -70,26 +70,26 @@ impl Frame {
         inside
     }
 
-    /// Logits of the square, of any side, -> logits of the region's own pixels.
-    pub fn logits_to_region(&self, logits: ArrayView2<f32>) -> Array2<f32> {
+    /// Logits of the square, of any side, -> logits of the roi's own pixels.
+    pub fn logits_to_roi(&self, logits: ArrayView2<f32>) -> Array2<f32> {
         let square = resize(logits, [self.size, self.size]);
-        resize(square.slice(s![..self.valid[0], ..self.valid[1]]), self.region.size)
+        resize(square.slice(s![..self.valid[0], ..self.valid[1]]), self.roi.size)
     }
 
     /// Logits of this frame's square, of any side, as they look in another frame's square; `outside` where this frame shows nothing.
-    pub fn logits_in(&self, other: &Frame, logits: ArrayView2<f32>, outside: f32) -> Array2<f32> {
-        let own = self.logits_to_region(logits);
-        let joined = self.region.joined(&other.region);
+    pub fn logits_in(&self, other: &NetworkFrame, logits: ArrayView2<f32>, outside: f32) -> Array2<f32> {
+        let own = self.logits_to_roi(logits);
+        let joined = self.roi.joined(&other.roi);
         let mut slice = Array2::from_elem((joined.end(0), joined.end(1)), outside);
-        let [row, column] = self.region.first;
-        slice.slice_mut(s![row..self.region.end(0), column..self.region.end(1)]).assign(&own);
+        let [row, column] = self.roi.first;
+        slice.slice_mut(s![row..self.roi.end(0), column..self.roi.end(1)]).assign(&own);
         other.padded(&other.to_network(slice.view()), outside)
     }
 
     /// A point of the slice -> (x, y) in the square; whole numbers are pixel centres on both sides.
     pub fn point_to_network(&self, row: f64, column: f64) -> (f64, f64) {
         let there = |at: f64, axis: usize| {
-            (at - self.region.first[axis] as f64 + 0.5) * self.valid[axis] as f64 / self.region.size[axis] as f64 - 0.5
+            (at - self.roi.first[axis] as f64 + 0.5) * self.valid[axis] as f64 / self.roi.size[axis] as f64 - 0.5
         };
         (there(column, 1), there(row, 0))
     }
@@ -190,15 +190,15 @@ mod tests {
         }
     }
 
-    fn whole(size: [usize; 2], spacing: [f64; 2], side: usize) -> Frame {
-        Frame::new(Region { first: [0, 0], size }, spacing, side)
+    fn whole(size: [usize; 2], spacing: [f64; 2], side: usize) -> NetworkFrame {
+        NetworkFrame::new(Roi { first: [0, 0], size }, spacing, side)
     }
 
     #[test]
     fn a_mask_seen_in_one_region_is_the_same_in_another() {
         let mask = Array2::from_shape_fn((120, 150), |(r, c)| (r as f64 - 60.0).hypot(c as f64 - 70.0) < 22.0);
-        let near = Frame::new(Region { first: [25, 30], size: [80, 80] }, [1.0, 1.0], 128);
-        let far = Frame::new(Region { first: [0, 10], size: [120, 120] }, [1.0, 1.0], 128);
+        let near = NetworkFrame::new(Roi { first: [25, 30], size: [80, 80] }, [1.0, 1.0], 128);
+        let far = NetworkFrame::new(Roi { first: [0, 10], size: [120, 120] }, [1.0, 1.0], 128);
         for (from, to) in [(&near, &far), (&far, &near)] {
             let logits = |inside: bool| if inside { 10f32 } else { -10.0 };
             let there = from.logits_in(to, from.mask_to_network(mask.view()).mapv(logits).view(), -10.0);
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn points_and_masks_of_a_region_meet() {
-        let frame = Frame::new(Region { first: [40, 60], size: [32, 32] }, [1.0, 1.0], 128);
+        let frame = NetworkFrame::new(Roi { first: [40, 60], size: [32, 32] }, [1.0, 1.0], 128);
         let mut mask = Array2::from_elem((100, 100), false);
         mask[(50, 70)] = true;
         let there = frame.mask_to_network(mask.view());
@@ -256,7 +256,7 @@ mod tests {
             let mut square = Array2::from_elem((128, 128), -10f32);
             let [h, w] = frame.valid();
             square.slice_mut(ndarray::s![..h, ..w]).assign(&there.mapv(|inside| if inside { 10. } else { -10. }));
-            let back = frame.logits_to_region(square.view()).mapv(|logit| logit > 0.0);
+            let back = frame.logits_to_roi(square.view()).mapv(|logit| logit > 0.0);
             prop_assert!(dice(&mask, &back) > 0.93, "{}", dice(&mask, &back));
         }
 

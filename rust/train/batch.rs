@@ -1,7 +1,7 @@
 //! Clips of one length and size as tensors on a device.
 
 use crate::model::average_pool;
-use crate::train::clip::{evidence, Clip};
+use crate::train::clip::{log_likelihood_ratios, Clip};
 use ndarray::{Array3, ArrayView2};
 use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
@@ -15,23 +15,24 @@ pub struct Batch {
     /// [B, T, 2, m, m]
     pub(super) flow: Option<Tensor>,
     /// What intensities say, [B, T, S, S].
-    pub(super) evidence: Option<Tensor>,
+    pub(super) log_likelihood_ratio: Option<Tensor>,
     pub(super) clips: Vec<Clip>,
 }
 
 impl Batch {
-    /// `clips` are at least one, all of one length and size, and all with or without displacements and evidence.
+    /// `clips` are at least one, all of one length and size, and all with or without displacements and ratios.
     pub fn new(clips: Vec<Clip>, device: Device) -> Self {
         let (length, side, _) = clips[0].images.dim();
         let shape = [clips.len(), length, side, side].map(|n| n as i64);
         let images = join(clips.iter().map(|clip| clip.images.iter().copied()), &shape, device);
         let masks = join(clips.iter().map(|clip| clip.masks.iter().copied()), &shape, device);
-        let evidence: Option<Vec<_>> = clips.iter().map(|clip| Some(clip.evidence.as_ref()?.iter().copied())).collect();
-        let evidence = evidence.map(|all| join(all.into_iter(), &shape, device));
+        let ratios: Option<Vec<_>> =
+            clips.iter().map(|clip| Some(clip.log_likelihood_ratio.as_ref()?.iter().copied())).collect();
+        let ratios = ratios.map(|all| join(all.into_iter(), &shape, device));
         let flow: Option<Vec<_>> = clips.iter().map(|clip| Some(clip.flow.as_ref()?.iter().copied())).collect();
         let cells = clips[0].flow.as_ref().map_or(0, |flow| flow.dim().2 as i64);
         let flow = flow.map(|all| join(all.into_iter(), &[shape[0], shape[1], 2, cells, cells], device));
-        Self { images, masks, flow, evidence, clips }
+        Self { images, masks, flow, log_likelihood_ratio: ratios, clips }
     }
 
     /// Clips, slices, side.
@@ -41,21 +42,21 @@ impl Batch {
     }
 
     /// What intensities say where the first slices' masks are what was found there, logits [B, 1, S, S]: [B, T, S, S].
-    pub(super) fn evidence_of(&self, found: &Tensor) -> Tensor {
+    pub(super) fn log_likelihood_ratio_of(&self, found: &Tensor) -> Tensor {
         let masks = masks_in(found);
         let work: Vec<(&Clip, ArrayView2<bool>)> = self.clips.iter().zip(masks.outer_iter()).collect();
         let device = self.images.device();
         // On a CPU another replica has the other cores.
         let threads = if device.is_cuda() { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
         let of = |part: &[(&Clip, ArrayView2<bool>)]| -> Vec<Array3<f32>> {
-            part.iter().map(|(clip, mask)| evidence(&clip.images, *mask)).collect()
+            part.iter().map(|(clip, mask)| log_likelihood_ratios(&clip.images, *mask)).collect()
         };
         let all: Vec<Array3<f32>> = std::thread::scope(|scope| {
             let parts: Vec<_> =
                 (work.chunks(work.len().div_ceil(threads).max(1))).map(|part| scope.spawn(move || of(part))).collect();
-            parts.into_iter().flat_map(|part| part.join().expect("a thread that learns evidence ended")).collect()
+            parts.into_iter().flat_map(|part| part.join().expect("a thread that learns ratios ended")).collect()
         });
-        join(all.iter().map(|evidence| evidence.iter().copied()), &self.images.size(), device)
+        join(all.iter().map(|ratios| ratios.iter().copied()), &self.images.size(), device)
     }
 
     /// 0 and 1, [B, 1, S, S].

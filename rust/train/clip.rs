@@ -28,20 +28,21 @@ pub struct Clip {
     /// Where each cell of a mask of side m was on the slice before, in cells: [T, 2, m, m]; the first is zero.
     pub flow: Option<Array4<f32>>,
     /// What intensities say: logarithms of likelihood ratios, [T, S, S].
-    pub evidence: Option<Array3<f32>>,
+    pub log_likelihood_ratio: Option<Array3<f32>>,
 }
 
 impl Clip {
     /// As `options` want it; the length and side are those of `images`.
     pub fn new(images: Array3<f32>, masks: Array3<bool>, options: &ClipOptions) -> Self {
         let flow = options.flow.map(|stride| displacements(&images, stride));
-        let evidence = options.intensity_model.then(|| evidence(&images, masks.index_axis(Axis(0), 0)));
-        Self { images, masks, flow, evidence }
+        let log_likelihood_ratio =
+            options.intensity_model.then(|| log_likelihood_ratios(&images, masks.index_axis(Axis(0), 0)));
+        Self { images, masks, flow, log_likelihood_ratio }
     }
 }
 
 /// What intensities say of each slice, [T, S, S], learned from a mask on the first; zero where there is nothing to learn from.
-pub fn evidence(images: &Array3<f32>, mask: ArrayView2<bool>) -> Array3<f32> {
+pub fn log_likelihood_ratios(images: &Array3<f32>, mask: ArrayView2<bool>) -> Array3<f32> {
     let mut all = Array3::zeros(images.dim());
     if let Some(learned) = IntensityModel::learn(images.index_axis(Axis(0), 0), mask) {
         for (image, mut out) in images.outer_iter().zip(all.outer_iter_mut()) {
@@ -89,7 +90,7 @@ mod tests {
         let options =
             ClipOptions { length: 3, side: 48, stochastic_propagation: false, flow: None, intensity_model: true };
         let clip = Clip::new(images, masks, &options);
-        let evidence = clip.evidence.expect("it was asked for");
+        let evidence = clip.log_likelihood_ratio.expect("it was asked for");
         assert!(
             evidence.indexed_iter().all(|(at, &value)| (value > 1.0) == clip.masks[at]),
             "both slices, and the last as a whole"
@@ -100,6 +101,6 @@ mod tests {
     fn a_first_slice_that_teaches_nothing_gives_evidence_that_says_nothing() {
         let images = Array3::from_elem((2, 16, 16), 0.5);
         let none = Array3::from_elem((2, 16, 16), false);
-        assert_eq!(evidence(&images, none.index_axis(Axis(0), 0)), Array3::<f32>::zeros((2, 16, 16)));
+        assert_eq!(log_likelihood_ratios(&images, none.index_axis(Axis(0), 0)), Array3::<f32>::zeros((2, 16, 16)));
     }
 }

@@ -1,9 +1,9 @@
 //! What a run is: every number of it, from a preset and a TOML file on top.
 
 use crate::error::{Error, Result};
-use crate::memory::search::MAX_WINDOW;
 use crate::model::config::{Config, Size, Version, SIZE_MULTIPLE};
 use crate::session::PrecisionChoice;
+use crate::tracking::MAX_WINDOW;
 use crate::train::phantom::Kind;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ pub struct PriorConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntensityModelConfig {
-    /// How many clips are told.
+    /// How many clips are presence_right.
     pub clip_fraction: f64,
     /// Factor on the logarithms of likelihood ratios, as inference gives them (`promem convert --intensity-weight`).
     pub weight: f64,

@@ -1,4 +1,4 @@
-//! Batches made ahead, in a thread: their clips are joined and copied to the device while the step before is computed.
+//! Batches prefetched by a thread: their clips are joined and copied to the device while the previous step is computed.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::guarded;
@@ -10,13 +10,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tch::Device;
 
-/// What all replicas compute at once: a step has `accumulate` of them.
+/// The batches that all replicas compute at once; a step has `accumulate` of these.
 pub struct Part {
     /// Number of its first clip.
     pub first: u64,
     /// One for each replica.
     pub batches: Vec<Batch>,
-    /// Clips that could not be had so far, and were replaced.
+    /// Clips that could not be made so far and were replaced.
     pub skipped: u64,
 }
 
@@ -67,7 +67,7 @@ impl Feed {
         self.waited
     }
 
-    /// Clips that could not be had and were replaced, up to the last part that was taken.
+    /// Clips that could not be made and were replaced, up to the last part that was taken.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }

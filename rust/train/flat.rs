@@ -1,4 +1,4 @@
-//! Weights that lie one after the other in one tensor, so that a step of the optimizer is a dozen operations, whatever their number.
+//! All weights in one flat tensor, so that an optimizer step is a dozen operations, whatever the number of weights.
 
 use std::collections::BTreeMap;
 use tch::nn::VarStore;
@@ -10,15 +10,15 @@ pub type Named = BTreeMap<String, Tensor>;
 /// Every weight begins at a multiple of so many values: kernels want aligned memory.
 const ALIGNMENT: i64 = 64;
 
-/// Where a weight lies.
+/// Where a weight is in the flat tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct Slot {
     key: String,
     start: i64,
     shape: Vec<i64>,
 }
 
-impl Place {
+impl Slot {
     fn length(&self) -> i64 {
         self.shape.iter().product()
     }
@@ -29,32 +29,32 @@ impl Place {
     }
 }
 
-/// Where all weights of a network lie in a flat tensor, in the order of their names.
+/// Where all weights of a network are in a flat tensor, in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    places: Vec<Place>,
+pub struct WeightLayout {
+    slots: Vec<Slot>,
     length: i64,
 }
 
-impl Layout {
+impl WeightLayout {
     pub fn of(variables: &VarStore) -> Self {
         let mut length = 0;
         let all: BTreeMap<_, _> = variables.variables().into_iter().collect();
-        let place = |(key, variable): (String, Tensor)| {
-            let place = Place { key, start: length, shape: variable.size() };
-            length += place.length() + place.padding();
-            place
+        let slot = |(key, variable): (String, Tensor)| {
+            let slot = Slot { key, start: length, shape: variable.size() };
+            length += slot.length() + slot.padding();
+            slot
         };
-        let places = all.into_iter().map(place).collect();
-        Self { places, length }
+        let slots = all.into_iter().map(slot).collect();
+        Self { slots, length }
     }
 
-    /// A value for each weight, at all of its places; 0 between weights.
+    /// A value for each weight, repeated over its elements; 0 in the padding.
     pub fn spread(&self, device: Device, value: impl Fn(&str, usize) -> f64) -> Tensor {
         let flat = self.zeros(device);
-        for place in &self.places {
-            let mut part = flat.narrow(0, place.start, place.length());
-            let _ = part.fill_(value(&place.key, place.shape.len()));
+        for slot in &self.slots {
+            let mut part = flat.narrow(0, slot.start, slot.length());
+            let _ = part.fill_(value(&slot.key, slot.shape.len()));
         }
         flat
     }
@@ -65,8 +65,8 @@ impl Layout {
 
     /// The weights as parts of a flat tensor, which they share.
     pub fn views(&self, flat: &Tensor) -> Named {
-        let view = |place: &Place| flat.narrow(0, place.start, place.length()).view(place.shape.as_slice());
-        self.places.iter().map(|place| (place.key.clone(), view(place))).collect()
+        let view = |slot: &Slot| flat.narrow(0, slot.start, slot.length()).view(slot.shape.as_slice());
+        self.slots.iter().map(|slot| (slot.key.clone(), view(slot))).collect()
     }
 
     /// Makes the variables views of one flat tensor, which has their values.
@@ -92,14 +92,14 @@ impl Layout {
         let found = Tensor::run_backward(&[loss], &inputs, false, false);
         let found: BTreeMap<&str, Tensor> = learning.into_iter().map(|(key, _)| key).zip(found).collect();
         let nothing = Tensor::zeros([ALIGNMENT], (Kind::Float, loss.device()));
-        let mut parts = Vec::with_capacity(self.places.len());
-        for place in &self.places {
-            match found.get(place.key.as_str()).filter(|gradient| gradient.defined()) {
+        let mut parts = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            match found.get(slot.key.as_str()).filter(|gradient| gradient.defined()) {
                 Some(gradient) => parts.push(gradient.reshape([-1])),
-                None => parts.push(Tensor::zeros([place.length()], (Kind::Float, loss.device()))),
+                None => parts.push(Tensor::zeros([slot.length()], (Kind::Float, loss.device()))),
             }
-            if place.padding() > 0 {
-                parts.push(nothing.narrow(0, 0, place.padding()));
+            if slot.padding() > 0 {
+                parts.push(nothing.narrow(0, 0, slot.padding()));
             }
         }
         Tensor::cat(&parts, 0)
@@ -122,7 +122,7 @@ mod tests {
     fn variables_follow_the_flat_tensor_that_they_are_views_of() {
         let mut variables = two();
         let held = variables.variables()["b"].shallow_clone();
-        let layout = Layout::of(&variables);
+        let layout = WeightLayout::of(&variables);
         let mut flat = layout.gather(&mut variables);
         assert_eq!(flat.sum(Kind::Float).double_value(&[]), 6.0);
         let _ = tch::no_grad(|| flat.g_mul_scalar_(3.0));
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn gradients_lie_where_their_weights_do_and_are_zero_where_nothing_reaches_a_weight() {
         let variables = two();
-        let layout = Layout::of(&variables);
+        let layout = WeightLayout::of(&variables);
         let all = variables.variables();
         let loss = (&all["b"] * 2.0).sum(Kind::Float) + (&all["a"] + 1.0).square().sum(Kind::Float);
         let views = layout.views(&layout.gradients(&loss, &variables));

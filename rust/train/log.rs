@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// One line of the log: means since the last line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct LogLine {
     pub step: u64,
     pub stage: usize,
     pub learning_rate: f64,
@@ -17,15 +17,15 @@ pub struct Line {
     pub dice: f64,
     pub iou: f64,
     pub object: f64,
-    /// IoU of the chosen masks where the object is, and the share of slices whose presence is told right.
+    /// Mean IoU of the best masks where the object is, and the fraction of slices whose presence is predicted right.
     pub best_mask_iou: f64,
     pub presence_accuracy: f64,
     /// The gradient's norm before clipping.
     pub grad_norm: f64,
     pub slices_per_second: f64,
-    /// Share of the time spent waiting for clips.
+    /// Fraction of the time spent waiting for clips.
     pub data_wait_fraction: f64,
-    /// Clips that could not be had so far.
+    /// Clips that could not be made so far.
     pub skipped: u64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub validation: BTreeMap<String, f64>,
@@ -38,7 +38,7 @@ pub struct Log {
 }
 
 /// The lines of a run's log.
-pub fn read_log(run: &Path) -> Result<Vec<Line>> {
+pub fn read_log(run: &Path) -> Result<Vec<LogLine>> {
     let path = run.join("log.jsonl");
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io(format!("cannot read `{}`", path.display()), e))?;
     (text.lines().enumerate())
@@ -56,7 +56,7 @@ impl Log {
     pub fn open(run: &Path, step: u64) -> Result<Self> {
         let path = run.join("log.jsonl");
         let failed = |e| Error::io(format!("cannot write the log `{}`", path.display()), e);
-        let kept: Vec<Line> = if path.exists() && step > 0 { read_log(run)? } else { Vec::new() };
+        let kept: Vec<LogLine> = if path.exists() && step > 0 { read_log(run)? } else { Vec::new() };
         let mut file = std::fs::File::create(&path).map_err(failed)?;
         for line in kept.iter().filter(|line| line.step <= step) {
             writeln!(file, "{}", serde_json::to_string(line).unwrap_or_default()).map_err(failed)?;
@@ -64,7 +64,7 @@ impl Log {
         Ok(Self { file, path })
     }
 
-    pub fn write(&mut self, line: &Line) -> Result<()> {
+    pub fn write(&mut self, line: &LogLine) -> Result<()> {
         let text = serde_json::to_string(line).unwrap_or_default();
         writeln!(self.file, "{text}")
             .and_then(|()| self.file.flush())

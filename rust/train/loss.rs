@@ -4,7 +4,7 @@
 use crate::train::config::LossConfig;
 use tch::{Kind, Reduction, Tensor};
 
-/// What the decoder said of one slice or one correction step, for a batch.
+/// The supervised masks and scores of one slice or one correction round, for a batch.
 #[derive(Debug)]
 pub struct Prediction {
     /// Mask logits [B, M, s, s].
@@ -24,12 +24,12 @@ pub struct Losses {
     pub iou: Tensor,
     pub object: Tensor,
     /// Sum of the IoU of the chosen masks over slices where the object is, and how many there are.
-    pub found: [Tensor; 2],
-    /// Share of slices whose object score has the right sign.
-    pub told: Tensor,
+    pub best_iou: [Tensor; 2],
+    /// Fraction of slices whose object score has the right sign.
+    pub presence_right: Tensor,
 }
 
-/// Binary cross entropy that looks away from what is easy, mean over pixels: [B, M, P] -> [B, M] (`sigmoid_focal_loss`).
+/// Binary cross entropy that weights easy pixels down, mean over pixels: [B, M, P] -> [B, M] (`sigmoid_focal_loss`).
 pub fn focal(logits: &Tensor, truth: &Tensor, alpha: f64, gamma: f64) -> Tensor {
     let probability = logits.sigmoid();
     let cross_entropy = logits.binary_cross_entropy_with_logits::<Tensor>(truth, None, None, Reduction::None);
@@ -59,7 +59,7 @@ pub fn actual_iou(logits: &Tensor, truth: &Tensor) -> Tensor {
 
 /// The loss of one prediction: `truth` [B, 1, s, s] in 0..1 at the logits' resolution.
 ///
-/// Only the mask of the smallest mask loss learns from it, all masks learn their IoU, and nothing of the mask is asked where the object is
+/// Only the mask of the smallest mask loss learns from it, all masks learn their IoU, and no mask is supervised where the object is
 /// absent.
 pub fn slice_loss(prediction: &Prediction, truth: &Tensor, config: &LossConfig) -> Losses {
     let logits = prediction.logits.to_kind(Kind::Float).flatten(2, 3);
@@ -81,7 +81,8 @@ pub fn slice_loss(prediction: &Prediction, truth: &Tensor, config: &LossConfig) 
     let object = object_logit.binary_cross_entropy_with_logits::<Tensor>(&present, None, None, Reduction::None);
     let object: Tensor = (object * weights).sum(Kind::Float) / batch;
     let total = &focal * config.mask + &dice * config.dice + &iou * config.iou + &object * config.object;
-    let found = (actual.gather(1, &best, false) * &present).sum(Kind::Float);
-    let told = object_logit.gt(0.0).to_kind(Kind::Float).eq_tensor(&present).to_kind(Kind::Float).mean(Kind::Float);
-    Losses { total, focal, dice, iou, object, found: [found, present.sum(Kind::Float)], told }
+    let best_iou = (actual.gather(1, &best, false) * &present).sum(Kind::Float);
+    let presence_right =
+        object_logit.gt(0.0).to_kind(Kind::Float).eq_tensor(&present).to_kind(Kind::Float).mean(Kind::Float);
+    Losses { total, focal, dice, iou, object, best_iou: [best_iou, present.sum(Kind::Float)], presence_right }
 }

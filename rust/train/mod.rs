@@ -1,7 +1,8 @@
 //! Training: from scans or generated anatomy to a model file.
 //!
-//! In: a configuration, label maps. Out: checkpoints, a log. `phantom` and `data` make clips (slices with one object's masks), in threads and
-//! each from its own number alone; `feed` makes batches of them; `unroll` walks the network along them as inference would; `loss`, `optimizer` and `run` do the rest.
+//! In: a configuration, label maps. Out: checkpoints, a log. `phantom` and `scans` make clips (slices with one object's masks), in
+//! threads and each from its own number alone; `feed` makes batches of them; `plan` draws prompts, windows and priors; `unroll` takes the
+//! tracker's steps along them; `loss`, `optimizer` and `run` do the rest.
 
 pub mod batch;
 pub mod cases;
@@ -16,9 +17,11 @@ pub mod loss;
 pub mod optimizer;
 pub mod phantom;
 pub mod pipeline;
+pub mod plan;
 pub mod plot;
 pub mod run;
 pub mod scans;
+pub mod simulated_user;
 pub mod stochastic_propagation;
 pub mod trainer;
 pub mod unroll;

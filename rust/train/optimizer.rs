@@ -4,14 +4,14 @@
 //! than the rest, its earlier blocks slower still, no decay on biases and norms.
 
 use crate::train::config::OptimizerConfig;
-use crate::train::flat::{Layout, Named};
+use crate::train::flat::{Named, WeightLayout};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 /// What the optimizer remembers: flat tensors, in the layout of the weights.
 #[derive(Debug)]
 pub struct AdamW {
-    layout: Layout,
+    layout: WeightLayout,
     first: Tensor,
     second: Tensor,
     /// Running average of the weights, which is what is shipped.
@@ -53,7 +53,7 @@ pub fn group(key: &str, dimensions: usize, blocks: i64, config: &OptimizerConfig
 impl AdamW {
     /// `weights`: the flat tensor of the variables.
     pub fn new(variables: &VarStore, weights: &Tensor, config: &OptimizerConfig) -> Self {
-        let layout = Layout::of(variables);
+        let layout = WeightLayout::of(variables);
         let all = variables.variables();
         let blocks = all.keys().filter(|key| key.ends_with(".norm1.weight") && key.contains(".trunk.blocks.")).count();
         let device = variables.device();
@@ -142,7 +142,7 @@ mod tests {
         let mut variables = VarStore::new(Device::Cpu);
         let mut x = variables.root().zeros("x", &[1, 2]);
         tch::no_grad(|| x.copy_(&Tensor::from_slice(&[1f32, -2.0]).reshape([1, 2])));
-        let layout = Layout::of(&variables);
+        let layout = WeightLayout::of(&variables);
         let mut weights = layout.gather(&mut variables);
         let mut config = TrainConfig::preset("toy").unwrap().optimizer;
         config.weight_decay = 0.01;

@@ -1,4 +1,4 @@
-//! Clips made ahead, in threads, delivered in order.
+//! Clips prefetched by worker threads and delivered in order.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
@@ -8,20 +8,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// How many others are tried in place of a clip that cannot be had.
+/// How many replacements are tried for a clip that cannot be made.
 const REPLACEMENTS: u64 = 8;
 /// Between the numbers of a clip and its replacement: far beyond any run.
 const REPLACEMENT_STEP: u64 = 1 << 48;
 
-/// What a clip of a given number is to be.
-pub type Plan = dyn Fn(u64) -> ClipOptions + Send + Sync;
+/// The options of the clip of a given number.
+pub type OptionsOf = dyn Fn(u64) -> ClipOptions + Send + Sync;
 
 struct Shared {
     source: Arc<dyn ClipSource>,
-    plan: Box<Plan>,
+    options_of: Box<OptionsOf>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Clips that could not be had.
+    /// Clips that could not be made.
     skipped: AtomicU64,
 }
 
@@ -41,12 +41,18 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Begins at clip `first`; at most `ahead` clips are held.
-    pub fn start(source: Arc<dyn ClipSource>, plan: Box<Plan>, first: u64, workers: usize, ahead: usize) -> Self {
+    pub fn start(
+        source: Arc<dyn ClipSource>,
+        options_of: Box<OptionsOf>,
+        first: u64,
+        workers: usize,
+        ahead: usize,
+    ) -> Self {
         let state =
             State { next: first, consumed: first, ahead: ahead.max(1) as u64, ready: BTreeMap::new(), stopped: false };
         let shared = Arc::new(Shared {
             source,
-            plan,
+            options_of,
             state: Mutex::new(state),
             changed: Condvar::new(),
             skipped: AtomicU64::new(0),
@@ -113,7 +119,7 @@ fn work(shared: &Shared) {
 }
 
 fn make(shared: &Shared, number: u64) -> Result<Clip> {
-    let options = (shared.plan)(number);
+    let options = (shared.options_of)(number);
     let mut last = None;
     for replacement in 0..REPLACEMENTS {
         match shared.source.clip(number + replacement * REPLACEMENT_STEP, &options) {
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn clips_come_in_order_whatever_the_threads_do_and_broken_ones_are_replaced() {
-        let plan = |number| ClipOptions {
+        let options_of = |number| ClipOptions {
             length: 1 + number as usize % 2,
             side: 4,
             stochastic_propagation: true,
@@ -158,7 +164,7 @@ mod tests {
             intensity_model: false,
         };
         for workers in [1, 3] {
-            let mut pipeline = Pipeline::start(Arc::new(Numbers), Box::new(plan), 2, workers, 4);
+            let mut pipeline = Pipeline::start(Arc::new(Numbers), Box::new(options_of), 2, workers, 4);
             for number in 2..20 {
                 let clip = pipeline.take().unwrap();
                 assert_eq!((clip.images[[0, 0, 0]], clip.images.dim().0), (number as f32, 1 + number % 2));

@@ -1,19 +1,19 @@
 //! Pictures of a run: its curves, and clips as the network sees them.
 
 use crate::error::Result;
-use crate::memory::MaskPrior;
 use crate::model::checkpoint::read;
 use crate::model::Sam2;
 use crate::output::Overwrite;
 use crate::picture::plot::{curves, Curve};
 use crate::picture::Picture;
 use crate::session::choose_precision;
+use crate::tracking::MaskPrior;
 use crate::train::checkpoint;
 use crate::train::clip::Clip;
 use crate::train::config::TrainConfig;
-use crate::train::log::Line;
+use crate::train::log::LogLine;
 use crate::train::run::validation_clips;
-use crate::train::validate::{masks_of, Walk};
+use crate::train::validate::{masks_of, ValidationSettings};
 use ndarray::{Array3, Axis};
 use std::path::{Path, PathBuf};
 
@@ -27,8 +27,8 @@ const EXAMPLES: usize = 14;
 const GAP: usize = 4;
 
 /// Writes `loss.png` and `quality.png`.
-pub fn plot(lines: &[Line], folder: &Path) -> Result<Vec<PathBuf>> {
-    let curve = |name: &str, value: &dyn Fn(&Line) -> Option<f64>| Curve {
+pub fn plot(lines: &[LogLine], folder: &Path) -> Result<Vec<PathBuf>> {
+    let curve = |name: &str, value: &dyn Fn(&LogLine) -> Option<f64>| Curve {
         name: name.into(),
         points: lines.iter().filter_map(|line| Some((line.step as f64, value(line)?))).collect(),
     };
@@ -88,8 +88,8 @@ pub fn examples(run: &Path) -> Result<Option<PathBuf>> {
     let network = Sam2::load(&network_config, file.state, device, choose_precision(config.precision, device))?;
     let clips = validation_clips(&config, stage, EXAMPLES)?;
     let prior = if config.prior.registered > 0.0 { MaskPrior::Registered } else { MaskPrior::None };
-    let walk = Walk { prior, evidence: config.intensity_model.weight };
-    let found: Vec<Array3<bool>> = clips.iter().map(|clip| masks_of(&network, clip, &walk, device)).collect();
+    let settings = ValidationSettings { prior, intensity_weight: config.intensity_model.weight };
+    let found: Vec<Array3<bool>> = clips.iter().map(|clip| masks_of(&network, clip, &settings, device)).collect();
     let path = run.join("examples.png");
     sheet(&clips, Some(&found)).write(&path, Overwrite::Replace)?;
     Ok(Some(path))

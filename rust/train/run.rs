@@ -2,22 +2,22 @@
 
 use crate::datasets::{self, Classes, Spec};
 use crate::error::{Error, Result};
-use crate::memory::search::MaskPrior;
 use crate::model::checkpoint as model_file;
 use crate::model::Sam2;
 use crate::session::{choose_precision, guarded};
+use crate::tracking::MaskPrior;
 use crate::train::checkpoint::{self, Progress};
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
 use crate::train::config::TrainConfig;
 use crate::train::feed::Feed;
 use crate::train::flat::Named;
 use crate::train::initialise::initialise;
-use crate::train::log::{Line, Log};
+use crate::train::log::{Log, LogLine};
 use crate::train::phantom::Phantoms;
 use crate::train::pipeline::Pipeline;
 use crate::train::scans::Scans;
 use crate::train::trainer::{build, line, Replica, Sums, Trainer};
-use crate::train::validate::{self, Validation, Walk};
+use crate::train::validate::{self, Validation, ValidationSettings};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,7 +93,7 @@ pub fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
 }
 
 /// Trains, from the run's checkpoint if there is one. `tell` gets every line of the log.
-pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&Line)) -> Result<Ended> {
+pub fn train(config: &TrainConfig, options: &RunOptions, tell: &mut dyn FnMut(&LogLine)) -> Result<Ended> {
     std::fs::create_dir_all(&options.output)
         .map_err(|e| Error::io(format!("cannot make the folder `{}`", options.output.display()), e))?;
     if config.replicas > 1 && !options.device.is_cuda() {
@@ -181,8 +181,8 @@ fn validation(config: &TrainConfig, trainer: &Trainer) -> Result<BTreeMap<String
     let priors =
         [("none", MaskPrior::None, config.prior.none), ("registered", MaskPrior::Registered, config.prior.registered)];
     for (name, prior, _) in priors.into_iter().filter(|(_, _, share)| *share > 0.0) {
-        let walk = Walk { prior, evidence: config.intensity_model.weight };
-        let Validation { dice, presence } = validate::validate(&network, &clips, &walk, trainer.device);
+        let settings = ValidationSettings { prior, intensity_weight: config.intensity_model.weight };
+        let Validation { dice, presence } = validate::validate(&network, &clips, &settings, trainer.device);
         found.insert(format!("dice_{name}"), dice);
         found.insert(format!("presence_{name}"), presence);
     }

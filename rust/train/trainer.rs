@@ -6,11 +6,12 @@ use crate::session::{choose_precision, guarded};
 use crate::train::batch::Batch;
 use crate::train::config::{Reduction, Stage, TrainConfig};
 use crate::train::feed::{Feed, Part};
-use crate::train::flat::{Layout, Named};
-use crate::train::log::Line;
+use crate::train::flat::{Named, WeightLayout};
+use crate::train::log::LogLine;
 use crate::train::loss::{slice_loss, Prediction};
 use crate::train::optimizer::AdamW;
-use crate::train::unroll::{unroll, Plan, Predicted};
+use crate::train::plan::ClipPlan;
+use crate::train::unroll::{unroll, SlicePredictions};
 use crate::train::{rng, Purpose, Rng};
 use std::collections::BTreeMap;
 use tch::nn::VarStore;
@@ -21,7 +22,7 @@ pub struct Replica {
     variables: VarStore,
     /// All weights; the variables are views of it.
     weights: Tensor,
-    layout: Layout,
+    layout: WeightLayout,
     pub network: Sam2,
 }
 
@@ -44,7 +45,7 @@ pub fn build(config: &TrainConfig, stage: usize, values: &Named, device: Device)
         state.insert(key.clone(), value.detach().to_device(Device::Cpu).contiguous())?;
     }
     weights::load_strict(&mut variables, state)?;
-    let layout = Layout::of(&variables);
+    let layout = WeightLayout::of(&variables);
     let weights = layout.gather(&mut variables);
     Ok(Replica { variables, weights, layout, network })
 }
@@ -88,19 +89,19 @@ impl<'a> Trainer<'a> {
         for part in 0..stage.accumulate {
             let Part { first, batches, .. } = feed.take()?;
             let count = stage.batch / config.replicas;
-            let work = self.replicas.iter_mut().zip(batches).enumerate().map(|(n, (replica, batch))| Share {
+            let work = self.replicas.iter_mut().zip(batches).enumerate().map(|(n, (replica, batch))| ReplicaWork {
                 replica,
                 batch,
                 forcing,
                 draws: rng(
                     config.seed,
                     Purpose::Step,
-                    (step * stage.accumulate as u64 + part as u64) * MOST_REPLICAS + n as u64,
+                    (step * stage.accumulate as u64 + part as u64) * MAX_REPLICAS + n as u64,
                 ),
                 first: first + (n * count) as u64,
                 scale: 1.0 / (stage.accumulate * config.replicas) as f64,
             });
-            for (of_share, its_gradient) in together(config, step, stage, work.collect())? {
+            for (of_share, its_gradient) in forward_backward(config, step, stage, work.collect())? {
                 sums.merge(&of_share);
                 gradient = Some(match gradient {
                     Some(sum) => sum + its_gradient,
@@ -125,10 +126,10 @@ impl<'a> Trainer<'a> {
 }
 
 /// More replicas than any machine has: keeps their draws apart.
-const MOST_REPLICAS: u64 = 64;
+const MAX_REPLICAS: u64 = 64;
 
-/// What one replica does of a step.
-struct Share<'a> {
+/// The part of a step that one replica computes.
+struct ReplicaWork<'a> {
     replica: &'a mut Replica,
     batch: Batch,
     forcing: f64,
@@ -138,10 +139,15 @@ struct Share<'a> {
     scale: f64,
 }
 
-/// Forward and backward of all shares, each in a thread of its own: what is logged, and the gradient.
-fn together(config: &TrainConfig, step: u64, stage: &Stage, shares: Vec<Share>) -> Result<Vec<(Sums, Tensor)>> {
+/// Forward and backward pass of all replicas, each in a thread of its own: what is logged, and the gradient.
+fn forward_backward(
+    config: &TrainConfig,
+    step: u64,
+    stage: &Stage,
+    shares: Vec<ReplicaWork>,
+) -> Result<Vec<(Sums, Tensor)>> {
     if shares.len() == 1 {
-        return shares.into_iter().map(|share| one_share(config, step, stage, share)).collect();
+        return shares.into_iter().map(|share| replica_step(config, step, stage, share)).collect();
     }
     std::thread::scope(|scope| {
         let threads: Vec<_> = (shares.into_iter())
@@ -149,7 +155,7 @@ fn together(config: &TrainConfig, step: u64, stage: &Stage, shares: Vec<Share>) 
                 scope.spawn(move || {
                     // Each replica has a core: threads inside operations would only get in each other's way.
                     tch::set_num_threads(1);
-                    guarded(|| one_share(config, step, stage, share))?
+                    guarded(|| replica_step(config, step, stage, share))?
                 })
             })
             .collect();
@@ -158,10 +164,10 @@ fn together(config: &TrainConfig, step: u64, stage: &Stage, shares: Vec<Share>) 
     })
 }
 
-fn one_share(config: &TrainConfig, step: u64, stage: &Stage, mut share: Share) -> Result<(Sums, Tensor)> {
+fn replica_step(config: &TrainConfig, step: u64, stage: &Stage, mut share: ReplicaWork) -> Result<(Sums, Tensor)> {
     let Replica { variables, layout, network, .. } = &*share.replica;
     let (count, length, _) = share.batch.size();
-    let plan = Plan::draw(config, stage, count as usize, share.forcing, &mut share.draws);
+    let plan = ClipPlan::draw(config, stage, count as usize, share.forcing, &mut share.draws);
     let predicted = unroll(network, &share.batch, &plan, &mut share.draws);
     let loss = loss_along(&predicted, &share.batch, config);
     let gradient = layout.gradients(&(&loss.total * share.scale), variables);
@@ -179,17 +185,17 @@ fn one_share(config: &TrainConfig, step: u64, stage: &Stage, mut share: Share) -
 /// The loss of a batch along its slices.
 pub struct LossAlong {
     pub total: Tensor,
-    /// What is logged of each prediction, [N, 7]: focal, dice, iou, object, found (sum and count), told.
+    /// What is logged of each prediction, [N, 7]: focal, dice, IoU, object, IoU of the best masks (sum and count), presence right.
     parts: Tensor,
 }
 
 /// The loss of all predictions.
-pub fn loss_along(predicted: &[Predicted], batch: &Batch, config: &TrainConfig) -> LossAlong {
+pub fn loss_along(predicted: &[SlicePredictions], batch: &Batch, config: &TrainConfig) -> LossAlong {
     let (mut totals, mut parts) = (Vec::new(), Vec::new());
     for slice in predicted {
         let truth = batch.truth(slice.t, config.loss.stride);
         let side = truth.size()[3];
-        for step in &slice.steps {
+        for step in &slice.rounds {
             let logits = step.logits.to_kind(Kind::Float);
             let fine = match logits.size()[3] {
                 n if n == side => logits,
@@ -201,10 +207,13 @@ pub fn loss_along(predicted: &[Predicted], batch: &Batch, config: &TrainConfig) 
                 object_logit: step.object_logit.shallow_clone(),
             };
             let losses = slice_loss(&at_stride, &truth, &config.loss);
-            let [found, present] = losses.found;
+            let [best_iou, present] = losses.best_iou;
             parts.push(
-                Tensor::stack(&[losses.focal, losses.dice, losses.iou, losses.object, found, present, losses.told], 0)
-                    .detach(),
+                Tensor::stack(
+                    &[losses.focal, losses.dice, losses.iou, losses.object, best_iou, present, losses.presence_right],
+                    0,
+                )
+                .detach(),
             );
             totals.push(losses.total);
         }
@@ -229,8 +238,8 @@ pub struct Sums {
     dice: f64,
     iou: f64,
     object: f64,
-    found: [f64; 2],
-    told: f64,
+    best_iou: [f64; 2],
+    presence_right: f64,
     slices: f64,
     clip_slices: f64,
 }
@@ -249,8 +258,8 @@ impl Sums {
             dice: all[2],
             iou: all[3],
             object: all[4],
-            found: [all[5], all[6]],
-            told: all[7],
+            best_iou: [all[5], all[6]],
+            presence_right: all[7],
             slices: slices as f64,
             clip_slices,
         }
@@ -264,21 +273,21 @@ impl Sums {
             (&mut self.dice, o.dice),
             (&mut self.iou, o.iou),
             (&mut self.object, o.object),
-            (&mut self.told, o.told),
+            (&mut self.presence_right, o.presence_right),
             (&mut self.slices, o.slices),
             (&mut self.clip_slices, o.clip_slices),
         ] {
             *a += b;
         }
-        self.found = [self.found[0] + o.found[0], self.found[1] + o.found[1]];
+        self.best_iou = [self.best_iou[0] + o.best_iou[0], self.best_iou[1] + o.best_iou[1]];
     }
 }
 
 /// A line of the log from what was added up since the last.
-pub fn line(config: &TrainConfig, sums: &Sums, step: u64, norms: f64, elapsed: f64, waited: f64) -> Line {
+pub fn line(config: &TrainConfig, sums: &Sums, step: u64, grad_norms: f64, elapsed: f64, data_wait: f64) -> LogLine {
     let (slices, steps) = (sums.slices.max(1.0), sums.steps.max(1.0));
     let (stage, _) = config.stage(step - 1);
-    Line {
+    LogLine {
         step,
         stage,
         learning_rate: config.optimizer.rate_at(step as f64 / config.steps() as f64),
@@ -287,11 +296,11 @@ pub fn line(config: &TrainConfig, sums: &Sums, step: u64, norms: f64, elapsed: f
         dice: sums.dice / slices,
         iou: sums.iou / slices,
         object: sums.object / slices,
-        best_mask_iou: sums.found[0] / sums.found[1].max(1.0),
-        presence_accuracy: sums.told / slices,
-        grad_norm: norms / (steps / (config.stages[stage].accumulate * config.replicas) as f64).max(1.0),
+        best_mask_iou: sums.best_iou[0] / sums.best_iou[1].max(1.0),
+        presence_accuracy: sums.presence_right / slices,
+        grad_norm: grad_norms / (steps / (config.stages[stage].accumulate * config.replicas) as f64).max(1.0),
         slices_per_second: sums.clip_slices / elapsed.max(1e-9),
-        data_wait_fraction: waited / elapsed.max(1e-9),
+        data_wait_fraction: data_wait / elapsed.max(1e-9),
         skipped: 0,
         validation: BTreeMap::new(),
     }

@@ -1,11 +1,12 @@
 //! How good a network is on clips that no step has seen.
 
 use crate::error::Result;
-use crate::memory::search::{MaskPrior, MAX_WINDOW};
 use crate::model::Sam2;
+use crate::tracking::{MaskPrior, MAX_WINDOW};
 use crate::train::batch::Batch;
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
-use crate::train::unroll::{unroll, Plan};
+use crate::train::plan::ClipPlan;
+use crate::train::unroll::unroll;
 use crate::train::{rng, Purpose};
 use ndarray::{Array3, Axis};
 use serde::Serialize;
@@ -15,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 const FIRST: u64 = 1 << 40;
 const BATCH: usize = 4;
 
-/// Mean Dice beside the prompt slice, free running from a mask, and how often presence is told right.
+/// Mean Dice beside the prompt slice, free running from a mask, and how often presence is right right.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Validation {
     pub dice: f64,
@@ -36,20 +37,20 @@ struct Found {
 
 /// How clips are walked, free running.
 #[derive(Debug, Clone, Copy)]
-pub struct Walk {
+pub struct ValidationSettings {
     pub prior: MaskPrior,
     /// The weight of what intensities say, for networks and clips that have it.
-    pub evidence: f64,
+    pub intensity_weight: f64,
 }
 
 /// Walks the network along a batch.
-fn find(network: &Sam2, batch: &Batch, walk: &Walk) -> Vec<Found> {
+fn find(network: &Sam2, batch: &Batch, settings: &ValidationSettings) -> Vec<Found> {
     let (b, length, side) = batch.size();
-    let evidence = vec![walk.evidence as f32; b as usize];
-    let plan = Plan::inference(length as usize, MAX_WINDOW, walk.prior, evidence);
+    let weights = vec![settings.intensity_weight as f32; b as usize];
+    let plan = ClipPlan::inference(length as usize, MAX_WINDOW, settings.prior, weights);
     (unroll(network, batch, &plan, &mut rng(0, Purpose::Validation, 0)).into_iter())
         .map(|predicted| {
-            let step = &predicted.steps[0];
+            let step = &predicted.rounds[0];
             let best = step.ious.argmax(1, true).reshape([b, 1, 1, 1]);
             let size = step.logits.size();
             let logits = step.logits.gather(1, &best.expand([b, 1, size[2], size[3]], false), false);
@@ -65,36 +66,36 @@ fn find(network: &Sam2, batch: &Batch, walk: &Walk) -> Vec<Found> {
 }
 
 /// How well the network does on clips.
-pub fn validate(network: &Sam2, clips: &[Clip], walk: &Walk, device: Device) -> Validation {
+pub fn validate(network: &Sam2, clips: &[Clip], settings: &ValidationSettings, device: Device) -> Validation {
     let _guard = tch::no_grad_guard();
-    let (mut dice, mut told, mut slices) = (0.0, 0.0, 0.0);
+    let (mut dice, mut right, mut slices) = (0.0, 0.0, 0.0);
     for group in clips.chunks(BATCH) {
         let batch = Batch::new(group.to_vec(), device);
         let (b, _, _) = batch.size();
         let mut both = Tensor::zeros([b], (Kind::Float, device));
         let mut all = both.zeros_like();
-        for Found { t, masks, present } in find(network, &batch, walk) {
+        for Found { t, masks, present } in find(network, &batch, settings) {
             let truth = batch.truth(t, 1).gt(0.5).to_kind(Kind::Float);
             let sum = |x: &Tensor| x.flatten(1, 3).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
             both += sum(&(&masks * &truth)) * 2.0;
             all += sum(&masks) + sum(&truth);
             let there = truth.flatten(1, 3).amax([1i64].as_slice(), false);
-            told += present.eq_tensor(&there).to_kind(Kind::Float).sum(Kind::Float).double_value(&[]);
+            right += present.eq_tensor(&there).to_kind(Kind::Float).sum(Kind::Float).double_value(&[]);
             slices += b as f64;
         }
         // A clip whose object is on the prompt slice alone and is predicted nowhere else is right.
         let score = (&both + 1e-6) / (&all + 1e-6);
         dice += score.sum(Kind::Float).double_value(&[]);
     }
-    Validation { dice: dice / clips.len().max(1) as f64, presence: told / f64::max(slices, 1.0) }
+    Validation { dice: dice / clips.len().max(1) as f64, presence: right / f64::max(slices, 1.0) }
 }
 
 /// The masks that a network finds on one clip, [T, S, S]; the prompt slice's is the given one.
-pub fn masks_of(network: &Sam2, clip: &Clip, walk: &Walk, device: Device) -> Array3<bool> {
+pub fn masks_of(network: &Sam2, clip: &Clip, settings: &ValidationSettings, device: Device) -> Array3<bool> {
     let _guard = tch::no_grad_guard();
     let batch = Batch::new(vec![clip.clone()], device);
     let mut all = clip.masks.clone();
-    for found in find(network, &batch, walk) {
+    for found in find(network, &batch, settings) {
         let flat = found.masks.to_device(Device::Cpu).flatten(0, 3).contiguous();
         let values = Vec::<f32>::try_from(&flat).expect("a flat tensor of fp32 is a vector");
         let mut out = all.index_axis_mut(Axis(0), found.t as usize);

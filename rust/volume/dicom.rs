@@ -3,7 +3,7 @@
 //! In: a folder, a file of a series, or a list of files. Out: a volume whose slices are sorted by their position in the patient.
 //! Distances between slices come from positions: SliceThickness often differs.
 
-use super::Volume;
+use super::voxels::{check_affine, Volume};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Dims, Geometry, IjkToRas};
 use dicom_object::{DefaultDicomObject, OpenFileOptions, Tag};
@@ -242,7 +242,7 @@ fn stack(mut slices: Vec<Slice>) -> Result<(Volume<f32>, Vec<PathBuf>)> {
     let sign = [-1.0, -1.0, 1.0];
     let row = |r: usize| [axes[0][r], axes[1][r], axes[2][r], first.position[r]].map(|v| v * sign[r]);
     let geometry = Geometry { dims: Dims([columns, rows, count]), ijk_to_ras: IjkToRas([row(0), row(1), row(2)]) };
-    super::check_affine(&geometry)?;
+    check_affine(&geometry)?;
     geometry.dims.checked_len()?;
     let mut voxels = Vec::new();
     for slice in &slices {

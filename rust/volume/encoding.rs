@@ -1,6 +1,8 @@
 //! Numbers as bytes: scalar types, byte order, rescaling.
 
+use super::voxels::NiftiForms;
 use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::Geometry;
 
 /// A scalar type by its NRRD name and its NIfTI code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +189,14 @@ impl Encoding {
         }
         bytes
     }
+}
+
+/// Voxels still encoded, with everything that the header says of them.
+pub struct EncodedVolume {
+    pub geometry: Geometry,
+    pub forms: Option<NiftiForms>,
+    pub encoding: Encoding,
+    pub bytes: Vec<u8>,
 }
 
 #[cfg(test)]

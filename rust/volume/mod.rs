@@ -10,99 +10,19 @@ mod nifti_write;
 pub mod nrrd;
 mod nrrd_write;
 pub mod raw;
+mod voxels;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::{Dims, Geometry};
+use crate::geometry::Dims;
 use crate::output;
 use encoding::Encoding;
-use ndarray::{Array3, ArrayView3, ArrayViewMut3};
-use nifti::NiftiForms;
+use ndarray::Array3;
 use std::io::Read;
 use std::path::Path;
 
 pub use crate::output::Overwrite;
 pub use encoding::Scalar;
-
-/// Voxels [k, j, i], i fastest, and where they are.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Volume<T> {
-    geometry: Geometry,
-    voxels: Array3<T>,
-    /// What the NIfTI header said, so that it can be written back bit by bit.
-    forms: Option<NiftiForms>,
-}
-
-/// A label per voxel; 0 is the background.
-pub type LabelMap = Volume<u16>;
-
-/// A label's name, for formats that keep one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    pub label: u16,
-    pub name: String,
-}
-
-impl<T> Volume<T> {
-    /// `voxels` is [k, j, i]; it must have the size that `geometry` says, and the map to patient space an inverse.
-    pub fn new(geometry: Geometry, voxels: Array3<T>) -> Result<Self> {
-        geometry.dims.checked_len()?;
-        let Dims([i, j, k]) = geometry.dims;
-        if voxels.dim() != (k, j, i) || !voxels.is_standard_layout() {
-            return Err(Error::invalid(format!(
-                "voxels of shape {:?}, expected [{k}, {j}, {i}] in memory order",
-                voxels.dim()
-            )));
-        }
-        check_affine(&geometry)?;
-        Ok(Self { geometry, voxels, forms: None })
-    }
-
-    fn with_forms(mut self, forms: Option<NiftiForms>) -> Self {
-        self.forms = forms;
-        self
-    }
-
-    pub fn geometry(&self) -> &Geometry {
-        &self.geometry
-    }
-
-    /// [k, j, i]
-    pub fn voxels(&self) -> ArrayView3<'_, T> {
-        self.voxels.view()
-    }
-
-    /// [k, j, i]
-    pub fn voxels_mut(&mut self) -> ArrayViewMut3<'_, T> {
-        self.voxels.view_mut()
-    }
-
-    /// What the NIfTI header said, if the volume came from one.
-    pub fn forms(&self) -> Option<&NiftiForms> {
-        self.forms.as_ref()
-    }
-}
-
-impl LabelMap {
-    /// All background, on another volume's grid.
-    pub fn empty_like<T>(other: &Volume<T>) -> Self {
-        let voxels = Array3::zeros(other.voxels.dim());
-        Self { geometry: other.geometry.clone(), voxels, forms: other.forms.clone() }
-    }
-}
-
-fn check_affine(geometry: &Geometry) -> Result<()> {
-    let finite = geometry.ijk_to_ras.0.iter().flatten().all(|v| v.is_finite());
-    let spacing = geometry.spacing().0;
-    // Three axes within a hundredth of a degree of one plane leave no volume.
-    let volume = geometry.ijk_to_ras.determinant().abs() / (spacing[0] * spacing[1] * spacing[2]);
-    if finite && spacing.iter().all(|&s| s > 0.0) && volume > 1e-4 {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Format,
-        format!("the map from voxels to patient space has no inverse: {:?}", geometry.ijk_to_ras.0),
-    ))
-}
+pub use voxels::{LabelMap, NiftiForms, Segment, Volume};
 
 /// Reads a scan: a NIfTI or NRRD file, a folder with one DICOM series, or a file of such a series. Intensities are rescaled as
 /// the header says.
@@ -133,14 +53,6 @@ pub fn read_channel(path: &Path, channel: usize) -> Result<Volume<f32>> {
 }
 
 type Decode<T> = fn(&Encoding, &[u8]) -> Result<Vec<T>>;
-
-/// Voxels still encoded, with everything that the header says of them.
-struct RawVolume {
-    geometry: Geometry,
-    forms: Option<NiftiForms>,
-    encoding: Encoding,
-    bytes: Vec<u8>,
-}
 
 fn read<T>(path: &Path, decode: Decode<T>, channel: Option<usize>) -> Result<Volume<T>> {
     let raw = match sniff(path)? {
@@ -229,7 +141,7 @@ pub fn write_labels(path: &Path, labels: &LabelMap, overwrite: Overwrite, segmen
     let format = output_format(path)?;
     output::write(path, overwrite, |out| match format {
         OutputFormat::Nifti | OutputFormat::NiftiGz => {
-            let narrow = labels.voxels.iter().all(|&label| label <= u16::from(u8::MAX));
+            let narrow = labels.voxels().iter().all(|&label| label <= u16::from(u8::MAX));
             let encoding = Encoding::little_endian(if narrow { "uint8" } else { "uint16" });
             nifti_write::write(out, labels, &encoding, format == OutputFormat::NiftiGz)
         }
@@ -246,6 +158,6 @@ pub fn write_image(path: &Path, image: &Volume<f32>, overwrite: Overwrite) -> Re
         _ => return Err(Error::invalid(format!("output `{}`: expected .nii or .nii.gz", path.display()))),
     };
     let whole = |v: &f32| v.fract() == 0.0 && (f32::from(i16::MIN)..=f32::from(i16::MAX)).contains(v);
-    let kind = if image.voxels.iter().all(whole) { "int16" } else { "float" };
+    let kind = if image.voxels().iter().all(whole) { "int16" } else { "float" };
     output::write(path, overwrite, |out| nifti_write::write(out, image, &Encoding::little_endian(kind), gzip))
 }

@@ -3,8 +3,8 @@
 //! Crate `nifti` parses NIfTI-1 headers. Beside it, because the crate cannot: NIfTI-2 headers, 1.0-conforming choice of the
 //! spatial map in f64, and voxel data read against a bound (a hostile header must not make us allocate what it claims).
 
-use super::encoding::{ByteOrder, Encoding, Scalar};
-use super::RawVolume;
+use super::encoding::{ByteOrder, EncodedVolume, Encoding, Scalar};
+use super::voxels::{check_affine, NiftiForms};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Dims, Geometry, IjkToRas};
 use flate2::read::MultiGzDecoder;
@@ -14,21 +14,6 @@ use std::path::{Path, PathBuf};
 
 const HEADER_1: usize = 348;
 const HEADER_2: usize = 540;
-
-/// The spatial part of a header, kept so that it can be written back exactly.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NiftiForms {
-    /// 1 or 2.
-    pub version: u8,
-    pub qform_code: i32,
-    pub sform_code: i32,
-    /// quatern_b, _c, _d, qoffset_x, _y, _z
-    pub quaternion: [f64; 6],
-    pub srow: [[f64; 4]; 3],
-    /// qfac, then the spacings.
-    pub pixdim: [f64; 8],
-    pub xyzt_units: i32,
-}
 
 #[derive(Debug)]
 struct Header {
@@ -46,7 +31,7 @@ struct Header {
 /// Reads header and voxels, which stay encoded.
 ///
 /// `channel` chooses one 3-D volume of 4-D data; `None` refuses such data.
-pub(super) fn read(path: &Path, channel: Option<usize>) -> Result<RawVolume> {
+pub(super) fn read(path: &Path, channel: Option<usize>) -> Result<EncodedVolume> {
     let (header_path, data_path) = pair(path)?;
     let mut reader = open(&header_path)?;
     let mut header = parse(&mut reader)?;
@@ -54,7 +39,7 @@ pub(super) fn read(path: &Path, channel: Option<usize>) -> Result<RawVolume> {
     let dims = dims(&header)?;
     let scalar = scalar(header.datatype)?;
     let geometry = Geometry { dims, ijk_to_ras: spatial_map(&header.forms) };
-    super::check_affine(&geometry)?;
+    check_affine(&geometry)?;
     let expected = dims.checked_len().map_err(|e| Error::new(ErrorKind::Format, e.to_string()))?;
     let expected = expected
         .checked_mul(scalar.bytes())
@@ -74,7 +59,7 @@ pub(super) fn read(path: &Path, channel: Option<usize>) -> Result<RawVolume> {
     let scaled = header.slope != 0.0 && header.slope.is_finite() && header.intercept.is_finite();
     let (slope, intercept) = if scaled { (header.slope, header.intercept) } else { (1.0, 0.0) };
     let encoding = Encoding { scalar, order: header.order, slope, intercept };
-    Ok(RawVolume { geometry, forms: Some(header.forms), encoding, bytes })
+    Ok(EncodedVolume { geometry, forms: Some(header.forms), encoding, bytes })
 }
 
 /// Header and data file; the same for single files.

@@ -1,8 +1,7 @@
 //! Writes NIfTI. The spatial fields of the file that a volume came from are written back bit by bit.
 
 use super::encoding::Encoding;
-use super::nifti::NiftiForms;
-use super::Volume;
+use super::voxels::{NiftiForms, Volume};
 use crate::error::{Error, Result};
 use crate::geometry::{Dims, Geometry, Spacing};
 use flate2::write::GzEncoder;

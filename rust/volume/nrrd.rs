@@ -1,7 +1,7 @@
 //! NRRD: attached and detached headers; raw, gzip and text data. Source: the format page of Teem.
 
-use super::encoding::{ByteOrder, Encoding, Scalar};
-use super::RawVolume;
+use super::encoding::{ByteOrder, EncodedVolume, Encoding, Scalar};
+use super::voxels::check_affine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Dims, Geometry, IjkToRas, Spacing};
 use flate2::read::MultiGzDecoder;
@@ -14,13 +14,13 @@ use std::path::Path;
 const LONGEST_HEADER: u64 = 16 << 20;
 
 /// Reads header and voxels, which stay encoded.
-pub(super) fn read(path: &Path) -> Result<RawVolume> {
+pub(super) fn read(path: &Path) -> Result<EncodedVolume> {
     let file = File::open(path).map_err(|e| Error::io("cannot open", e))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let fields = Fields::parse(&mut reader)?;
     let dims = fields.dims()?;
     let geometry = Geometry { dims, ijk_to_ras: fields.spatial_map()? };
-    super::check_affine(&geometry)?;
+    check_affine(&geometry)?;
     let encoding = fields.encoding()?;
     let count = dims.checked_len().map_err(|e| Error::new(ErrorKind::Format, e.to_string()))?;
     let expected = count
@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path) -> Result<RawVolume> {
         reader = BufReader::with_capacity(1 << 20, file);
     }
     let (encoding, bytes) = fields.data(reader, encoding, count, expected)?;
-    Ok(RawVolume { geometry, forms: None, encoding, bytes })
+    Ok(EncodedVolume { geometry, forms: None, encoding, bytes })
 }
 
 fn unsupported(message: String) -> Error {

@@ -1,7 +1,7 @@
 //! Writes label maps as NRRD, and as the `.seg.nrrd` that Slicer opens as a segmentation.
 
 use super::encoding::Encoding;
-use super::{LabelMap, Segment};
+use super::voxels::{LabelMap, Segment};
 use crate::error::{Error, Result};
 use crate::geometry::{Dims, IjkToRas};
 use flate2::write::GzEncoder;

@@ -2,10 +2,16 @@
 //!
 //! In: a pointer and how to walk from it. Out: slices as numbers. Values that are not finite are shown as the lowest there is.
 
-use super::{check_affine, Scalar, Volume};
-use crate::error::{Error, Result};
+use super::encoding::Scalar;
+use super::voxels::{check_affine, Volume};
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Axis, Dims, Geometry, SliceIndex, VoxelIndex};
 use ndarray::{Array2, Array3};
+use std::collections::TryReserveError;
+
+/// Pixels of a slice, 4 GiB as numbers. With strides a few bytes can be shown as any number of voxels, so memory alone
+/// sets no bound.
+const LARGEST_SLICE: usize = 1 << 30;
 
 /// Voxels in memory that belongs to somebody else.
 #[derive(Debug)]
@@ -35,17 +41,20 @@ impl RawVolume {
     ) -> Result<Self> {
         geometry.dims.checked_len()?;
         check_affine(&geometry)?;
-        let Dims([i, j, _]) = geometry.dims;
+        let Dims([i, j, k]) = geometry.dims;
+        for [rows, columns] in [[k, j], [k, i], [j, i]] {
+            if rows.checked_mul(columns).is_none_or(|pixels| pixels > LARGEST_SLICE) {
+                return Err(Error::invalid(format!(
+                    "dimensions {}: a slice of {columns}x{rows} voxels, expected at most {LARGEST_SLICE} in a slice",
+                    geometry.dims
+                )));
+            }
+        }
         let strides = strides.unwrap_or_else(|| {
             let [row, plane] = [i, i * j].map(|voxels| voxels.saturating_mul(scalar.bytes()));
             [scalar.bytes(), row, plane].map(|stride| isize::try_from(stride).unwrap_or(isize::MAX))
         });
-        // The farthest voxel must be a distance that the machine can count.
-        let reach = (0..3).try_fold(0isize, |sum, axis| {
-            let steps = isize::try_from(geometry.dims.0[axis] - 1).ok()?;
-            sum.checked_add(strides[axis].checked_abs()?.checked_mul(steps)?)
-        });
-        if reach.is_none() {
+        if reach(geometry.dims, strides, first.addr(), scalar.bytes()).is_none() {
             return Err(Error::invalid(format!("strides {strides:?}: {} voxels do not fit in memory", geometry.dims)));
         }
         Ok(Self { geometry, scalar, first, strides })
@@ -80,12 +89,21 @@ impl RawVolume {
     }
 
     /// A copy that needs the caller's memory no more.
+    ///
+    /// # Errors
+    /// `Compute` where there is too little memory.
     pub fn to_volume(&self) -> Result<Volume<f32>> {
         let Dims([i, j, k]) = self.geometry.dims;
-        let mut voxels = Array3::zeros((k, j, i));
-        for (slice, mut plane) in voxels.outer_iter_mut().enumerate() {
-            plane.assign(&self.slice(Axis::K, SliceIndex(slice)));
+        let (count, mut copy) = (self.geometry.dims.checked_len()?, Vec::new());
+        let no_room = |error: TryReserveError| {
+            let message = format!("cannot copy {count} voxels of 4 bytes each");
+            Error::new(ErrorKind::Compute, message).with_source(error)
+        };
+        copy.try_reserve_exact(count).map_err(no_room)?;
+        for slice in (0..k).map(SliceIndex) {
+            copy.extend_from_slice(self.slice(Axis::K, slice).as_slice().expect("a new array is contiguous"));
         }
+        let voxels = Array3::from_shape_vec((k, j, i), copy).expect("k slices of j rows of i columns");
         Volume::new(self.geometry.clone(), voxels)
     }
 
@@ -130,6 +148,22 @@ impl RawVolume {
             }
         })
     }
+}
+
+/// The number of bytes from the lowest voxel to behind the highest; `None` where the machine cannot count them, or
+/// where they do not lie in memory on both sides of `first`.
+fn reach(dims: Dims, strides: [isize; 3], first: usize, bytes: usize) -> Option<isize> {
+    let (mut before, mut behind) = (0isize, isize::try_from(bytes).ok()?);
+    for (size, stride) in dims.0.into_iter().zip(strides) {
+        let far = stride.checked_mul(isize::try_from(size - 1).ok()?)?;
+        match far < 0 {
+            true => before = before.checked_add(far.checked_neg()?)?,
+            false => behind = behind.checked_add(far)?,
+        }
+    }
+    first.checked_sub(before.unsigned_abs())?;
+    first.checked_add(behind.unsigned_abs())?;
+    before.checked_add(behind)
 }
 
 #[cfg(test)]
@@ -199,5 +233,41 @@ mod tests {
         // SAFETY: it is refused before anything is read.
         let refused = unsafe { RawVolume::new(geometry(), Scalar::U8, std::ptr::null(), Some([isize::MAX, 1, 1])) };
         assert!(refused.unwrap_err().to_string().contains("do not fit in memory"));
+    }
+
+    #[test]
+    fn voxels_that_do_not_lie_in_memory_are_refused() {
+        let refused = |dims: [usize; 3], strides: [isize; 3], first: usize| {
+            let geometry = Geometry { dims: Dims(dims), ..geometry() };
+            // SAFETY: it is refused before anything is read.
+            let made =
+                unsafe { RawVolume::new(geometry, Scalar::F32, std::ptr::without_provenance(first), Some(strides)) };
+            made.unwrap_err().to_string()
+        };
+        for (strides, first) in [
+            ([4, 16, 48], usize::MAX - 90),
+            ([-4, 16, 48], 8),
+            ([4, isize::MIN, 48], 4096),
+            ([isize::MAX / 3, 4, 4], 4096),
+        ] {
+            assert!(refused(DIMS, strides, first).contains("do not fit in memory"), "{strides:?}");
+        }
+        // A byte may be shown as many voxels, but not as more than a slice can hold.
+        assert!(refused([1 << 20, 1 << 20, 1], [0, 0, 0], 4096).contains("expected at most 1073741824 in a slice"));
+        assert!(refused([1, 1 << 31, 1 << 31], [0, 0, 0], 4096).contains("expected at most"));
+    }
+
+    #[test]
+    fn a_copy_that_memory_cannot_hold_is_an_error() {
+        let geometry = Geometry { dims: Dims([1 << 15, 1 << 15, 1 << 30]), ..geometry() };
+        let voxel = [1u8];
+        // SAFETY: every voxel is the same byte.
+        let volume = unsafe { RawVolume::new(geometry, Scalar::U8, voxel.as_ptr(), Some([0; 3])) };
+        // Its slices across i and j are too large; the copy would have been, too.
+        assert!(volume.is_err());
+        let geometry = Geometry { dims: Dims([1 << 15, 1 << 15, 1 << 15]), ..self::geometry() };
+        // SAFETY: as above.
+        let volume = unsafe { RawVolume::new(geometry, Scalar::U8, voxel.as_ptr(), Some([0; 3])) }.unwrap();
+        assert_eq!(volume.sample(4), [1.0; 4]);
     }
 }

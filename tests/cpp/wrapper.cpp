@@ -200,6 +200,20 @@ void callbacks(const promem::Model &model, const std::vector<float> &scan, const
         });
     });
     check(by_call == PROMEM_CANCELLED && calls == 1, "cancel ends it from inside a callback, too");
+
+    std::string message;
+    check(status_of([&] { session.propagate(walk(), [](const promem_progress &) -> bool { throw promem::Error(PROMEM_IO_ERROR, "planted"); }); },
+                    &message) == PROMEM_IO_ERROR && message == "planted",
+          "an Error of a callback comes out as it is, not as that of the cancelled call");
+    calls = 0;
+    std::optional<promem::Session> freed(session_of(model, scan, 11));
+    const promem_status by_free = status_of([&] {
+        freed->propagate(walk(), [&](const promem_progress &) {
+            if (++calls == 2) freed.reset();
+            return true;
+        });
+    });
+    check(by_free == PROMEM_CANCELLED && calls == 2, "a session that its callback destroys ends when the call returns");
 }
 
 // A walk of seconds, to have time to end it.

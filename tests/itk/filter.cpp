@@ -5,64 +5,19 @@
 //     filter dicom SCAN FOLDER        writes a scan along the patient's axes as a DICOM series
 //     filter same ONE OTHER           whether two label files are equal and hold something
 
+#include "fixture.h"
 #include "itkChangeInformationImageFilter.h"
 #include "itkGDCMImageIO.h"
-#include "itkImageFileReader.h"
 #include "itkImageFileWriter.h"
 #include "itkPermuteAxesImageFilter.h"
-#include "itkProMemSegmentationImageFilter.h"
 #include "itkRegionOfInterestImageFilter.h"
+#include "messages.h"
 
-#include <cmath>
 #include <fstream>
-#include <iostream>
 #include <set>
-#include <sstream>
 
 namespace
 {
-using ScanType = itk::Image<short, 3>;
-using LabelType = itk::Image<unsigned short, 3>;
-using BytesType = itk::Image<unsigned char, 3>;
-using IndexType = ScanType::IndexType;
-
-int failed = 0;
-int passed = 0;
-
-void
-Check(bool holds, const std::string & sentence)
-{
-  ++(holds ? passed : failed);
-  std::cout << (holds ? "ok     " : "FAILED ") << sentence << std::endl;
-}
-
-// An exception that nobody expected fails one test, not those after it.
-template <typename TTest>
-void
-Run(TTest test)
-{
-  try
-  {
-    test();
-  }
-  catch (const std::exception & error)
-  {
-    Check(false, std::string("an unexpected exception: ") + error.what());
-  }
-}
-
-// Gives tests what subclasses see.
-template <typename TLabel>
-class Filter : public itk::ProMemSegmentationImageFilter<ScanType, TLabel>
-{
-public:
-  using Self = Filter;
-  using Superclass = itk::ProMemSegmentationImageFilter<ScanType, TLabel>;
-  using Pointer = itk::SmartPointer<Self>;
-  itkSimpleNewMacro(Self);
-  using Superclass::MakeVolume;
-};
-
 // Slices lie across j, the three spacings differ, and no axis of the image is one of the patient's.
 constexpr double spacings[3] = { 2.5, 6.0, 3.0 };
 
@@ -102,11 +57,6 @@ IsPrompt(itk::IndexValueType slice, bool second)
 {
   return second ? slice == 13 || slice == 15 : slice == 12 || slice == 13 || slice == 18;
 }
-
-const IndexType clickInside{ { 40, 14, 40 } };
-const IndexType clickOutside{ { 80, 14, 80 } };
-const IndexType boxFirst{ { 60, 15, 20 } };
-const IndexType boxLast{ { 95, 15, 50 } };
 
 int
 Prepare(const std::string & demo, const std::string & folder)
@@ -175,37 +125,10 @@ WriteDicom(const std::string & path, const std::string & folder)
   return 0;
 }
 
-template <typename A, typename B>
-bool
-SameVoxels(const A * one, const B * other)
-{
-  const auto region = one->GetLargestPossibleRegion();
-  if (region.GetSize() != other->GetLargestPossibleRegion().GetSize())
-  {
-    return false;
-  }
-  const auto count = region.GetNumberOfPixels();
-  return std::equal(one->GetBufferPointer(), one->GetBufferPointer() + count, other->GetBufferPointer());
-}
-
-// Whether each of the labels covers something and not everything.
-bool
-HasObjects(const LabelType * labels)
-{
-  const auto count = static_cast<std::ptrdiff_t>(labels->GetLargestPossibleRegion().GetNumberOfPixels());
-  const auto of = [&](int label) { return std::count(labels->GetBufferPointer(), labels->GetBufferPointer() + count, label); };
-  return of(1) > 500 && of(2) > 500 && of(0) > count / 2 && of(0) + of(1) + of(2) == count;
-}
-
-class FilterTest
+class FilterTest : public Fixture
 {
 public:
-  FilterTest(std::string folder, std::string model)
-    : m_Folder(std::move(folder))
-    , m_Model(std::move(model))
-    , m_Scan(itk::ReadImage<ScanType>(m_Folder + "/scan.nii.gz"))
-    , m_Prompts(itk::ReadImage<LabelType>(m_Folder + "/prompts.nii.gz"))
-  {}
+  using Fixture::Fixture;
 
   void
   Geometry()
@@ -277,6 +200,50 @@ public:
     stopping->SetPropagationDirection(promem::Direction::up);
     stopping->Update();
     Check(SameVoxels(stopping->GetOutput(), Written("stopping").GetPointer()), "the stop rule, along another axis: the command line's, voxel for voxel");
+  }
+
+  // Of each object on each slice of the range, in the image's own indices; masks that were given have 1.
+  void
+  Scores()
+  {
+    const auto masks = MaskFilter();
+    Check(masks->GetSliceScores().empty(), "there are no scores before the first update");
+    masks->Update();
+    const auto & scores = masks->GetSliceScores();
+    const auto   complete = [](const ScoresType & of, itk::IndexValueType first, itk::IndexValueType last) {
+      bool good = of.size() == static_cast<std::size_t>(last - first + 1);
+      for (itk::IndexValueType slice = first; good && slice <= last; ++slice)
+      {
+        good = of.count(slice) == 1 && of.at(slice) >= 0 && of.at(slice) <= 1;
+      }
+      return good;
+    };
+    Check(scores.size() == 2 && complete(scores.at(1), 10, 20) && complete(scores.at(2), 10, 20), "each object has a score on each slice of the range");
+    Check(scores.at(1).at(13) == 1 && scores.at(2).at(13) == 1 && scores.at(1).at(14) < 1, "a mask that was given has the score 1, a predicted one less");
+    Check(&masks->GetSliceScores(2) == &masks->GetSliceScoresOutput()->Get().at(2), "GetSliceScores(label) is that label's part of the output");
+
+    const auto scan = Shifted();
+    const auto plain = ClickFilter<LabelType>(m_Scan);
+    const auto shifted = ClickFilter<LabelType>(scan);
+    plain->Update();
+    shifted->Update();
+    const auto start = scan->GetLargestPossibleRegion().GetIndex(1);
+    ScoresType expected;
+    for (const auto & [slice, score] : plain->GetSliceScores(1))
+    {
+      expected[slice + start] = score;
+    }
+    Check(!expected.empty() && shifted->GetSliceScores(1) == expected, "slices of scores are indices of the image, wherever they begin");
+
+    shifted->SetDevice("abacus");
+    try
+    {
+      shifted->Update();
+    }
+    catch (const itk::ExceptionObject &)
+    {
+    }
+    Check(shifted->GetSliceScores().empty(), "a failed update leaves no scores of an earlier one");
   }
 
   void
@@ -363,148 +330,6 @@ public:
     Check(what == "planted", "an observer's exception comes out of Update");
   }
 
-  void
-  Refusals()
-  {
-    const auto missing = MaskFilter();
-    missing->SetModelPath("/nowhere/model.pt");
-    Refused(*missing, { "PROMEM_IO_ERROR", "/nowhere/model.pt" }, "a missing model is an ExceptionObject with the library's message");
-    const auto device = MaskFilter();
-    device->SetDevice("abacus");
-    Refused(*device, { "PROMEM_INVALID_ARGUMENT", "abacus" }, "an unknown device is refused");
-
-    const auto none = MaskFilter();
-    none->SetPromptLabelImage(nullptr);
-    Refused(*none, { "prompt" }, "a filter without prompts is refused");
-    ScanType::PointType far;
-    far.Fill(1e4);
-    none->AddPoint(far);
-    Refused(*none, { "point [10000, 10000, 10000]", "inside the image" }, "a point outside the image is refused");
-    none->ClearPrompts();
-    none->AddRegion({ boxFirst, { { 5, 2, 5 } } });
-    Refused(*none, { "PROMEM_INVALID_ARGUMENT", "slice" }, "a region of two slices is refused");
-    none->ClearPrompts();
-    none->AddRegion({ boxFirst, { { 5, 0, 5 } } });
-    Refused(*none, { "at least one voxel" }, "an empty region is refused");
-    none->ClearPrompts();
-    bool refused = false;
-    try
-    {
-      none->AddPoint(far, true, 0);
-    }
-    catch (const itk::ExceptionObject & error)
-    {
-      refused = std::string(error.GetDescription()).find("label 0: expected 1 to 65535") != std::string::npos;
-    }
-    Check(refused, "label 0 is refused");
-
-    const auto empty = LabelType::New();
-    empty->CopyInformation(m_Prompts);
-    empty->SetRegions(m_Prompts->GetLargestPossibleRegion());
-    empty->Allocate(true);
-    none->SetPromptLabelImage(empty);
-    Refused(*none, { "holds no label" }, "a prompt label image without labels is refused");
-    const auto small = LabelType::New();
-    small->CopyInformation(m_Prompts);
-    small->SetRegions(LabelType::SizeType{ { 112, 32, 95 } });
-    small->Allocate(true);
-    none->SetPromptLabelImage(small);
-    Refused(*none, { "[112, 32, 95]", "[112, 32, 96]" }, "a prompt label image of another size is refused");
-    const auto elsewhere = LabelType::New();
-    elsewhere->SetRegions(m_Prompts->GetLargestPossibleRegion());
-    elsewhere->Allocate(true);
-    none->SetPromptLabelImage(elsewhere);
-    Refused(*none, { "same physical space" }, "a prompt label image elsewhere is refused");
-
-    std::ostringstream printed;
-    none->Print(printed);
-    Check(printed.str().find("SliceRange: 10 to 20") != std::string::npos, "a filter prints its settings");
-  }
-
-private:
-  template <typename TFilter>
-  void
-  Refused(TFilter & filter, const std::vector<std::string> & words, const std::string & sentence)
-  {
-    std::string found = "nothing";
-    try
-    {
-      filter.Update();
-    }
-    catch (const itk::ExceptionObject & error)
-    {
-      found = error.GetDescription();
-    }
-    const bool all = std::all_of(words.begin(), words.end(), [&](const std::string & word) { return found.find(word) != std::string::npos; });
-    Check(all, all ? sentence : sentence + "; found: " + found);
-  }
-
-  template <typename TLabel>
-  typename Filter<TLabel>::Pointer
-  NewFilter(const ScanType * scan)
-  {
-    const auto filter = Filter<TLabel>::New();
-    filter->SetInput(scan);
-    filter->SetModelPath(m_Model);
-    filter->StopWhenAbsentOff();
-    return filter;
-  }
-
-  Filter<LabelType>::Pointer
-  MaskFilter()
-  {
-    const auto filter = NewFilter<LabelType>(m_Scan);
-    filter->SetPromptLabelImage(m_Prompts);
-    filter->SetSliceRange(10, 20);
-    filter->SetWindowWidth(400);
-    filter->SetWindowLevel(40);
-    return filter;
-  }
-
-  template <typename TLabel>
-  typename Filter<TLabel>::Pointer
-  ClickFilter(const ScanType * scan)
-  {
-    const auto filter = NewFilter<TLabel>(scan);
-    const auto start = scan->GetLargestPossibleRegion().GetIndex();
-    const auto at = [&](const IndexType & ijk) { return IndexType{ { start[0] + ijk[0], start[1] + ijk[1], start[2] + ijk[2] } }; };
-    // Off the voxel's middle: the nearest voxel counts.
-    auto inside = scan->TransformIndexToPhysicalPoint<double>(at(clickInside));
-    inside[0] += 0.4;
-    filter->AddPoint(inside);
-    filter->AddPoint(scan->TransformIndexToPhysicalPoint<double>(at(clickOutside)), false);
-    ScanType::RegionType box;
-    box.SetIndex(at(boxFirst));
-    box.SetUpperIndex(at(boxLast));
-    filter->AddRegion(box, 2);
-    filter->SetPropagationDirection(promem::Direction::up);
-    filter->SetSliceRange(start[1] + 12, start[1] + 17);
-    return filter;
-  }
-
-  // The same voxels at the same places under other indices.
-  ScanType::Pointer
-  Shifted()
-  {
-    const IndexType start{ { 5, -3, 100 } };
-    const auto      shifted = ScanType::New();
-    shifted->CopyInformation(m_Scan);
-    shifted->SetRegions(ScanType::RegionType(start, m_Scan->GetLargestPossibleRegion().GetSize()));
-    shifted->SetOrigin(m_Scan->TransformIndexToPhysicalPoint<double>(IndexType{ { -start[0], -start[1], -start[2] } }));
-    shifted->SetPixelContainer(m_Scan->GetPixelContainer());
-    return shifted;
-  }
-
-  LabelType::Pointer
-  Written(const std::string & name)
-  {
-    return itk::ReadImage<LabelType>(m_Folder + "/" + name + ".nii.gz");
-  }
-
-  std::string         m_Folder;
-  std::string         m_Model;
-  ScanType::Pointer   m_Scan;
-  LabelType::Pointer  m_Prompts;
 };
 } // namespace
 
@@ -539,10 +364,15 @@ main(int argc, char ** argv)
       Run([&] { test.Masks(); });
       Run([&] { test.Clicks(); });
       Run([&] { test.Stopping(); });
+      Run([&] { test.Scores(); });
       Run([&] { test.Progress(); });
       Run([&] { test.Abort(); });
       Run([&] { test.LateAbort(); });
-      Run([&] { test.Refusals(); });
+      MessageTest messages(argv[2], argv[3]);
+      Run([&] { messages.Refusals(); });
+      Run([&] { messages.Labels(); });
+      Run([&] { messages.OwnIndices(); });
+      Run([&] { messages.Printing(); });
       std::cout << passed << " passed, " << failed << " failed" << std::endl;
       return failed == 0 ? 0 : 1;
     }

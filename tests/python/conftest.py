@@ -79,7 +79,7 @@ def segment(model):
     """Segments an array around a box on its middle slice, across k."""
 
     def run(voxels, **options):
-        with promem.Session(model, voxels, spacing=(1, 1.5, 2), window=(120, 60), **options) as session:
+        with promem.Session(model, voxels, spacing_ijk=(1, 1.5, 2), window=(120, 60), **options) as session:
             middle = voxels.shape[0] // 2
             session.add_box(1, (6, 4, middle), (19, 14, middle))
             session.propagate(range=(middle - 1, middle + 1), never_stop=True)

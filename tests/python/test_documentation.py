@@ -1,25 +1,71 @@
 """The example and the code in docs/python.md run."""
 
 import re
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import promem
+import pytest
 from conftest import ROOT
 
+MANUAL = (ROOT / "docs" / "python.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", MANUAL, re.S)
 
-def test_the_code_of_the_manual_runs(scan, toy, monkeypatch, capsys):
+
+def test_the_code_of_the_manual_runs(scan, toy, slice_mask, monkeypatch, capsys):
     monkeypatch.setenv("PROMEM_MODEL", str(toy))
-    text = (ROOT / "docs" / "python.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert len(blocks) == 4
-    names = {"voxels": scan[0]}
-    for block in blocks:
+    assert len(BLOCKS) == 6
+    label_map = np.zeros(scan[0].shape, np.uint8)
+    label_map[slice_mask[0]] = 5 * slice_mask[1]
+    names = {"voxels": scan[0], "ijk_to_ras": scan[1], "label_map": label_map}
+    for block in BLOCKS:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert names["labels"].shape == scan[0].shape
-    assert "PROMEM_INVALID_ARGUMENT point 9999,0,0" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "PROMEM_INVALID_ARGUMENT point 9999,0,0" in told
+    assert f"{{5: [{slice_mask[0]}]}}\n(60, 50, 18)\n" in told
     names["session"].close()
+
+
+def test_the_engine_of_the_manual_works_beside_another_torch(scan, toy, tmp_path):
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    (block,) = [block for block in BLOCKS if "Engine()" in block]
+    (tmp_path / "empty.c").write_text("int nothing;\n")
+    other = tmp_path / "libtorch_cpu.so"
+    command = ["gcc", "-shared", "-fPIC", "-Wl,-soname,libtorch_cpu.so", tmp_path / "empty.c", "-o", other]
+    subprocess.run(command, check=True)
+    np.savez(tmp_path / "scan.npz", voxels=scan[0], ijk_to_ras=scan[1])
+    # The same points without an engine.
+    with promem.Model(toy) as model, promem.Session(model, *scan) as session:
+        session.add_point(1, (60, 50, 20))
+        session.propagate(range=(16, 23))
+        expected = session.labels()
+    assert expected.any()
+    program = f"""
+import ctypes, numpy as np
+ctypes.CDLL({str(other)!r})
+import promem
+try:
+    promem.version()
+except promem.LibraryNotLoaded as error:
+    print("promem.worker.Engine" in str(error))
+given = np.load({str(tmp_path / "scan.npz")!r})
+voxels, ijk_to_ras = given["voxels"], given["ijk_to_ras"]
+{block}
+np.save({str(tmp_path / "labels.npy")!r}, labels_of_engine)
+"""
+    environment = {
+        "PYTHONPATH": ":".join(sys.path),
+        "PATH": "/usr/bin:/bin",
+        "OMP_NUM_THREADS": "1",
+        "PROMEM_MODEL": str(toy),
+    }
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=120)
+    assert (told.returncode, told.stdout) == (0, "True\n"), told.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), expected)
 
 
 def test_the_readme_shows_what_exists():
@@ -56,3 +102,32 @@ def test_the_example_segments_arrays(scan, toy, slice_mask, session, tmp_path):
     assert f"slice {number}: 1/" in told
     labels = np.load(tmp_path / "labels.npy")
     np.testing.assert_array_equal(labels[number], mask)
+
+
+@pytest.mark.parametrize("package", ["nibabel", "SimpleITK"])
+def test_the_example_segments_images(package, scan, toy, slice_mask, tmp_path):
+    module = pytest.importorskip(package)
+    voxels, ijk_to_ras = scan
+    number, mask = slice_mask
+    masks = np.zeros(voxels.shape, np.uint8)
+    masks[number] = 4 * mask
+    for name, array in (("scan", voxels), ("mask", masks)):
+        if package == "nibabel":
+            module.Nifti1Image(array.T, ijk_to_ras).to_filename(tmp_path / f"{name}.nii.gz")
+        else:
+            module.WriteImage(module.GetImageFromArray(array), str(tmp_path / f"{name}.nii.gz"))
+    program = (ROOT / "examples" / "python" / "segment.py").read_text()
+    if package == "SimpleITK":
+        program = program.replace("import nibabel", "raise ImportError")
+    (tmp_path / "segment.py").write_text(program)
+    command = [sys.executable, tmp_path / "segment.py", tmp_path / "scan.nii.gz", tmp_path / "labels.nii.gz"]
+    command += ["--mask", tmp_path / "mask.nii.gz", "--model", toy, "--range", f"{number - 1},{number + 1}"]
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    if package == "nibabel":
+        found = module.load(tmp_path / "labels.nii.gz")
+        np.testing.assert_array_equal(found.affine, module.load(tmp_path / "scan.nii.gz").affine)
+        labels = np.asanyarray(found.dataobj).T
+    else:
+        labels = module.GetArrayFromImage(module.ReadImage(str(tmp_path / "labels.nii.gz")))
+    np.testing.assert_array_equal(labels[number], 4 * mask)

@@ -52,8 +52,15 @@ def test_wrong_scans_are_refused(model, small):
 
     invalid = "PROMEM_INVALID_ARGUMENT"
     refused(invalid, ValueError, "axis: 'z', expected one of 'auto'", begin(axis="z"))
-    refused(invalid, ValueError, r"spacing: shape \(2,\)", begin(spacing=(1, 2)))
-    refused(invalid, ValueError, "both are given", begin(spacing=(1, 1, 1), ijk_to_ras=np.eye(4)))
+    refused(invalid, ValueError, r"spacing_ijk: shape \(2,\)", begin(spacing_ijk=(1, 2)))
+    refused(
+        invalid,
+        ValueError,
+        "ijk_to_ras and spacing_ijk: 2 are given",
+        begin(spacing_ijk=(1, 1, 1), ijk_to_ras=np.eye(4)),
+    )
+    refused(invalid, ValueError, "ijk_to_ras: 'here', expected a matrix", begin(ijk_to_ras="here"))
+    refused(invalid, ValueError, "spacing_ijk: 'fine', expected three numbers", begin(spacing_ijk="fine"))
     refused(invalid, ValueError, r"ijk_to_ras: shape \(3, 3\)", begin(ijk_to_ras=np.eye(3)))
     refused(invalid, ValueError, "its last row is", begin(ijk_to_ras=np.ones((4, 4))))
     refused(invalid, ValueError, "width -3", begin(window=(-3, 0)))
@@ -119,9 +126,52 @@ def test_wrong_extents_are_refused(session):
         "extent -1,1 along j": ((0, 1), (-1, 1), (0, 1)),
         "extent 0,9999 along k": ((0, 1), (0, 1), (0, 9999)),
         "expected first and last index": ((0, 1), (0, 1)),
+        r"extent: 5, expected first and last index along i, along j, along k, such as \(\(0, ": 5,
+        r"extent: slice\(0, 3, None\), expected first": np.s_[0:3],
+        r"extent: \(slice\(0, 3, None\), .*, expected first": np.s_[0:3, 0:3, 0:3],
+        "extent: 'k', expected first": "k",
+        "extent along j: 1.5, expected an integer": ((0, 1), (0, 1.5), (0, 1)),
     }.items():
         refused("PROMEM_INVALID_ARGUMENT", ValueError, words, lambda extent=extent: session.labels(extent))
         refused("PROMEM_INVALID_ARGUMENT", ValueError, words, lambda extent=extent: session.mask(1, extent))
+
+
+def test_wrong_objects_axes_and_windows_are_named_with_what_is_expected(session):
+    invalid = "PROMEM_INVALID_ARGUMENT"
+    for words, work in {
+        "object: 'liver', expected an integer": lambda: session.mask("liver"),
+        "object: None, expected an integer": lambda: session.scores(None),
+        "object: -1, expected 0 to": lambda: session.mask(-1),
+        "object 0": lambda: session.mask(0),
+        "object 70000": lambda: session.scores(70000),
+        "slice: 'top', expected an integer": lambda: session.predict_slice(1, "top"),
+        "point: 3, expected three indices: i, j, k": lambda: session.add_point(1, 3),
+        "axis: 2, expected one of 'auto', 'i', 'j', 'k'": lambda: session.set_axis(2),
+        "axis: 'K', expected one of": lambda: session.set_axis("K"),
+        r"window: 'bone', expected \(width, level\)": lambda: session.set_window("bone"),
+        r"window: '12', expected \(width, level\)": lambda: session.set_window("12"),
+        r"window: 400, expected \(width, level\)": lambda: session.set_window(400),
+        r"window: \(400,\), expected \(width, level\)": lambda: session.set_window((400,)),
+        "window: width nan, expected more than 0": lambda: session.set_window((float("nan"), 40)),
+        "window: width inf": lambda: session.set_window((float("inf"), 40)),
+        "window: level nan, expected a finite number": lambda: session.set_window((400, float("nan"))),
+    }.items():
+        refused(invalid, promem.InvalidArgument, words, work)
+
+
+def test_keywords_of_other_packages_are_refused_with_the_own_ones(model, small):
+    for words, options in {
+        r"Session.__init__ has no keyword spacing: give spacing_ijk=\(along i, along j, along k\).*\[k, j, i\]": {
+            "spacing": (1, 1, 2)
+        },
+        "has no keyword affine: give ijk_to_ras=": {"affine": np.eye(4)},
+    }.items():
+        with pytest.raises(TypeError, match=words):
+            promem.Session(model, small, **options)
+    with pytest.raises(TypeError, match="positional"):
+        promem.Session(model, small, None, (1, 1, 2))
+    with promem.Session(model, small, spacing_ijk=(1, 2.5, 1)) as session:
+        assert session.axis == "j"
 
 
 def test_what_is_closed_says_so(toy, scan):

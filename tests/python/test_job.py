@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import promem
@@ -127,3 +128,110 @@ def test_embeddings_are_computed_ahead(session, slice_mask):
     assert state.done == state.expected == session.slice_count
     session.propagate(**AROUND)
     np.testing.assert_array_equal(session.labels(), expected)
+
+
+def test_a_job_tells_of_each_slice_as_a_propagation_does(session, slice_mask):
+    direct, told, threads = [], [], set()
+    session.propagate(direct.append, **AROUND)
+    session.reset()
+    session.add_mask(1, *slice_mask)
+
+    def progress(step):
+        threads.add(threading.current_thread())
+        # What reads may be called here.
+        assert session.mask(step.object)[step.slice].any() == step.found
+        told.append(step)
+
+    with session.start_propagate(progress, **AROUND) as job:
+        job.wait()
+        assert told == direct, "all of it before the wait ends"
+        assert sorted(ready.slice for ready in job.ready()) == list(range(16, 24)), "nothing is taken away"
+    (thread,) = threads
+    assert thread is not threading.main_thread() and not thread.is_alive()
+
+
+@pytest.mark.parametrize("answer", [False, 0, np.False_])
+def test_a_job_is_cancelled_by_its_progress(session, answer):
+    told = []
+    with session.start_propagate(progress=lambda step: told.append(step) or answer, never_stop=True) as job:
+        with pytest.raises(promem.Cancelled):
+            job.wait()
+        assert len(told) == 1 and job.poll().done < session.slice_count
+
+
+def test_what_progress_raises_cancels_the_job_and_comes_out_of_wait_unchanged(session):
+    planted, told = ValueError("planted"), []
+
+    def progress(step):
+        told.append(step)
+        raise planted
+
+    with session.start_propagate(progress=progress, never_stop=True) as job:
+        for _ in range(2):
+            with pytest.raises(ValueError) as caught:
+                job.wait()
+            assert caught.value is planted
+        assert len(told) == 1 and isinstance(job.poll().error, promem.Cancelled)
+    session.propagate(**AROUND)
+
+
+def test_a_job_that_is_closed_tells_nothing_more(session):
+    begun, told = threading.Event(), []
+
+    def progress(step):
+        told.append(step)
+        begun.set()
+        time.sleep(0.05)
+
+    with session.start_propagate(progress, never_stop=True):
+        assert begun.wait(60)
+    count = len(told)
+    time.sleep(0.2)
+    assert len(told) == count < session.slice_count
+
+
+def test_a_job_can_be_closed_and_waited_for_inside_its_own_progress(session):
+    seen = []
+
+    def progress(step):
+        job.cancel()
+        with pytest.raises(promem.Cancelled):
+            job.wait()
+        job.close()
+        seen.append(step)
+
+    job = None
+    started = threading.Event()
+
+    def gate(step):
+        started.wait(60)
+        progress(step)
+
+    job = session.start_propagate(gate, never_stop=True)
+    started.set()
+    limit = time.monotonic() + 60
+    while not job.closed and time.monotonic() < limit:
+        time.sleep(0.01)
+    job.close()
+    assert job.closed and len(seen) == 1
+
+
+def test_a_forgotten_job_lets_go_of_its_session_and_its_progress(model, scan, slice_mask):
+    before = threading.active_count()
+    session = promem.Session(model, scan[0].copy(), scan[1])
+    session.add_mask(1, *slice_mask)
+    begun, told = threading.Event(), []
+
+    def progress(step):
+        told.append(step)
+        begun.set()
+
+    job = session.start_propagate(progress, never_stop=True)
+    assert begun.wait(60)
+    gone = weakref.ref(session)
+    del job, session
+    limit = time.monotonic() + 60
+    while (gone() is not None or threading.active_count() > before) and time.monotonic() < limit:
+        gc.collect()
+        time.sleep(0.01)
+    assert gone() is None and threading.active_count() == before

@@ -1,5 +1,6 @@
 """Finding libtorch and libpromem, and refusing what would go wrong."""
 
+import ctypes
 import importlib.metadata
 import os
 import pathlib
@@ -12,11 +13,12 @@ import pytest
 from promem import _library, _libtorch
 
 
-def python(code, **environment):
+def python(code, arguments=(), **environment):
     """Runs a program with this process's modules and another environment; None removes a variable."""
     everything = {**os.environ, "PYTHONPATH": ":".join(sys.path), **environment}
     kept = {name: str(value) for name, value in everything.items() if value is not None}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=kept, timeout=60)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=kept, timeout=60)
 
 
 ASK = """
@@ -53,6 +55,64 @@ def test_a_foreign_libtorch_that_is_mapped_is_refused_and_both_are_named(foreign
     assert f"has loaded {foreign} already" in told.stdout, told
     assert "libtorch_cpu.so; a process can hold only one libtorch" in told.stdout
     assert "use promem in a process of its own" in told.stdout
+
+
+LATE = """
+import ctypes, sys
+import numpy as np
+import promem
+
+model = promem.Model(sys.argv[1], "cpu", "fp32")
+session = promem.Session(model, np.zeros((4, 32, 32), np.int16))
+session.add_point(1, (3, 3, 2))
+ctypes.CDLL(sys.argv[2])
+for call in (promem.version, lambda: session.labels(), lambda: session.add_point(1, (4, 4, 2)), lambda: model.info):
+    try:
+        call()
+        print("went on")
+    except promem.LibraryNotLoaded as error:
+        print(error)
+print(repr(session)[:60])
+session.close()
+model.close()
+print("closed", session.closed, model.closed)
+"""
+
+
+@pytest.mark.parametrize("name", ["libtorch_cpu.so", "libc10.so", "libtorch_python.so"])
+def test_a_libtorch_that_comes_later_is_noticed_at_the_next_call_and_both_are_named(foreign, toy, name):
+    library = foreign.rename(foreign.parent / name)
+    folder = _libtorch.find(_library.checkout())
+    told = python(LATE, [toy, library])
+    *errors, shown, last = told.stdout.splitlines()
+    assert last == "closed True True", told
+    assert len(errors) == 4 and shown.startswith("<promem.Session: libtorch: this process has loaded"), told
+    for error in errors:
+        assert f"has loaded {library} since promem has loaded {folder}" in error, told
+        assert "a process can hold only one libtorch: use promem in a process of its own" in error
+        assert "promem.worker.Engine" in error and "docs/python.md" in error
+    # At the end of the interpreter nothing complains.
+    assert told.returncode == 0 and told.stderr == ""
+
+
+def test_another_library_that_comes_later_is_nobodys_business(foreign, toy):
+    library = foreign.rename(foreign.parent / "libother.so")
+    told = python(LATE, [toy, library])
+    assert told.stdout.splitlines()[:4] == ["went on"] * 4, told
+
+
+def test_the_kernels_list_is_read_only_when_code_has_come_or_gone(monkeypatch, session, foreign):
+    reads = []
+    mapped = _libtorch.mapped
+    monkeypatch.setattr(_libtorch, "mapped", lambda: reads.append(1) or mapped())
+    session.labels()
+    reads.clear()
+    for _ in range(100):
+        session.scores(1)
+    assert reads == []
+    ctypes.CDLL(str(foreign.rename(foreign.parent / "libother.so")))
+    session.labels()
+    assert reads == [1]
 
 
 def test_the_same_libtorch_that_is_mapped_already_is_shared():

@@ -139,7 +139,7 @@ def test_options_reach_the_library(session, slice_mask):
     np.testing.assert_array_equal(walked(**full)[1], scores)
 
 
-def test_appearance_and_a_shorter_search_reach_the_library(session, slice_mask):
+def test_the_intensity_weight_and_a_shorter_search_reach_the_library(session, slice_mask):
     def labels(**options):
         session.reset()
         session.add_mask(1, *slice_mask)

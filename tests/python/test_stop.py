@@ -69,6 +69,26 @@ def test_a_propagation_is_cancelled_from_a_callback_or_another_thread(session, w
     assert np.count_nonzero(~np.isnan(session.scores(1))) == 8
 
 
+@pytest.mark.parametrize("answer", [False, 0, np.False_, np.bool_(0), np.int64(0), 0.0])
+def test_whatever_is_false_stops_a_propagation(session, answer):
+    told = []
+    with pytest.raises(promem.Cancelled):
+        session.propagate(lambda step: told.append(step) or answer, **AROUND)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("answer", [None, True, 1, np.True_, "on", 0.5])
+def test_none_and_whatever_is_true_goes_on(session, answer):
+    told = []
+    session.propagate(lambda step: told.append(step) or answer, **AROUND)
+    assert len(told) == 8
+
+
+def test_an_answer_that_is_neither_is_raised(session):
+    with pytest.raises(ValueError, match="ambiguous"):
+        session.propagate(lambda step: np.array([True, False]), **AROUND)
+
+
 @pytest.mark.parametrize("progress", [None, lambda _: None])
 def test_ctrl_c_stops_a_propagation_on_the_main_thread(session, progress, capfd):
     assert threading.current_thread() is threading.main_thread()
@@ -157,7 +177,7 @@ sessions = [promem.Session(model, scan, axis="k") for _ in range(3)]
 for session in sessions:
     session.add_point(1, (30, 30, 150))
 session = sessions[0]
-job = session.start_propagate(never_stop=True)
+job = session.start_propagate(lambda step: print(end=''), never_stop=True)
 forgotten = sessions[1].start_propagate(never_stop=True)
 def walk():
     try:

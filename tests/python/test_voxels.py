@@ -13,7 +13,7 @@ TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64
 
 @pytest.fixture(scope="module")
 def expected(small, model):
-    with promem.Session(model, small, spacing=(1, 1.5, 2), window=(120, 60), copy=True) as session:
+    with promem.Session(model, small, spacing_ijk=(1, 1.5, 2), window=(120, 60), copy=True) as session:
         session.add_box(1, (6, 4, 4), (19, 14, 4))
         session.propagate(range=(3, 5), never_stop=True)
         labels = session.labels()
@@ -94,7 +94,7 @@ def test_a_session_keeps_its_scan_alive_and_lets_go_of_it_when_closed(model, sca
 
 def test_a_copied_scan_may_change_afterwards(small, model, expected):
     voxels = small.copy()
-    with promem.Session(model, voxels, spacing=(1, 1.5, 2), window=(120, 60), copy=True) as session:
+    with promem.Session(model, voxels, spacing_ijk=(1, 1.5, 2), window=(120, 60), copy=True) as session:
         voxels[:] = 0
         session.add_box(1, (6, 4, 4), (19, 14, 4))
         session.propagate(range=(3, 5), never_stop=True)
@@ -125,7 +125,7 @@ def test_advice_for_refused_types_works(small, segment, expected):
 
 
 def test_slices_are_what_is_left_of_an_array_when_the_axis_is_indexed(model, small):
-    with promem.Session(model, small, spacing=(1, 1, 1)) as session:
+    with promem.Session(model, small, spacing_ijk=(1, 1, 1)) as session:
         assert session.axis == "k"
         for axis, position in {"i": 2, "j": 1, "k": 0}.items():
             session.set_axis(axis)
@@ -136,7 +136,7 @@ def test_slices_are_what_is_left_of_an_array_when_the_axis_is_indexed(model, sma
 
 def test_a_mask_comes_back_where_it_was_given_along_every_axis(model, small):
     for axis, position in {"i": 2, "j": 1, "k": 0}.items():
-        with promem.Session(model, small, spacing=(1, 2, 3), axis=axis) as session:
+        with promem.Session(model, small, spacing_ijk=(1, 2, 3), axis=axis) as session:
             mask = np.zeros(session.slice_shape, bool)
             mask[2:5, 1:7] = True
             session.add_mask(9, 6, mask)
@@ -153,6 +153,6 @@ def test_a_mask_comes_back_where_it_was_given_along_every_axis(model, small):
 def test_the_axis_of_the_largest_spacing_is_chosen(model, small):
     oblique = np.diag([0.5, 3.0, 1.0, 1.0])
     oblique[:3, 3] = 10, -20, 30
-    for choice in ({"spacing": (0.5, 3, 1)}, {"ijk_to_ras": oblique}, {"ijk_to_ras": oblique[:3]}):
+    for choice in ({"spacing_ijk": (0.5, 3, 1)}, {"ijk_to_ras": oblique}, {"ijk_to_ras": oblique[:3]}):
         with promem.Session(model, small, **choice) as session:
             assert session.axis == "j"

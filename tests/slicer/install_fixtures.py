@@ -37,6 +37,6 @@ def index(wheels, monkeypatch, own_environment):
 
     made = package_index.Index(wheels)
     monkeypatch.setenv("PIP_INDEX_URL", made.address)
-    monkeypatch.setattr(download, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(download, "RETRY_DELAYS", (0.01, 0.01, 0.01))
     yield made
     made.close()

@@ -20,10 +20,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 MACHINE = platform.machine()
 ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
-TORCH = f"torch-2.11.0-cp312-cp312-manylinux_2_28_{MACHINE}.whl"
-TORCH_CPU = f"torch-2.11.0+cpu-cp312-cp312-manylinux_2_28_{MACHINE}.whl"
+# Not names of wheels on PyPI, whose SHA-256 are pinned.
+TORCH = f"torch-2.11.0-cp311-cp311-manylinux_2_28_{MACHINE}.whl"
+TORCH_CPU = f"torch-2.11.0+cpu-cp311-cp311-manylinux_2_28_{MACHINE}.whl"
 RUNTIME = f"nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_{MACHINE}.whl"
-CUPTI = f"nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_{MACHINE}.whl"
+CUPTI = f"nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_24_{MACHINE}.whl"
 
 
 def elf(*needed, size=4000, machine=MACHINE, seed=1, kind=3):
@@ -55,6 +56,9 @@ def torch_files(local="+cu130", version="2.11.0", size=300_000, machine=MACHINE)
         "torch/lib/libc10.so": elf("libdl.so.2", "libstdc++.so.6", machine=machine),
         "torch/lib/libtorch_cpu.so": elf("libc10.so", "libgomp.so.1", *cuda, "libc.so.6", size=size, machine=machine),
         "torch/lib/libgomp.so.1": elf("libpthread.so.0", machine=machine),
+        "torch/lib/libtorch.so": elf("libtorch_cpu.so", "libtorch_cuda.so", machine=machine),
+        "torch/include/torch/script.h": b"#pragma once\n",
+        "torch/include/c10/macros/Macros.h": b"#pragma once\n",
         "torch/lib/libtorch_python.so": elf("libtorch_cpu.so", machine=machine),
         f"torch-{version}.dist-info/licenses/LICENSE": b"licence\n",
         f"torch-{version}.dist-info/RECORD": b"",
@@ -94,6 +98,7 @@ INSTALLED = {
     "nvidia_cuda_runtime.dist-info/License.txt",
     "promem-libtorch.json",
 }
+DEVELOPMENT = {"torch/lib/libtorch.so", "torch/include/torch/script.h", "torch/include/c10/macros/Macros.h"}
 
 
 def files_in(folder):

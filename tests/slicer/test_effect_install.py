@@ -5,7 +5,7 @@ from conftest import needs
 
 needs("slicer", "PySide6")
 
-from promem.install import Piece, Plan  # noqa: E402
+from promem.install import Artifact, Plan  # noqa: E402
 from pythonqt import stand_in  # noqa: E402
 
 pytest_plugins = ["pythonqt.fixtures"]
@@ -15,7 +15,7 @@ PLAN = Plan(
     "/home/user/.local/share/ProMem/libtorch-2.11.0",
     "https://pypi.org/simple/",
     False,
-    (Piece("torch-2.11.0.whl", "https://pypi.org/torch", 520_000_000),),
+    (Artifact("torch-2.11.0.whl", "https://pypi.org/torch", 520_000_000),),
     1_300_000_000,
     40_000_000_000,
 )

@@ -20,12 +20,12 @@ def folder(tmp_path):
 
 @pytest.fixture
 def torch(index):
-    """The piece of the plan that is torch."""
-    return plan().pieces[0]
+    """The artifact that is torch."""
+    return plan().artifacts[0]
 
 
-def fetch(piece, folder, report=lambda done: None):
-    return download.fetch(piece, folder, Network(), report)
+def fetch(artifact, folder, report=lambda done: None):
+    return download.fetch(artifact, folder, Network(), report)
 
 
 def ranges(index):
@@ -48,7 +48,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke(torch, folder, wheels, inde
 
 def test_what_an_earlier_run_has_fetched_is_not_fetched_again(torch, folder, wheels, index):
     (folder / f"{TORCH}.part").write_bytes((wheels / TORCH).read_bytes()[:70_000])
-    assert download.bytes_here(torch, folder) == 70_000
+    assert download.bytes_present(torch, folder) == 70_000
     seen = []
     assert fetch(torch, folder, seen.append).read_bytes() == (wheels / TORCH).read_bytes()
     assert ranges(index) == ["bytes=70000-"] and seen[0] <= 70_000
@@ -87,7 +87,7 @@ def test_a_whole_file_that_was_damaged_is_fetched_anew(torch, folder, wheels):
 def test_a_wrong_hash_is_refused_both_hashes_are_named_and_nothing_is_kept(index, folder):
     index.hashes[TORCH] = "0" * 64
     with pytest.raises(InstallError, match=f"{TORCH}: its SHA-256 is [0-9a-f]{{64}}, the index says 0000") as caught:
-        fetch(plan().pieces[0], folder)
+        fetch(plan().artifacts[0], folder)
     assert caught.value.kind == "hash"
     assert os.listdir(folder) == []
 
@@ -108,12 +108,12 @@ def test_after_a_few_attempts_without_a_byte_it_gives_up_and_keeps_what_it_has(t
     with pytest.raises(InstallError, match=f"no connection to {index.host}: .*HTTP_PROXY is not set") as caught:
         fetch(torch, folder)
     assert caught.value.kind == "network"
-    assert len(index.asked) == 1 + len(download.PAUSES)
+    assert len(index.asked) == 1 + len(download.RETRY_DELAYS)
     assert (folder / f"{TORCH}.part").stat().st_size == 100_000
 
 
 def test_attempts_start_anew_whenever_something_has_come(torch, folder, index):
-    index.cuts = [1000] * (3 * len(download.PAUSES))
+    index.cuts = [1000] * (3 * len(download.RETRY_DELAYS))
     assert fetch(torch, folder).exists()
 
 
@@ -145,13 +145,13 @@ def test_a_disk_that_fills_up_is_not_taken_for_a_broken_connection(torch, folder
 
 
 def test_the_whole_installation_goes_on_after_a_break(index, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "PAUSES", ())
+    monkeypatch.setattr(download, "RETRY_DELAYS", ())
     index.cuts = [100_000]
     with pytest.raises(InstallError):
         install(tmp_path / "here")
     planned = plan(tmp_path / "here")
     assert planned.download - planned.remaining == 100_000
-    assert "of which are here already" in planned.text
+    assert "of which are downloaded already" in planned.text
     assert package_index.files_in(install(tmp_path / "here")) == package_index.INSTALLED
     assert [(name, wanted) for name, wanted in index.asked] == [
         (TORCH, None),

@@ -153,10 +153,10 @@ def test_a_wheel_for_another_machine_is_refused(tmp_path):
 
 def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
     cases = {
-        "nothing.whl": "nothing.whl is not there",
+        "nothing.whl": "nothing.whl does not exist",
         "text.whl": "text.whl is damaged or not a wheel",
         "empty": r"empty holds none of torch-\*.whl",
-        "windows.whl": "windows.whl: no libtorch for Linux in it",
+        "windows.whl": "windows.whl: no libtorch for Linux found",
         "script.whl": "libc10.so is not a 64-bit shared library",
     }
     (tmp_path / "text.whl").write_text("not a wheel")
@@ -192,7 +192,7 @@ def test_nothing_is_written_outside_the_folder(tmp_path):
 def test_the_plan_says_that_nothing_is_downloaded_and_how_large_it_will_be(wheels, tmp_path):
     planned = plan(tmp_path / "here", wheels)
     assert planned.offline and planned.download == planned.remaining == 0
-    assert [piece.name for piece in planned.pieces] == [TORCH, CUPTI, RUNTIME]
+    assert [artifact.name for artifact in planned.artifacts] == [TORCH, CUPTI, RUNTIME]
     assert "Nothing is downloaded" in planned.text and str(wheels) in planned.text
     install(tmp_path / "here", wheels, planned=planned)
     kept = sum((tmp_path / "here" / name).stat().st_size for name in INSTALLED if ".so" in name)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 def names(planned):
-    return [piece.name for piece in planned.pieces]
+    return [artifact.name for artifact in planned.artifacts]
 
 
 def test_the_plan_names_folder_source_wheels_and_sizes(index, wheels, tmp_path):
@@ -21,7 +21,7 @@ def test_the_plan_names_folder_source_wheels_and_sizes(index, wheels, tmp_path):
     assert names(planned) == [TORCH, RUNTIME, CUPTI]
     assert planned.folder == str(tmp_path / "here") and planned.source == index.address
     sizes = [(wheels / name).stat().st_size for name in (TORCH, RUNTIME, CUPTI)]
-    assert [piece.size for piece in planned.pieces] == sizes
+    assert [artifact.size for artifact in planned.artifacts] == sizes
     assert planned.download == planned.remaining == sum(sizes)
     assert planned.unpacked > 200_000_000 and planned.needed == planned.download + planned.unpacked
     assert planned.free > 0 and not planned.installed
@@ -32,7 +32,7 @@ def test_the_plan_names_folder_source_wheels_and_sizes(index, wheels, tmp_path):
         TORCH,
         "to download",
         "when unpacked",
-        "must be free",
+        "of disk space are needed",
     ):
         assert part in planned.text
     assert index.asked == [], "a plan downloads no wheel"
@@ -65,11 +65,11 @@ def test_wheels_of_other_pythons_do_and_of_other_systems_and_cudas_do_not(index,
         TORCH.replace("2.11.0", "2.11.1"),
         TORCH.replace("2.11.0", "2.11.0+cu126"),
         TORCH.replace(package_index.MACHINE, "riscv64"),
-        "torch-2.11.0-cp312-cp312-win_amd64.whl",
-        "torch-2.11.0-cp312-none-macosx_11_0_arm64.whl",
+        "torch-2.11.0-cp311-cp311-win_amd64.whl",
+        "torch-2.11.0-cp311-none-macosx_11_0_arm64.whl",
     ):
         (wheels / name).write_bytes(b"x")
-    other = TORCH.replace("cp312-cp312", "cp314-cp314t")
+    other = TORCH.replace("cp311-cp311", "cp314-cp314t")
     (wheels / TORCH).rename(wheels / other)
     assert names(plan())[0] == other
 
@@ -79,7 +79,7 @@ def test_an_old_style_page_does(index, wheels, with_sizes):
     index.html, index.with_sizes = True, with_sizes
     planned = plan()
     assert names(planned) == [TORCH, RUNTIME, CUPTI]
-    assert planned.pieces[0].size == (wheels / TORCH).stat().st_size
+    assert planned.artifacts[0].size == (wheels / TORCH).stat().st_size
 
 
 @pytest.mark.parametrize("html", [True, False])

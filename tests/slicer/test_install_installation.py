@@ -54,7 +54,7 @@ def test_looking_gives_the_plan_and_installs_nothing(index, installation, tmp_pa
     assert installation.state == "looking" and installation.is_running
     Timer(installation).to_the_end()
     assert installation.state == "planned" and installation.plan.source == index.address
-    assert [piece.name for piece in installation.plan.pieces][0] == TORCH
+    assert [artifact.name for artifact in installation.plan.artifacts][0] == TORCH
     assert index.asked == [] and not list(tmp_path.glob("here*"))
 
 
@@ -144,7 +144,7 @@ def test_an_error_is_a_sentence_and_a_kind(installation, monkeypatch, tmp_path):
     installation.start()
     assert installation.error is None, "an old error is forgotten"
     Timer(installation).to_the_end()
-    assert installation.kind == "files" and "none.whl is not there" in installation.error
+    assert installation.kind == "files" and "none.whl does not exist" in installation.error
 
 
 def test_a_python_that_falls_is_quoted(tmp_path):

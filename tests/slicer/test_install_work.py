@@ -107,7 +107,7 @@ def test_a_folder_that_may_not_be_written_is_named(wheels, tmp_path, monkeypatch
 def test_a_folder_with_something_else_in_it_is_left_alone(wheels, tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "thesis.tex").write_text("")
-    with pytest.raises(InstallError, match="here holds something that is not from here"):
+    with pytest.raises(InstallError, match="here holds files that promem.install did not put there"):
         install_from_file(wheels, tmp_path / "here")
     assert not remove(tmp_path / "here")
     assert os.listdir(tmp_path / "here") == ["thesis.tex"]
@@ -121,7 +121,7 @@ def test_what_is_installed_is_not_installed_again(wheels, tmp_path, monkeypatch)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     assert install(here) == here and plan(here).installed
     assert (here / "torch" / "lib" / "libc10.so").stat() == before
-    assert "It is there already" in plan(here).text
+    assert "It is already installed" in plan(here).text
 
 
 # In the middle.
@@ -217,7 +217,7 @@ def test_a_check_finds_what_sizes_do_not_tell(wheels, tmp_path):
     content[-1] ^= 1
     library.write_bytes(content)
     assert installed(here) == here
-    with pytest.raises(InstallError, match="libc10.so is not what was installed"):
+    with pytest.raises(InstallError, match="libc10.so has been changed since it was installed"):
         check(here)
     library.write_bytes(content[:-1])
     with pytest.raises(InstallError, match=rf"libc10.so has {len(content) - 1} bytes, expected {len(content)}"):
@@ -243,9 +243,9 @@ def test_another_version_in_the_folder_does_not_count(wheels, tmp_path):
     here = install_from_file(wheels, tmp_path / "here")
     content = json.loads((here / "promem-libtorch.json").read_text())
     (here / "promem-libtorch.json").write_text(json.dumps({**content, "version": "2.12.0"}))
-    assert store.trouble(here) == f"{here} has libtorch 2.12.0, expected 2.11.0"
+    assert store.problem(here) == f"{here} has libtorch 2.12.0, expected 2.11.0"
     (here / "promem-libtorch.json").write_text("{")
-    assert "promem-libtorch.json cannot be read" in store.trouble(here)
+    assert "promem-libtorch.json cannot be read" in store.problem(here)
 
 
 def test_removing_removes_everything_of_it_and_nothing_else(wheels, tmp_path):
@@ -274,15 +274,15 @@ def test_the_command_says_its_plan_installs_and_says_where(index, tmp_path):
     assert told.returncode == 0, told.stderr
     lines = told.stdout.splitlines()
     assert lines[0] == f"libtorch 2.11.0 for the CPU, into {default_folder()}"
-    assert lines[-1] == f"libtorch 2.11.0 is in {default_folder()}"
+    assert lines[-1] == f"libtorch 2.11.0 is installed in {default_folder()}"
     assert any(line.startswith("downloading: 100 %") for line in lines) and any(
         line.startswith("unpacking: 100 %") for line in lines
     )
     assert installed() == default_folder()
     told = run()
-    assert told.returncode == 0 and "It is there already." in told.stdout
-    assert run("--remove").stdout == f"{default_folder()} is removed\n"
-    assert run("--remove").stdout == f"there is no libtorch in {default_folder()}\n"
+    assert told.returncode == 0 and "It is already installed." in told.stdout
+    assert run("--remove").stdout == f"{default_folder()} has been removed\n"
+    assert run("--remove").stdout == f"no libtorch is installed in {default_folder()}\n"
 
 
 def test_the_command_takes_files_and_folders(wheels, tmp_path):
@@ -294,7 +294,9 @@ def test_the_command_takes_files_and_folders(wheels, tmp_path):
 def test_the_command_fails_with_a_sentence(tmp_path):
     told = run("--from", tmp_path / "none.whl", "--to", tmp_path / "here")
     assert told.returncode == 1 and told.stdout == ""
-    assert told.stderr.startswith(f"promem.install: {tmp_path}/none.whl is not there") and told.stderr.count("\n") == 1
+    assert (
+        told.stderr.startswith(f"promem.install: {tmp_path}/none.whl does not exist") and told.stderr.count("\n") == 1
+    )
     told = run("--check", "--to", tmp_path / "here")
     assert told.returncode == 1 and "no libtorch is installed" in told.stderr
 
@@ -304,17 +306,15 @@ def test_ctrl_c_ends_the_command_and_says_how_to_go_on(index, tmp_path):
     wait_for((tmp_path / "here.download" / f"{TORCH}.part").exists)
     running.send_signal(signal.SIGINT)
     told, error = running.communicate(timeout=20)
-    assert running.returncode == 130 and error == "\npromem.install: interrupted; run it again to go on\n"
+    assert running.returncode == 130 and error == "\npromem.install: interrupted; run it again to resume\n"
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="an older Python has no list of its standard library")
-def test_installing_needs_only_the_standard_library():
+def test_the_installer_needs_only_the_standard_library():
     code = f"""
-import sys, types
+import sys
 sys.modules["numpy"] = None
-package = types.ModuleType("promem")
-package.__path__ = [{str(ROOT / "slicer-module" / "python" / "promem")!r}]
-sys.modules["promem"] = package
+sys.path.insert(0, {str(ROOT / "slicer-module" / "python")!r})
 import promem.install, promem.install.__main__
 print(sorted(name for name in sys.modules if name.partition(".")[0] not in sys.stdlib_module_names | {{"promem", "__main__"}}
              and sys.modules[name] is not None and "site" not in name and not name.startswith("_distutils")))

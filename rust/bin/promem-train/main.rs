@@ -6,7 +6,7 @@ use promem::output::{self, Overwrite};
 use promem::session::{self, DeviceChoice};
 use promem::train::clip::ClipOptions;
 use promem::train::config::TrainConfig;
-use promem::train::log::{read_log, Line};
+use promem::train::log::{read_log, LogLine};
 use promem::train::plot;
 use promem::train::run::{clip_options, source, test_source, train, RunOptions};
 use promem::{Error, ErrorKind, Result};
@@ -158,7 +158,7 @@ fn run(m: &ArgMatches) -> Result<()> {
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed} left {eta}  {msg}") {
         bar.set_style(style);
     }
-    let ended = train(&config, &options, &mut |line: &Line| {
+    let ended = train(&config, &options, &mut |line: &LogLine| {
         bar.set_position(line.step);
         bar.set_message(format!(
             "loss {:.3}, IoU {:.3}, {:.1} slices/s",

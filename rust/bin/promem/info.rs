@@ -2,7 +2,7 @@
 
 use crate::args::{Convert, Output};
 use promem::model::checkpoint;
-use promem::session::ModelDefaults;
+use promem::tracking::ModelDefaults;
 use promem::Result;
 use std::collections::BTreeMap;
 use std::path::Path;

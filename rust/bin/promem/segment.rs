@@ -3,10 +3,10 @@
 use crate::args::{Output, Segment};
 use crate::{progress, prompts};
 use promem::geometry::{Axis, SliceIndex};
-use promem::memory::SearchOptions;
 use promem::picture::montage;
-use promem::session::{self, Flow, Outcome, PropagateOptions, Session, SliceReport};
+use promem::session::{self, Flow, PropagateOptions, PropagationResult, Session, SliceReport};
 use promem::slices::intensity::IntensityRange;
+use promem::tracking::SearchOptions;
 use promem::volume::{self, LabelMap, Segment as SegmentName, Volume};
 use promem::{output, Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ pub fn run(arguments: &Segment, print: Output) -> Result<()> {
     bar.finish();
 
     let mut labels = LabelMap::empty_like(&image);
-    outcome.assembly.write(axis, labels.voxels_mut());
+    outcome.masks.write(axis, labels.voxels_mut());
     write(arguments, &session, &outcome, &image, &labels, range)?;
     report(arguments, &session, &labels, axis, &options.search, begin.elapsed().as_secs_f64(), print);
     if outcome.stopped {
@@ -78,7 +78,7 @@ fn check_outputs(arguments: &Segment) -> Result<()> {
 fn write(
     arguments: &Segment,
     session: &Session,
-    outcome: &Outcome,
+    outcome: &PropagationResult,
     image: &Volume<f32>,
     labels: &LabelMap,
     range: IntensityRange,

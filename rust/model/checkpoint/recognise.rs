@@ -3,7 +3,7 @@
 //! In: names and shapes. Out: a [`Config`]. Knows nothing of files or values.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::config::{Config, HieraConfig, Size, TrunkConfig, Version, SIZE_MULTIPLE};
+use crate::model::config::{Config, HieraConfig, Size, TrunkConfig, Version, LARGEST_NUMBER, SIZE_MULTIPLE};
 use crate::model::weights::is_printable;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,6 @@ const POS_EMBED: &str = "image_encoder.trunk.pos_embed";
 const BLOCKS: &str = "image_encoder.trunk.blocks.";
 /// What 2.1 added to the names of 2.0; all published sizes alike (`sam2==1.1.0`).
 const ADDED_IN_2_1: [&str; 3] = ["no_obj_embed_spatial", "obj_ptr_tpos_proj.bias", "obj_ptr_tpos_proj.weight"];
-/// No width or depth of a network of this family comes near it; keeps a forged configuration from asking for memory.
-const LARGEST_NUMBER: i64 = 8192;
 
 /// The published network with these weights, at [`crate::model::config::DEFAULT_IMAGE_SIZE`].
 ///

@@ -1,25 +1,10 @@
-//! The network's own choices, on pseudo-random weights.
+//! The network as a whole, on pseudo-random weights.
 
 use super::*;
+use crate::model::attended::Attended;
+use crate::model::outputs::Memory;
 
 const FLOATS: (Kind, Device) = (Kind::Float, Device::Cpu);
-
-#[test]
-fn absent_object_has_no_mask_unless_a_network_trusts_that_it_is_present() {
-    for (config, trusts) in [(Config::mini(), true), (Config::toy(Version::V2_1), false)] {
-        let network = Sam2::pseudo_random(&config, Device::Cpu, Precision::Fp32);
-        let output = DecoderOutput {
-            masks: Tensor::ones([1, 4, 8, 8], FLOATS),
-            ious: Tensor::ones([1, 4], FLOATS),
-            tokens: Tensor::zeros([1, 4, config.hidden_dim], FLOATS),
-            object_logit: Tensor::full([1, 1], -2.0, FLOATS),
-        };
-        let highest =
-            |presence| network.choose(&output, MaskChoice::BestOfThree, presence)[0].logits.max().double_value(&[]);
-        assert_eq!(highest(Presence::Judged), NO_OBJ_SCORE);
-        assert_eq!(highest(Presence::Certain), if trusts { 1.0 } else { NO_OBJ_SCORE }, "{}", config.name);
-    }
-}
 
 #[test]
 fn log_likelihood_ratio_of_zero_changes_nothing_and_another_moves_the_mask() {
@@ -31,7 +16,7 @@ fn log_likelihood_ratio_of_zero_changes_nothing_and_another_moves_the_mask() {
             let m = config.mask_size();
             let ratio = ratio.map(|value| Tensor::full([1, 1, m, m], value, FLOATS));
             let inputs = DenseInputs { dense_prompt: None, log_likelihood_ratio: ratio.as_ref() };
-            network.decode_propagated(&image, &image.features, inputs).masks
+            network.decode_all(&image, &image.features, &network.prompt_encoder().sparse(&[]), inputs).masks
         };
         let (none, zero, other) = (decode(None), decode(Some(0.0)), decode(Some(2.0)));
         assert!(none.equal(&zero), "{}", config.name);
@@ -51,13 +36,18 @@ fn frozen_network_computes_what_the_learning_one_does_and_the_learning_one_is_no
         let image = image(&config);
         let logits = |network: &Sam2| {
             let embedding = network.encode_image(&image);
-            let inputs = DenseInputs::default();
-            let first = network.propagate(&embedding, &network.without_memory(&embedding), inputs, Presence::Certain);
-            let memory = network.remember(&embedding, &first[0]);
-            let memories = vec![super::super::attended::Attended { memory: &memory, slot: 0 }];
+            let decode = |features: &Tensor| {
+                let points = network.prompt_encoder().sparse(&[]);
+                network.decode_all(&embedding, features, &points, DenseInputs::default())
+            };
+            let first = decode(&network.without_memory(&embedding));
+            let (mask, _, token) = first.best_of_three();
+            let present = Tensor::ones([1, 1], FLOATS);
+            let features = network.memory_features(&embedding, &network.full_resolution(&mask), &present);
+            let memory = Memory::new(features, network.pointers(&token, &present));
+            let memories = vec![Attended { memory: &memory, slot: 0 }];
             let attending = [Attending { memories, pointers: vec![(&memory, 1)], pointer_span: 16 }];
-            let features = network.with_memory(&embedding, &attending);
-            network.decode_propagated(&embedding, &features, inputs).masks
+            decode(&network.with_memory(&embedding, &attending)).masks
         };
         let (found, expected) = (logits(&frozen), logits(&learning));
         let apart = (&found - &expected).abs().max().double_value(&[]);

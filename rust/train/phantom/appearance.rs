@@ -130,7 +130,7 @@ pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>
     if bias > 0.0 {
         *images *= &(smooth(rng, [2, 3, 3], [count, side, side]) * bias).mapv(f32::exp);
     }
-    // What a region of a scan has in pixels, down to the smallest that inference shows (`slices::region`).
+    // What a region of a scan has in pixels, down to the smallest that inference shows (`slices::roi`).
     let share = match rng.random::<f32>() {
         u if u < 0.15 => rng.random_range(0.18..0.35f32),
         u if u < 0.75 => rng.random_range(0.3..1.0),

@@ -36,7 +36,7 @@ pub enum Kind {
     /// A thin curved layer.
     Sheet,
     /// Tissue without a shape of its own.
-    Region,
+    Roi,
 }
 
 impl Kind {
@@ -50,7 +50,7 @@ impl Kind {
         Kind::Lesion,
         Kind::Tree,
         Kind::Sheet,
-        Kind::Region,
+        Kind::Roi,
     ];
 
     /// As configurations name it.
@@ -66,7 +66,7 @@ impl Kind {
     /// How often it is a target, against others: there are many regions, and few users segment them.
     pub fn share(self) -> f64 {
         match self {
-            Kind::Region => 0.25,
+            Kind::Roi => 0.25,
             Kind::Tree => 0.75,
             Kind::Sheet => 0.5,
             _ => 1.0,
@@ -169,7 +169,7 @@ impl Painter {
                     (*l, *b) = (label, f + offset);
                 }
             });
-            self.objects.push(Object { kind: Kind::Region, labels: vec![label] });
+            self.objects.push(Object { kind: Kind::Roi, labels: vec![label] });
         }
     }
 
@@ -398,7 +398,7 @@ impl Painter {
                 -1.0
             }
         });
-        self.add(Kind::Region, &[label]);
+        self.add(Kind::Roi, &[label]);
     }
 
     /// Between two nearly parallel surfaces, within an outline.
@@ -469,7 +469,7 @@ mod tests {
             assert!(present.len() >= 8, "{} objects", present.len());
             kinds.extend(present);
         }
-        for kind in [Kind::Organ, Kind::Tree, Kind::Region, Kind::Row] {
+        for kind in [Kind::Organ, Kind::Tree, Kind::Roi, Kind::Row] {
             assert!(kinds.contains(&kind), "no {kind:?}");
         }
     }

@@ -33,7 +33,7 @@ const EARLY: f64 = 0.75;
 const EARLY_PART: f64 = 0.6;
 /// How often one of several pieces on the prompt slice is marked: users do so.
 const ONE_OF_SEVERAL: f64 = 0.3;
-/// Longer side of the object's box on the prompt slice, as a share of the frame's side: mostly about what `slices::region` shows of a prompted
+/// Longer side of the object's box on the prompt slice, as a share of the frame's side: mostly about what `slices::roi` shows of a prompted
 /// object, else anything.
 const SHOWN: std::ops::Range<f32> = 0.3..0.7;
 const SHOWN_AT_ALL: (f32, f32) = (0.10, 0.75);
@@ -43,7 +43,7 @@ const SHOWN_OTHERWISE: f64 = 0.3;
 pub fn render(volume: &LabelVolume, objects: &[&Object], options: &ClipOptions, rng: &mut Rng) -> Option<(Kind, Clip)> {
     let object = *objects.choose_weighted(rng, |object| object.kind.share()).ok()?;
     let sequence = Sequence::draw(volume, object, options, rng)?;
-    let view = View::draw(&sequence, volume, options.side, rng)?;
+    let view = SliceView::draw(&sequence, volume, options.side, rng)?;
     let masks = view.masks(&sequence);
     if masks.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count() < LEAST_SHOWN {
         return None;
@@ -126,7 +126,7 @@ impl Sequence {
 }
 
 /// Which part of the plane the frame shows, and how it is turned.
-struct View {
+struct SliceView {
     side: usize,
     /// Label-map pixels from frame pixels, [row, column] of (row, column, 1): one for each slice.
     maps: Vec<[[f32; 3]; 2]>,
@@ -134,7 +134,7 @@ struct View {
     scale: f32,
 }
 
-impl View {
+impl SliceView {
     fn draw(sequence: &Sequence, volume: &LabelVolume, side: usize, rng: &mut Rng) -> Option<Self> {
         let prompt = sequence.masks.index_axis(Axis(0), 0);
         let (mut low, mut high) = ([usize::MAX; 2], [0; 2]);

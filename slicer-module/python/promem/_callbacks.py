@@ -31,6 +31,11 @@ def raise_held() -> None:
             del error  # no cycle through the traceback
 
 
+def goes_on(answer: Any) -> bool:
+    """What a progress callback has returned: None, as functions without a word do, and anything true goes on."""
+    return answer is None or bool(answer)
+
+
 # The second argument, the caller's data, stays where C has put it: who is called may look at fewer arguments than it is given.
 _OneArgument = ctypes.CFUNCTYPE(c_int32, POINTER(_abi.Progress))
 

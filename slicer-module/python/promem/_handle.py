@@ -9,6 +9,7 @@ import weakref
 from typing import Any, Callable, Optional
 
 from . import _background, _library
+from ._resource import Resource
 from .errors import Closed, LibraryNotLoaded, PromemError
 
 # How long the end of the interpreter waits for calls that daemon threads are in.
@@ -92,14 +93,29 @@ class Handle:
             while self._users:
                 if self._cancel is not None:
                     # More than once: a call that was about to begin has not heard the first.
-                    _library.call(self._cancel, self._pointer)
+                    _library.end(self._cancel, self._pointer)
                 if not self._idle.wait(0.05) and limit is not None and time.monotonic() > limit:
                     return
             pointer, self._pointer = self._pointer, type(self._pointer)()
         if pointer:
             _live.pop(id(self), None)
-            _library.free(self._free, pointer)
+            _library.end(self._free, pointer)
             self._keep = None
+
+
+class Owner(Resource):
+    """A Python object whose life is that of a handle."""
+
+    _handle: Handle
+
+    def close(self) -> None:
+        """Ends what runs, waits for it, and frees it. Closing twice is allowed."""
+        self._handle.close()
+
+    @property
+    def closed(self) -> bool:
+        # Without a handle it was never opened.
+        return "_handle" not in self.__dict__ or self._handle.closed
 
 
 def _abandon(handle: Handle) -> None:

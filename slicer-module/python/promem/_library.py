@@ -21,6 +21,7 @@ _lock = threading.Lock()
 _loaded: Optional[ctypes.CDLL] = None
 _process = 0
 _libtorch_folder: Optional[pathlib.Path] = None
+_watch: Optional[_libtorch.Watch] = None
 _cuda_asked = False
 
 
@@ -50,7 +51,7 @@ def find() -> pathlib.Path:
 
 def library() -> ctypes.CDLL:
     """libpromem, loaded at the first call."""
-    global _loaded, _process, _libtorch_folder
+    global _loaded, _process, _libtorch_folder, _watch
     with _lock:
         if _loaded is None:
             if sys.platform != "linux":
@@ -58,6 +59,7 @@ def library() -> ctypes.CDLL:
             path = find()
             _libtorch_folder = _libtorch.find(checkout())
             _libtorch.load(_libtorch_folder)
+            _watch = _libtorch.Watch(_libtorch_folder)
             _loaded, _process = _open(path), os.getpid()
         if is_fork():
             raise LibraryNotLoaded(
@@ -100,10 +102,13 @@ def prepare_cuda() -> None:
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """Calls a function of libpromem; other threads run meanwhile. A status other than PROMEM_OK is raised, any other result returned.
-    What a callback raised during the call is raised as it was.
+    """Calls a function of libpromem; other threads run meanwhile. A status other than PROMEM_OK is raised, any other
+    result returned. What a callback raised during the call is raised as it was. Where another libtorch has come into
+    this process, nothing is called.
     """
     loaded = library()
+    if _watch is not None:
+        _watch.look()
     function = getattr(loaded, name)
     result = function(*arguments)
     _callbacks.raise_held()
@@ -113,6 +118,8 @@ def call(name: str, *arguments: Any) -> Any:
     return result
 
 
-def free(name: str, pointer: Any) -> None:
-    """Calls one of the functions ..._free."""
-    getattr(library(), name)(pointer)
+def end(name: str, *arguments: Any) -> None:
+    """Calls one of the functions that end something: ..._free, ..._cancel. That is done whatever else is in this
+    process.
+    """
+    getattr(library(), name)(*arguments)

@@ -1,7 +1,8 @@
 """Finds the libtorch that libpromem needs and loads it, without Python's `torch`.
 
-In: the environment, this package's folder, the installed distributions. Out: its parts, mapped into the process, so that libpromem binds
-to them and to no others. A process holds one libtorch: where another is mapped already, loading is refused.
+In: the environment, this package's folder, the installed distributions. Out: its parts, mapped into the process, so
+that libpromem binds to them and to no others. A process holds one libtorch: where another is mapped already, loading is
+refused, and one that comes later is noticed.
 """
 
 import ctypes
@@ -10,10 +11,11 @@ import logging
 import os
 import pathlib
 import re
+import sys
 from collections.abc import Iterator
-from typing import Optional
+from typing import Any, Optional
 
-from . import _home
+from . import _home, _openmp
 from ._abi import LIBTORCH_VERSION
 from .errors import LibraryNotLoaded
 
@@ -21,6 +23,9 @@ _PACKAGE = pathlib.Path(__file__).resolve().parent
 
 # In the order in which they are loaded; what these need themselves their own run path finds.
 _PARTS = ("libc10.so", "libtorch_cpu.so")
+# What tells of a libtorch. The last is that of `import torch`, whose other parts the linker may take from the libtorch
+# that is there.
+_SIGNS = (*_PARTS, "libtorch_python.so")
 
 # What lies in torch/lib is the same in every wheel of a version, so any Python may fetch any of them.
 INSTALL = (
@@ -114,29 +119,77 @@ def mapped(maps: str = "/proc/self/maps") -> list[pathlib.Path]:
 
 
 def _is_part(name: str) -> bool:
-    return any(name == part or name.startswith((part + ".", part + " (deleted)")) for part in _PARTS)
+    return any(name == part or name.startswith((part + ".", part + " (deleted)")) for part in _SIGNS)
+
+
+def another(folder: pathlib.Path) -> Optional[pathlib.Path]:
+    """A file of a libtorch of another folder that this process has mapped."""
+    for path in mapped():
+        own = folder / path.name
+        if path != own and not (path.exists() and own.exists() and path.samefile(own)):
+            return path
+    return None
 
 
 def refuse_another(folder: pathlib.Path) -> None:
-    """Raises where a libtorch of another folder is mapped: libpromem would bind to that one, whatever it is asked to load."""
-    for path in mapped():
-        own = folder / path.name
-        if path == own or (path.exists() and own.exists() and path.samefile(own)):
-            continue
+    """Raises where another libtorch is mapped: libpromem would bind to that one, whatever it is asked to load."""
+    path = another(folder)
+    if path is not None:
         raise LibraryNotLoaded(
-            f"libtorch: this process has loaded {path} already, promem needs {folder / path.name}; "
-            "a process can hold only one libtorch: use promem in a process of its own"
+            f"libtorch: this process has loaded {path} already, promem needs {folder / path.name}; {_ONE_LIBTORCH}"
         )
 
 
+_ONE_LIBTORCH = (
+    "a process can hold only one libtorch: use promem in a process of its own, which promem.worker.Engine starts and "
+    "talks to (docs/python.md, Beside any torch)"
+)
+
+
+class Watch:
+    """Notices a libtorch that comes after the one in `folder` was loaded."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self._looked_at: Any = None
+
+    def look(self) -> None:
+        """Raises where another libtorch has come; as long as it is there, again.
+
+        The kernel's list is long. It is read only when there is more or less code in this process than the last time.
+        """
+        code = _code()
+        if code == self._looked_at:
+            return
+        path = another(self._folder)
+        if path is not None:
+            raise LibraryNotLoaded(
+                f"libtorch: this process has loaded {path} since promem has loaded {self._folder}; {_ONE_LIBTORCH}. What "
+                "is open here can be closed and does nothing else any more"
+            )
+        self._looked_at = code
+
+
+def _code(status: str = "/proc/self/status") -> tuple[list[bytes], int]:
+    """How much code is mapped, which every library changes that is loaded; and the modules, where the kernel does not
+    say.
+    """
+    with open(status, "rb") as file:
+        sizes = [line for line in file if line.startswith((b"VmExe:", b"VmLib:"))]
+    return sizes, len(sys.modules)
+
+
 def load(folder: pathlib.Path) -> None:
-    """Maps libtorch, for the symbols of nobody but who names it."""
+    """Maps libtorch, for the symbols of nobody but who names it, and with it libgomp, whose threads soon sleep."""
     refuse_another(folder)
-    for part in _PARTS:
-        try:
-            ctypes.CDLL(str(folder / part), mode=os.RTLD_NOW | os.RTLD_LOCAL)
-        except OSError as error:
-            raise LibraryNotLoaded(f"cannot load {folder / part}: {error}; complete it with\n  {INSTALL}") from error
+    with _openmp.sleeping_threads():
+        for part in _PARTS:
+            try:
+                ctypes.CDLL(str(folder / part), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+            except OSError as error:
+                raise LibraryNotLoaded(
+                    f"cannot load {folder / part}: {error}; complete it with\n  {INSTALL}"
+                ) from error
     refuse_another(folder)
 
 

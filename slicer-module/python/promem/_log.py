@@ -27,7 +27,7 @@ def set_log(level: Union[int, str, None] = logging.INFO) -> None:
 
 
 def _silence() -> None:
-    _library.call("promem_set_log_callback", _abi.LogCallback(), None, _abi.LOG_LEVELS["ERROR"])
+    _library.end("promem_set_log_callback", _abi.LogCallback(), None, _abi.LOG_LEVELS["ERROR"])
 
 
 _handle.at_end.append(_silence)

@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from . import _abi
-from ._handle import Handle
+from . import _abi, _follow
+from ._handle import Handle, Owner
 from .errors import PromemError, error
+from .progress import ProgressCallback, SliceResult
 
 if TYPE_CHECKING:
     from .session import Session
@@ -17,24 +18,11 @@ _PATIENCE = 0.1
 
 
 @dataclass(frozen=True)
-class SliceResult:
-    """A slice that a propagation has made.
-
-    score: the mask's predicted IoU; 1 for a mask that was given. found: False where the object was not found and its run ended.
-    """
-
-    object: int
-    slice: int
-    score: float
-    found: bool
-
-
-@dataclass(frozen=True)
 class JobState:
     """How far a job is.
 
-    done: how many slices times objects; expected: of how many (it falls when a run ends early). error: why it ended without success;
-    None while it runs and where it succeeded.
+    done: how many slices times objects; expected: of how many (it falls when a run ends early). error: why it ended
+    without success; None while it runs and where it succeeded.
     """
 
     running: bool
@@ -43,16 +31,25 @@ class JobState:
     error: Optional[PromemError]
 
 
-class Job:
-    """A propagation, or a computation ahead, in a thread of libpromem. While it runs, what changes its session raises Busy; what reads does not.
+class Job(Owner):
+    """A propagation, or a computation ahead, in a thread of libpromem. While it runs, what changes its session raises
+    Busy; what reads does not.
 
-    Made by `Session.start_propagate` and `Session.start_precompute`. Any number of threads may use it. At the end of a `with` it is
-    cancelled if it still runs, and freed. It keeps its session alive.
+    Made by `Session.start_propagate` and `Session.start_precompute`. Any number of threads may use it. At the end of a
+    `with`, and with the last reference to it, it is cancelled if it still runs, and freed. It keeps its session alive.
     """
 
-    def __init__(self, session: "Session", make: Callable[[Any], Any]) -> None:
+    _instead_of_a_copy = (
+        "it is one computation of this process; threads share it, and session.labels() gives an array of its own"
+    )
+
+    def __init__(
+        self, session: "Session", make: Callable[[Any], Any], progress: Optional[ProgressCallback] = None
+    ) -> None:
         self._session = session
         self._handle = Handle(self, "job", _abi.Job, make, "promem_job_free", "promem_job_cancel", keep=session)
+        self._feed = _follow.SliceFeed(self._handle, 1 if progress is None else 2)
+        self._follower = None if progress is None else _follow.Follower(self._handle, self._feed, 1, progress)
 
     @property
     def session(self) -> "Session":
@@ -66,48 +63,48 @@ class Job:
 
     def ready(self) -> list[SliceResult]:
         """The slices that have become ready and were not taken yet, oldest first. Masks are read from the session."""
-        taken: list[SliceResult] = []
-        room, count = (_abi.SliceResult * 256)(), ctypes.c_size_t()
-        while True:
-            self._handle.call("promem_job_take_ready", room, len(room), ctypes.byref(count))
-            taken += [SliceResult(r.object, r.slice, r.score, bool(r.found)) for r in room[: count.value]]
-            if count.value < len(room):
-                return taken
+        return self._feed.take(0)
 
     def cancel(self) -> None:
         """Asks it to end after the slice that it is at; what is done is kept. Does nothing where it has ended."""
         self._handle.call("promem_job_cancel")
 
     def wait(self, timeout: Optional[float] = None) -> JobState:
-        """Waits until it has ended, at most `timeout` seconds, and returns how far it is then.
+        """Waits until it has ended and every call of its progress callback has returned, at most `timeout` seconds;
+        returns how far it is then.
 
-        Errors: Cancelled, ComputeError, or whatever else ended it. Ctrl-C interrupts the wait, not the job.
+        Errors: Cancelled, ComputeError, or whatever else ended it; what its progress callback raised, unchanged. Ctrl-C
+        interrupts the wait, not the job.
         """
         limit = None if timeout is None else time.monotonic() + timeout
-        state = _abi.JobState(struct_size=ctypes.sizeof(_abi.JobState))
         while True:
             left = _PATIENCE if limit is None else min(_PATIENCE, max(0.0, limit - time.monotonic()))
-            self._handle.call("promem_job_wait", round(1000 * left), ctypes.byref(state))
+            state = _follow.wait(self._handle, left)
             if not state.running or (limit is not None and time.monotonic() >= limit):
                 break
         told = self._state(state)
+        if self._follower is not None and not told.running:
+            self._follower.join(limit)
+            if self._follower.error is not None:
+                raise self._follower.error
         if told.error is not None:
             raise told.error
         return told
 
     def close(self) -> None:
-        """Cancels it if it still runs, waits for its end, and frees it. Closing twice is allowed."""
-        self._handle.close()
+        """Cancels it if it still runs, waits for its end and for a call of its progress callback, and frees it. Closing
+        twice is allowed.
+        """
+        super().close()
+        if self._follower is not None:
+            self._follower.join()
 
-    @property
-    def closed(self) -> bool:
-        return self._handle.closed
-
-    def __enter__(self) -> "Job":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def _describe(self) -> str:
+        state = self.poll()
+        how = "running" if state.running else "ended"
+        if state.error is not None:
+            how += f" by {type(state.error).__name__}"
+        return f"{how}, {state.done} of {state.expected} slices"
 
     def _state(self, state: _abi.JobState) -> JobState:
         failure = None

@@ -7,7 +7,7 @@ from typing import Any, Optional, Union
 
 from . import _abi, _library
 from ._arguments import text, whole
-from ._handle import Handle
+from ._handle import Handle, Owner
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ModelInfo:
     parameters: int
 
 
-class Model:
+class Model(Owner):
     """A network with its weights, loaded once and used by any number of sessions and threads; they compute one after the other.
 
     Sessions keep what they need of it: it may be closed before them. It is freed by `close`, at the end of a `with`, or with the last
@@ -88,20 +88,10 @@ class Model:
 
     def close(self) -> None:
         """Frees the model; sessions made of it go on. Closing twice is allowed."""
-        self._handle.close()
+        super().close()
 
-    @property
-    def closed(self) -> bool:
-        return self._handle.closed
+    _instead_of_a_copy = "threads share it, and another process loads its own from model.info.path"
 
-    def __enter__(self) -> "Model":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        if self.closed:
-            return "<promem.Model, closed>"
+    def _describe(self) -> str:
         info = self.info
-        return f"<promem.Model {info.network} at {info.image_size} px on {info.device} in {info.precision}>"
+        return f"{info.network} at {info.image_size} px on {info.device} in {info.precision}"

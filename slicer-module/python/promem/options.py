@@ -1,28 +1,52 @@
-"""How a propagation goes."""
+"""Options of a propagation."""
 
 import ctypes
 import numbers
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import Any, Literal, Optional, TypedDict
 
 from . import _abi
 from ._arguments import choice, object_number, slice_number, whole
 from .errors import InvalidArgument
 
+Direction = Literal["both", "up", "down"]
+Memory = Literal["search", "sam2"]
+Prior = Literal["none", "previous", "registered"]
+FieldOfView = Literal["slice", "object"]
+
+
+class PropagateKeywords(TypedDict, total=False):
+    """The keywords of `propagate_options`, for type checkers."""
+
+    direction: Direction
+    object: Optional[int]
+    range: Optional[tuple[int, int]]
+    never_stop: bool
+    memory: Memory
+    windows: Iterable[int]
+    beams: Optional[int]
+    include_prompt: Optional[bool]
+    all_pointers: Optional[bool]
+    prior: Optional[Prior]
+    field_of_view: Optional[FieldOfView]
+    presence_threshold: Optional[float]
+    accept_iou: Optional[float]
+    intensity_weight: Optional[float]
+
 
 def propagate_options(
     *,
-    direction: str = "both",
+    direction: Direction = "both",
     object: Optional[int] = None,
     range: Optional[tuple[int, int]] = None,
     never_stop: bool = False,
-    memory: str = "search",
+    memory: Memory = "search",
     windows: Iterable[int] = (),
     beams: Optional[int] = None,
     include_prompt: Optional[bool] = None,
     all_pointers: Optional[bool] = None,
-    prior: Optional[str] = None,
-    field_of_view: Optional[str] = None,
+    prior: Optional[Prior] = None,
+    field_of_view: Optional[FieldOfView] = None,
     presence_threshold: Optional[float] = None,
     accept_iou: Optional[float] = None,
     intensity_weight: Optional[float] = None,
@@ -39,10 +63,10 @@ def propagate_options(
     include_prompt: whether every candidate attends to the prompt's memory.
     all_pointers: whether candidates attend to object pointers beyond their window, as SAM 2 does.
     prior: mask prior from the previous slice: "none", "previous" (its mask as it is) or "registered", the mask moved by registration.
-    field_of_view: what of a slice the network is shown: "slice", all of it, or "object", it and its surroundings.
-    presence_threshold: a run goes on while the object is there with at least this probability, between 0 and 1.
+    field_of_view: the part of a slice that the network gets: "slice", all of it, or "object", the object and its surroundings.
+    presence_threshold: minimum object-presence probability to continue, above 0 and below 1.
     accept_iou: further candidates are tried only where the first one's predicted IoU is below this, up to 1; None: all on every slice.
-    intensity_weight: weight of what intensities on the prompt's slice say beside the network, 0 (nothing) to 4; None: the model's own.
+    intensity_weight: weight of the intensity model of the prompted slice, 0 (off) to 4; None: the model's own.
     """
     options = _abi.PropagateOptions(struct_size=ctypes.sizeof(_abi.PropagateOptions))
     options.direction = choice(direction, _abi.DIRECTIONS, "direction")

@@ -3,17 +3,29 @@
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import numpy as np
 
-from . import _abi, _arguments
+from . import _abi, _arguments, _images, _prompts, _voxels
 from ._arguments import Extent, ExtentLike, object_number, slice_number
-from ._callbacks import ProgressReceiver
-from ._handle import Handle
+from ._callbacks import ProgressReceiver, goes_on
+from ._handle import Handle, Owner
+from .errors import InvalidArgument
 from .job import Job
 from .model import Model
 from .options import propagate_options
+from .progress import Progress, ProgressCallback
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Unpack
+
+    from .options import PropagateKeywords
+
+Axis = Literal["i", "j", "k"]
+AxisChoice = Literal["auto", "i", "j", "k"]
+Space = Literal["RAS", "LPS"]
 
 
 @dataclass(frozen=True)
@@ -27,56 +39,60 @@ class Prompt:
     has_mask: bool
 
 
-@dataclass(frozen=True)
-class Progress:
-    """A slice of an object, just made.
-
-    done: how many slices times objects; expected: of how many (it falls when a run ends early). score: the mask's predicted IoU; 1 for a
-    mask that was given. found: False where the object was not found and its run ended.
-    """
-
-    object: int
-    slice: int
-    done: int
-    expected: int
-    score: float
-    found: bool
-
-
-class Session:
+class Session(Owner):
     """A scan seen through a model. Voxel indices are (i, j, k), arrays [k, j, i]; all count from 0.
 
-    What only reads (`labels`, `mask`, `scores`, `take_changes`, `cancel` and the properties but `prompts`) may be called from any thread
-    at any time, also inside a progress callback. Of the rest one may run at a time; while it does, or while a job runs, they raise Busy.
-    Every method raises Closed after `close`.
+    What only reads (`labels`, `mask`, `scores`, `take_changes`, `cancel` and the properties but `prompts`) may be
+    called from any thread at any time, also inside a progress callback. Of the rest one may run at a time; while it
+    does, or while a job runs, they raise Busy. Every method raises Closed after `close`.
     """
 
+    _instead_of_a_copy = (
+        "it works on memory of this process; begin another promem.Session of the same image and add its prompts, or "
+        "pass on what labels() gives"
+    )
+
+    @_arguments.refuses(
+        spacing="give spacing_ijk=(along i, along j, along k), which is the reverse of the array's axes [k, j, i]",
+        affine="give ijk_to_ras=, which is what nibabel calls an affine",
+        voxels="give the array first, or as image=",
+    )
     def __init__(
         self,
         model: Model,
-        voxels: np.ndarray,
+        image: Any,
         ijk_to_ras: Any = None,
-        spacing: Optional[Sequence[float]] = None,
-        axis: str = "auto",
-        window: Optional[tuple[float, float]] = None,
+        *,
+        spacing_ijk: Optional[Sequence[float]] = None,
+        axis: AxisChoice = "auto",
+        window: Optional[Sequence[float]] = None,
         copy: bool = False,
         cache_bytes: Optional[int] = None,
     ) -> None:
         """Begins a session.
 
-        voxels: an array [k, j, i] of int8 to int64, uint8 to uint64, float32 or float64, of any strides; values that are not finite count
-            as the lowest. It is read in place, and kept alive, but must not change until the session is closed.
-        ijk_to_ras: the map from (i, j, k, 1) to millimetres (right, anterior, superior), 4x4 or its upper 3x4; it must have an inverse.
-        spacing: instead of it, millimetres along i, j, k. Without either: 1 mm.
+        image: an array [k, j, i] of int8 to int64, uint8 to uint64, float32 or float64, of any strides, or what numpy
+            reads in place; or an image of nibabel, SimpleITK or ITK, which says itself where its voxels lie. Values
+            that are not finite count as the lowest. It is read in place, and kept alive, but must not change until the
+            session is closed.
+        ijk_to_ras: the map from (i, j, k, 1) to millimetres (right, anterior, superior), 4x4 or its upper 3x4; it must
+            have an inverse. nibabel calls it an image's affine.
+        spacing_ijk: instead of it, millimetres along i, j, k: the order of voxel indices, not that of the array's axes.
+            Without either: 1 mm.
         axis: "i", "j" or "k", across which the slices lie; "auto": that of the largest spacing, at a tie "k".
-        window: the intensities that the network sees, (width, level) as viewers have them; None: chosen from the scan and the object.
+        window: the intensities that the network sees, (width, level) as viewers have them; None: chosen from the scan
+            and the object.
         copy: copy the voxels (to 4 bytes each), so that the array may change.
         cache_bytes: bound of the embeddings that are kept; None: 1 GiB.
 
-        Errors: Unsupported for a scalar type, InvalidArgument for a shape or an option, BadFormat for a map without an inverse.
+        Errors: Unsupported for a scalar type, InvalidArgument for a shape or an option, BadFormat for a map without an
+        inverse.
         """
-        kept = _arguments.voxels(voxels)
-        volume = _arguments.volume(kept, ijk_to_ras, spacing)
+        read = _images.read(image)
+        kept = _voxels.readable(read.voxels)
+        self._ijk_to_ras, map_ = _voxels.placed(read.ijk_to_ras, ijk_to_ras, spacing_ijk)
+        self._back = read.back
+        volume = _voxels.described(kept, map_)
         options = _abi.SessionOptions(struct_size=ctypes.sizeof(_abi.SessionOptions))
         options.axis = _arguments.choice(axis, _abi.AXES, "axis")
         options.window_width, options.window_level = _arguments.window(window)
@@ -88,7 +104,8 @@ class Session:
         def new(pointer: Any) -> None:
             model._handle.call("promem_session_new", ctypes.byref(volume), ctypes.byref(options), pointer)
 
-        self._shape: tuple[int, int, int] = kept.shape
+        k, j, i = kept.shape
+        self._shape: tuple[int, int, int] = k, j, i
         self._handle = Handle(
             self,
             "session",
@@ -96,7 +113,7 @@ class Session:
             new,
             "promem_session_free",
             "promem_session_cancel",
-            keep=None if copy else kept,
+            keep=None if copy else (kept, read.keep),
         )
 
     # What is seen.
@@ -107,7 +124,14 @@ class Session:
         return self._shape
 
     @property
-    def axis(self) -> str:
+    def ijk_to_ras(self) -> "Optional[NDArray[np.float64]]":
+        """The map from (i, j, k, 1) to millimetres (right, anterior, superior), 4x4; None where neither the image nor
+        the caller said.
+        """
+        return None if self._ijk_to_ras is None else self._ijk_to_ras.copy()
+
+    @property
+    def axis(self) -> Axis:
         """The axis that slices lie across: "i", "j" or "k"."""
         return self._slices()[0]
 
@@ -117,23 +141,25 @@ class Session:
 
     @property
     def slice_shape(self) -> tuple[int, int]:
-        """Rows and columns of a slice. Across k they are (j, i), across j (k, i), across i (k, j): of an array [k, j, i], what is left when
-        the axis is indexed.
+        """Rows and columns of a slice. Across k they are (j, i), across j (k, i), across i (k, j): of an array [k, j,
+        i], what is left when the axis is indexed.
         """
         return self._slices()[2]
 
-    def _slices(self) -> tuple[str, int, tuple[int, int]]:
+    def _slices(self) -> tuple[Axis, int, tuple[int, int]]:
         axis, count, rows, columns = ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_uint64()
         self._handle.call("promem_session_slices", axis, count, rows, columns)
-        name = next(name for name, number in _abi.AXES.items() if number == axis.value)
-        return name, count.value, (rows.value, columns.value)
+        names: tuple[Axis, ...] = ("i", "j", "k")
+        return names[axis.value - _abi.AXES["i"]], count.value, (rows.value, columns.value)
 
-    def set_axis(self, axis: str) -> None:
+    def set_axis(self, axis: AxisChoice) -> None:
         """Sees the scan across another axis. Where it is another, prompts, results and embeddings are dropped."""
         self._handle.call("promem_session_set_axis", _arguments.choice(axis, _abi.AXES, "axis"))
 
-    def set_window(self, window: Optional[tuple[float, float]]) -> None:
-        """Shows the network other intensities: (width, level); None: chosen from the scan and the object. Prompts and results stay."""
+    def set_window(self, window: Optional[Sequence[float]]) -> None:
+        """Shows the network other intensities: (width, level); None: chosen from the scan and the object. Prompts and
+        results stay.
+        """
         self._handle.call("promem_session_set_window", *_arguments.window(window))
 
     def set_cache_limit(self, cache_bytes: Optional[int]) -> None:
@@ -161,8 +187,29 @@ class Session:
         at = _arguments.indices(ijk, "point")
         self._handle.call("promem_session_add_point", object_number(object), at, bool(positive))
 
+    def add_point_mm(
+        self, object: int, point: Sequence[float], *, space: Space, positive: bool = True
+    ) -> tuple[int, int, int]:
+        """As `add_point`, of a point in millimetres; returns the voxel (i, j, k) that it lies in.
+
+        space: what the three numbers are: "RAS", right, anterior, superior, as in Slicer and nibabel; "LPS", left,
+            posterior, superior, as in DICOM, SimpleITK and ITK.
+
+        Errors: InvalidArgument for a point outside the scan, and where neither the image nor `ijk_to_ras` said where
+        the scan lies; Busy.
+        """
+        if self._ijk_to_ras is None:
+            raise InvalidArgument(
+                "point in mm: it is not known where this scan lies, expected an image of nibabel, SimpleITK or ITK, or "
+                "ijk_to_ras=, when the session began"
+            )
+        voxel = _prompts.voxel_at(point, space, self._ijk_to_ras, self._shape)
+        self.add_point(object, voxel, positive)
+        return voxel
+
     def add_box(self, object: int, corner_ijk: Sequence[int], opposite_ijk: Sequence[int]) -> None:
-        """Gives an object's box on a slice: two opposite corners, both inside; it replaces an earlier box of that slice.
+        """Gives an object's box on a slice: two opposite corners, both inside; it replaces an earlier box of that
+        slice.
 
         Errors: InvalidArgument for corners outside the volume or on two slices, Busy.
         """
@@ -170,14 +217,38 @@ class Session:
         self._handle.call("promem_session_add_box", object_number(object), *corners)
 
     def add_mask(self, object: int, slice: int, mask: Any) -> None:
-        """Gives an object's mask on a slice, an array of `slice_shape`, not 0 inside; it replaces an earlier one.
+        """Gives an object's mask on a slice, an array of `slice_shape`; it replaces an earlier one.
+
+        mask: truth values, or numbers: 0 outside, and one other value inside (1, 255, a label). NaN and a second value,
+            such as probabilities have, are refused: say `mask > 0.5`, or `labels == 3`.
 
         Alone it is the result on its slice, voxel for voxel; beside points or a box it guides what they select.
-        Errors: InvalidArgument for another shape or an empty mask, Busy.
+        Errors: InvalidArgument for another shape, other values or an empty mask, Busy.
         """
-        given = _arguments.mask(mask, self.slice_shape)
-        bytes_ = _arguments.pointer(given, ctypes.c_uint8)
+        given = _prompts.slice_mask(mask, self.slice_shape)
+        bytes_ = _voxels.pointer(given, ctypes.c_uint8)
         self._handle.call("promem_session_add_mask", object_number(object), slice_number(slice), bytes_, given.size)
+
+    def add_label_map(self, label_map: Any, *, slice: _prompts.Slices = None) -> dict[int, list[int]]:
+        """Gives masks of several objects from one label map: each label is an object of that number. Returns the slices
+        by object.
+
+        label_map: whole numbers [k, j, i] of the scan's shape, 0 where there is no object; or an image of nibabel,
+            SimpleITK or ITK on the scan's grid.
+        slice: which of a label's slices count: a number or several, on which each label must be; "all"; None: the
+            middle of the label's extent, as on the command line. A label that lies on one slice is taken as it is.
+
+        Errors: InvalidArgument for another shape, grid or values, Busy. Nothing is added then.
+        """
+        read = _images.read(label_map, "label map")
+        position = "kji".index(self.axis)
+        masks = _prompts.label_map(read.voxels, self._shape, position, slice)
+        if read.ijk_to_ras is not None and self._ijk_to_ras is not None:
+            _voxels.check_same_grid(self._ijk_to_ras, read.ijk_to_ras, self._shape, "label map")
+        for object, slices in masks.items():
+            for number, mask in slices.items():
+                self.add_mask(object, number, mask)
+        return {object: list(slices) for object, slices in masks.items()}
 
     def remove_last_point(self, object: int, slice: int) -> None:
         """Takes back the newest point of an object on a slice. Errors: InvalidArgument where there is none, Busy."""
@@ -197,43 +268,57 @@ class Session:
 
     # What is computed.
 
-    def predict_slice(self, object: int, slice: int) -> tuple[np.ndarray, float]:
-        """What the prompts of an object on a slice select there: a mask (bool, of `slice_shape`) and its predicted IoU (1 for a mask that
-        was given). Results of propagations are not touched, and the next one begins with this.
+    def predict_slice(self, object: int, slice: int) -> "tuple[NDArray[np.bool_], float]":
+        """What the prompts of an object on a slice select there: a mask (bool, of `slice_shape`) and its predicted IoU
+        (1 for a mask that was given). Results of propagations are not touched, and the next one begins with this.
 
         Errors: InvalidArgument without a positive prompt there, ComputeError, Busy.
         """
         mask, score = np.zeros(self.slice_shape, np.uint8), ctypes.c_double()
-        room = _arguments.pointer(mask, ctypes.c_uint8)
+        room = _voxels.pointer(mask, ctypes.c_uint8)
         number = object_number(object), slice_number(slice)
         self._handle.call("promem_session_predict_slice", *number, room, mask.size, ctypes.byref(score))
         return mask.view(np.bool_), score.value
 
-    def propagate(self, progress: Optional[Callable[[Progress], Any]] = None, **options: Any) -> None:
+    def propagate(self, progress: Optional[ProgressCallback] = None, **options: "Unpack[PropagateKeywords]") -> None:
         """Segments: walks from every prompted slice, and keeps what it finds for `labels`, `mask` and `scores`.
 
-        progress: called after each slice, on this thread; where it returns False the walk stops. What it raises stops the walk, too, and
-            is raised here; so does Ctrl-C.
+        progress: called after each slice, on this thread. Where it returns something false (False, 0, numpy's False)
+            the walk stops; None and anything true goes on. What it raises stops the walk, too, and is raised here; so
+            does Ctrl-C.
         options: see `promem.propagate_options`.
 
-        What an earlier propagation found from the same prompts with the same search is not computed again: after a new prompt only what
-        it can change is, and after a cancel it goes on where it stood.
+        What an earlier propagation found from the same prompts with the same search is not computed again: after a new
+        prompt only what it can change is, and after a cancel it goes on where it stood.
 
         Errors: InvalidArgument without prompts or for an option, Cancelled, ComputeError (what was done is kept), Busy.
         """
         chosen = propagate_options(**options)
-        receiver = ProgressReceiver(None if progress is None else lambda told: progress(_progress(told)) is not False)
+        receiver = ProgressReceiver(None if progress is None else lambda told: goes_on(progress(_progress(told))))
         self._handle.call("promem_session_propagate", ctypes.byref(chosen), receiver.callback, None)
 
-    def start_propagate(self, **options: Any) -> Job:
-        """As `propagate`, in the background. Errors: InvalidArgument for an option, Busy; what goes wrong later is raised by `Job.wait`."""
+    def start_propagate(
+        self, progress: Optional[ProgressCallback] = None, **options: "Unpack[PropagateKeywords]"
+    ) -> Job:
+        """As `propagate`, in the background. Keep the job: it is cancelled with the last reference to it.
+
+        progress: called after each slice, on a thread of this package, one call after the other. Where it returns
+            something false the job is cancelled; what it raises cancels the job, too, and is raised by `Job.wait`.
+
+        Errors: InvalidArgument for an option, Busy; what goes wrong later is raised by `Job.wait`.
+        """
         chosen = propagate_options(**options)
-        return Job(self, lambda job: self._handle.call("promem_session_start_propagate", ctypes.byref(chosen), job))
+
+        def start(job: Any) -> None:
+            self._handle.call("promem_session_start_propagate", ctypes.byref(chosen), job)
+
+        return Job(self, start, progress)
 
     def start_precompute(self) -> Job:
         """Computes embeddings in the background, those next to prompts first, until the cache is full.
 
-        Models that see the object and its surroundings (the default one) know what to compute only once there is a prompt.
+        Models that see the object and its surroundings (the default one) know what to compute only once there is a
+        prompt.
         Errors: Busy.
         """
         return Job(self, lambda job: self._handle.call("promem_session_start_precompute", job))
@@ -244,29 +329,40 @@ class Session:
 
     # What was found.
 
-    def labels(self, extent: Optional[ExtentLike] = None) -> np.ndarray:
+    def labels(self, extent: Optional[ExtentLike] = None) -> "NDArray[np.uint16]":
         """The number of the object at each voxel, 0 where there is none: uint16 [k, j, i], of the volume or an extent.
 
-        Where objects overlap, the higher score on that slice wins, at a tie the lower number. Errors: InvalidArgument for an extent.
+        Where objects overlap, the higher score on that slice wins, at a tie the lower number. Errors: InvalidArgument
+        for an extent.
         """
         box, shape = _arguments.extent(extent, self._shape)
         labels = np.empty(shape, np.uint16)
-        room = _arguments.pointer(labels, ctypes.c_uint16)
+        room = _voxels.pointer(labels, ctypes.c_uint16)
         self._handle.call("promem_session_read_labels", box, room, labels.size)
         return labels
 
-    def mask(self, object: int, extent: Optional[ExtentLike] = None) -> np.ndarray:
-        """One object's mask, whatever other objects claim: bool [k, j, i], of the volume or an extent; empty without a result."""
+    def label_image(self) -> Any:
+        """The labels of the volume as what the session was given: an image of nibabel, SimpleITK or ITK on the same
+        grid, else an array.
+        """
+        return self._back(self.labels())
+
+    def mask(self, object: int, extent: Optional[ExtentLike] = None) -> "NDArray[np.bool_]":
+        """One object's mask, whatever other objects claim: bool [k, j, i], of the volume or an extent; empty without a
+        result.
+        """
         box, shape = _arguments.extent(extent, self._shape)
         mask = np.empty(shape, np.uint8)
-        room = _arguments.pointer(mask, ctypes.c_uint8)
+        room = _voxels.pointer(mask, ctypes.c_uint8)
         self._handle.call("promem_session_read_mask", object_number(object), box, room, mask.size)
         return mask.view(np.bool_)
 
-    def scores(self, object: int) -> np.ndarray:
-        """An object's score on every slice, float64: the predicted IoU, 1 for a mask that was given, NaN where it has none."""
+    def scores(self, object: int) -> "NDArray[np.float64]":
+        """An object's score on every slice, float64: the predicted IoU, 1 for a mask that was given, NaN where it has
+        none.
+        """
         scores = np.empty(self.slice_count, np.float64)
-        room = _arguments.pointer(scores, ctypes.c_double)
+        room = _voxels.pointer(scores, ctypes.c_double)
         self._handle.call("promem_session_read_scores", object_number(object), room, scores.size)
         return scores
 
@@ -277,18 +373,15 @@ class Session:
         return Extent((box[0], box[1]), (box[2], box[3]), (box[4], box[5])) if any_.value else None
 
     def close(self) -> None:
-        """Cancels what runs, waits for it, and frees the session; the voxels may change then. Closing twice is allowed."""
-        self._handle.close()
+        """Cancels what runs, waits for it, and frees the session; the voxels may change then. Closing twice is
+        allowed.
+        """
+        super().close()
 
-    @property
-    def closed(self) -> bool:
-        return self._handle.closed
-
-    def __enter__(self) -> "Session":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def _describe(self) -> str:
+        axis, slices, _ = self._slices()
+        size = " x ".join(str(size) for size in self._shape[::-1])
+        return f"on {size} voxels (i, j, k), {slices} slices across {axis}"
 
 
 def _progress(told: _abi.Progress) -> Progress:

@@ -163,7 +163,7 @@ fn image_size() -> Arg {
     option(
         "image-size",
         "N",
-        "Side of the square the network sees, a multiple of 32 [default: the model's own, else 512]",
+        "Side of the square the network sees, a multiple of 32, at most 8192 [default: the model's own, else 512]",
     )
     .value_parser(value_parser!(i64))
 }

@@ -3,10 +3,10 @@
 use super::walk::{self, Computing};
 use super::{file, force, numbers, option, overwrite, path, text};
 use clap::{value_parser, Arg, ArgAction, ArgMatches, Command as ClapCommand};
-use promem::geometry::{Axis, SliceIndex, VoxelIndex};
-use promem::memory::SearchOptions;
+use promem::geometry::{Axis, SliceIndex, SliceRange, VoxelIndex};
 use promem::prompt::{ObjectId, PointLabel};
 use promem::session::Direction;
+use promem::tracking::SearchOptions;
 use promem::volume::Overwrite;
 use promem::{Error, Result};
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub struct Segment {
     pub prompt_slices: PromptSlices,
     pub axis: Option<Axis>,
     pub direction: Direction,
-    pub range: Option<(SliceIndex, SliceIndex)>,
+    pub range: Option<SliceRange>,
     pub search: SearchOptions,
     pub computing: Computing,
     pub output: PathBuf,
@@ -97,7 +97,7 @@ pub(super) fn segment_command() -> ClapCommand {
 pub(super) fn segment(m: &ArgMatches) -> Result<Segment> {
     let prompts = prompts(m)?;
     let range = match text(m, "range").map(|t| numbers(t, "--range", &[2])).transpose()?.as_deref() {
-        Some(&[first, last]) => Some((SliceIndex(first), SliceIndex(last))),
+        Some(&[first, last]) => Some(SliceRange::new(SliceIndex(first), SliceIndex(last))?),
         _ => None,
     };
     let prompt_slices = match text(m, "prompt-slice") {

@@ -3,9 +3,9 @@
 use super::{flag, image_size, numbers, option, text};
 use clap::{value_parser, Arg, ArgMatches};
 use promem::geometry::Axis;
-use promem::memory::{Pointers, PromptMemory, SearchOptions};
 use promem::session::{DeviceChoice, Direction, PrecisionChoice};
 use promem::slices::intensity::Window;
+use promem::tracking::{PointerRule, PromptMemory, SearchOptions};
 use promem::{Error, Result};
 
 /// With what a scan is walked through, and how it is shown.
@@ -137,8 +137,8 @@ pub(super) fn search(m: &ArgMatches) -> Result<SearchOptions> {
     }
     match text(m, "pointers") {
         None => {}
-        Some("window") => search.pointers = Pointers::Window,
-        Some("sam2") => search.pointers = Pointers::Sam2,
+        Some("window") => search.pointers = PointerRule::Window,
+        Some("sam2") => search.pointers = PointerRule::Sam2,
         Some(other) => return Err(Error::invalid(format!("--pointers `{other}`: expected window or sam2"))),
     }
     if let Some(name) = text(m, "prior") {

@@ -1,6 +1,6 @@
-"""python3 -m promem.install: gets libtorch from the user's package index or from files, checks it, removes it.
+"""python3 -m promem.install: installs libtorch from the user's package index or from files, verifies it, removes it.
 
-In: options. Out: words for a terminal, or lines of JSON for `Installation`; status 0, or 1 with a sentence.
+In: options. Out: text for a terminal, or lines of JSON for `Installation`; status 0, or 1 with a sentence.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from typing import Any, Optional
 
 from . import check, default_folder, errors, install, plan, remove
 
-# Seconds between two reports.
+# Seconds between two progress reports.
 _TERMINAL, _PLAIN, _JSON = 0.2, 5.0, 0.2
-# Seconds that the speed is measured over.
+# Seconds over which the speed is averaged.
 _WINDOW = 10.0
 
 
-class Speed:
-    """How long a phase still takes, from its last seconds."""
+class RemainingTime:
+    """Estimates how long a phase still takes, from the speed of the last seconds."""
 
     def __init__(self) -> None:
         self._phase = ""
@@ -39,108 +39,118 @@ class Speed:
         return (total - done) * seconds / count if seconds > 0.5 and count > 0 else None
 
 
-class Voice:
-    """Says what goes on; `report` is what `install` calls."""
+class Reporter:
+    """Writes events and progress; `report` is the callback of `install`."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self._terminal = sys.stdout.isatty() and not as_json
-        self._pause = _JSON if as_json else _TERMINAL if self._terminal else _PLAIN
-        self._told, self._next, self._speed = ("", False), 0.0, Speed()
+        self._interval = _JSON if as_json else _TERMINAL if self._terminal else _PLAIN
+        self._last_report, self._next, self._speed = ("", False), 0.0, RemainingTime()
         self._parent = os.getppid()
 
-    def event(self, name: str, words: str, /, **values: Any) -> None:
-        text = json.dumps({"event": name, **values}) if self.as_json else words
+    def event(self, name: str, message: str, /, **values: Any) -> None:
+        text = json.dumps({"event": name, **values}) if self.as_json else message
         try:
             print(text, flush=True)
         except OSError as error:
-            # Nobody listens any more.
+            # The reader has closed the pipe.
             raise KeyboardInterrupt from error
 
     def report(self, phase: str, done: int, total: int) -> None:
         now, last = time.monotonic(), done >= total
-        if (phase, last) == self._told and (last or now < self._next):
+        if (phase, last) == self._last_report and (last or now < self._next):
             return
-        self._told, self._next = (phase, last), now + self._pause
+        self._last_report, self._next = (phase, last), now + self._interval
         if self.as_json and os.getppid() != self._parent:
-            # The program that wanted this is gone.
+            # The program that started this has ended.
             raise KeyboardInterrupt
         left = self._speed.seconds_left(phase, done, total)
         remains = f", {left:.0f} s left" if left is not None and not last else ""
-        words = f"{phase}: {100 * done // max(1, total)} % of {errors.bytes_in_words(total)}{remains}"
+        message = f"{phase}: {100 * done // max(1, total)} % of {errors.format_bytes(total)}{remains}"
         if self._terminal:
-            print(f"\r{words}\033[K", end="\n" if last else "", flush=True)
+            print(f"\r{message}\033[K", end="\n" if last else "", flush=True)
         else:
-            self.event("progress", words, phase=phase, done=done, total=total, seconds_left=left)
+            self.event("progress", message, phase=phase, done=done, total=total, seconds_left=left)
 
 
 def _arguments(given: Optional[list[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python3 -m promem.install",
-        description="Gets the libtorch that promem needs into a folder of its own; no other software's torch is touched.",
-        epilog="Without options: installs from the package index that pip is told to use.",
+        description="Installs the libtorch that promem needs into a separate folder. Other installations of torch stay as they are.",
+        epilog="Without options: installs from the package index that pip is configured with.",
     )
     parser.add_argument(
         "--from",
         dest="source",
         metavar="FILE_OR_FOLDER",
-        help="without a network: a wheel torch-2.11.0-....whl (and nvidia_cuda_runtime, nvidia_cuda_cupti, unless it is +cpu), "
-        "libtorch-shared-with-deps-2.11.0+cpu.zip, or a folder that holds them",
+        help="install offline: a wheel torch-2.11.0-....whl (and nvidia_cuda_runtime, nvidia_cuda_cupti, unless it is +cpu), "
+        "libtorch-shared-with-deps-2.11.0+cpu.zip, or a folder with them",
     )
-    parser.add_argument("--to", metavar="FOLDER", help=f"where to (default: {default_folder()})")
+    parser.add_argument("--to", metavar="FOLDER", help=f"target folder (default: {default_folder()})")
+    parser.add_argument(
+        "--development",
+        action="store_true",
+        help="also install the C++ headers and the library to link against, which building promem from source needs",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--plan", action="store_true", help="only say what would be installed, from where, and how large it is"
+        "--plan", action="store_true", help="only print what would be installed, from where, and its size"
     )
-    what.add_argument("--check", action="store_true", help="read every byte of what is installed, and load it once")
-    what.add_argument("--remove", action="store_true", help="remove it, and what an unfinished installation has left")
+    what.add_argument(
+        "--check", action="store_true", help="verify the SHA-256 of every installed file, and load libtorch once"
+    )
+    what.add_argument(
+        "--remove", action="store_true", help="remove the installation, and the files of an unfinished one"
+    )
     parser.add_argument("--progress-json", action="store_true", help="one JSON object a line, for programs")
     return parser.parse_args(given)
 
 
-def _do(options: argparse.Namespace, voice: Voice) -> None:
+def _do(options: argparse.Namespace, reporter: Reporter) -> None:
     if options.remove:
         folder = options.to or str(default_folder())
         gone = remove(options.to)
-        voice.event("removed", f"{folder} is removed" if gone else f"there is no libtorch in {folder}", removed=gone)
+        message = f"{folder} has been removed" if gone else f"no libtorch is installed in {folder}"
+        reporter.event("removed", message, removed=gone)
         return
     if options.check:
-        folder = check(options.to, voice.report)
-        voice.event("done", f"{folder} is whole, and libtorch can be loaded", folder=str(folder))
+        folder = check(options.to, reporter.report)
+        reporter.event("done", f"{folder} is intact, and libtorch can be loaded", folder=str(folder))
         return
-    planned = plan(options.to, options.source)
-    voice.event("plan", planned.text, plan=planned.as_dict())
+    planned = plan(options.to, options.source, options.development)
+    reporter.event("plan", planned.text, plan=planned.as_dict())
     if options.plan:
         return
-    folder = install(options.to, options.source, voice.report, planned)
+    folder = install(options.to, options.source, reporter.report, planned)
     if not planned.installed:
-        voice.event("done", f"libtorch {planned.version} is in {folder}", folder=str(folder))
-    elif voice.as_json:
-        voice.event("done", "", folder=str(folder))
+        reporter.event("done", f"libtorch {planned.version} is installed in {folder}", folder=str(folder))
+    elif reporter.as_json:
+        reporter.event("done", "", folder=str(folder))
 
 
 def main(given: Optional[list[str]] = None) -> int:
     options = _arguments(given)
-    voice = Voice(options.progress_json)
+    reporter = Reporter(options.progress_json)
 
     def end(number: int, frame: Any) -> None:
-        # Once is enough: a launcher may pass on what came to all of the group.
+        # Ignore further signals: a launcher may forward one that was sent to the whole process group.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
     try:
-        _do(options, voice)
+        _do(options, reporter)
     except errors.InstallError as error:
-        if voice.as_json:
-            voice.event("failed", "", error=str(error), kind=error.kind)
+        if reporter.as_json:
+            reporter.event("failed", "", error=str(error), kind=error.kind)
         else:
             print(f"promem.install: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        if not voice.as_json:
-            print("\npromem.install: interrupted; run it again to go on", file=sys.stderr)
-        # What nobody reads is not worth an error message at the end of the process.
+        if not reporter.as_json:
+            print("\npromem.install: interrupted; run it again to resume", file=sys.stderr)
+        # Without this, flushing a closed pipe at exit prints an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 130
     return 0

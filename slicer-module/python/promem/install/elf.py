@@ -1,6 +1,6 @@
-"""Reads from a shared library what it needs and which machine it is for.
+"""Reads the dependencies and the architecture of a shared library.
 
-In: the path of an ELF file. Out: names of libraries (DT_NEEDED), a machine. Loads nothing.
+In: the path of an ELF file. Out: names of libraries (DT_NEEDED), the architecture. Loads nothing.
 """
 
 import pathlib

@@ -1,6 +1,6 @@
-"""What can go wrong with an installation, as sentences for a user.
+"""Errors of an installation, as sentences for a user.
 
-In: what the operating system says. Out: `InstallError`, of one of a few kinds that a program can tell apart.
+In: an error of the operating system. Out: `InstallError`, of one of a few kinds that a program can tell apart.
 """
 
 import errno
@@ -10,8 +10,9 @@ from typing import Union
 
 from ..errors import PromemError
 
-# network: no connection, or the index does not have it. disk: full. hash: not what the index says. version: of another version or machine.
-# permission: not allowed to write. files: missing or damaged. busy: another installation runs. system: not a system that libtorch runs on.
+# network: no connection, or the index does not have it. disk: full. hash: the SHA-256 is not the expected one. version:
+# another version or architecture. permission: not allowed to write. files: missing or damaged. busy: another
+# installation runs. system: libtorch does not run here.
 KINDS = ("network", "disk", "hash", "version", "permission", "files", "busy", "system")
 
 
@@ -23,22 +24,22 @@ class InstallError(PromemError):
         self.kind = kind
 
 
-def bytes_in_words(count: int) -> str:
-    """A size as users know it: 537 MB, 1.2 GB."""
+def format_bytes(count: int) -> str:
+    """A size with a decimal unit: 537 MB, 1.2 GB."""
     if count >= 10**9:
         return f"{count / 1e9:.1f} GB"
     return f"{max(1, round(count / 1e6))} MB" if count else "0 MB"
 
 
-def not_enough_space(place: Union[str, pathlib.Path], needed: int, free: int) -> InstallError:
-    """The disk cannot hold what is to come."""
+def disk_full_error(place: Union[str, pathlib.Path], needed: int, free: int) -> InstallError:
+    """The disk has less space than the installation needs."""
     return InstallError(
-        "disk", f"{place}: the disk is too full: {bytes_in_words(needed)} are needed, {bytes_in_words(free)} are free"
+        "disk", f"{place}: the disk is too full: {format_bytes(needed)} are needed, {format_bytes(free)} are free"
     )
 
 
-def refused(error: OSError, place: Union[str, pathlib.Path]) -> InstallError:
-    """The operating system would not read or write a file or folder."""
+def from_os_error(error: OSError, place: Union[str, pathlib.Path]) -> InstallError:
+    """A file or folder cannot be read or written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InstallError("disk", f"{place}: the disk is full")
     reason = os.strerror(error.errno) if error.errno else str(error)

@@ -1,7 +1,7 @@
-"""An installation as a graphical program runs it: in a process of its own, watched by a timer.
+"""An installation for a graphical program: in a child process, polled by a timer.
 
-In: a folder, a source, how to start Python. Out: a plan to ask the user about, then progress, an end or an error. `step` reads what the
-process has said and returns; it never waits, and nothing here has a thread.
+In: a folder, a source, how to start Python. Out: a plan for the user to confirm, then progress, the end or an error.
+`step` reads the output of the process and returns; it never blocks, and nothing here uses a thread.
 """
 
 import contextlib
@@ -19,20 +19,21 @@ from typing import Any, Optional
 from .plan import Plan
 
 # States in which nothing runs.
-RESTING = ("idle", "planned", "done", "failed", "cancelled")
+IDLE_STATES = ("idle", "planned", "done", "failed", "cancelled")
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[2]
 _READ = 1 << 16
 # Seconds after which a process that was asked to end is killed.
-_PATIENCE = 3.0
+_KILL_AFTER = 3.0
 
 
 class Installation:
-    """`look` asks what there is to do, `start` does it; both return at once, and `step` must then be called every few hundredths of a second
-    until `is_running` is False.
+    """`look` makes the plan, `start` installs; both return at once, and `step` must then be called every few hundredths
+    of a second until `is_running` is False.
 
     state: "idle", "looking", "planned", "installing", "cancelling", "cancelled", "done" or "failed".
-    plan: what `look` found. phase: "downloading", "unpacking" or "". done, total: bytes of the phase. seconds_left: of the phase, or None.
+    plan: the result of `look`. phase: "downloading", "unpacking" or "".
+    done, total: bytes of the phase. seconds_left: of the phase, or None.
     error: a sentence, after "failed"; kind: its kind, as in `InstallError`. folder: where libtorch is, after "done".
     """
 
@@ -43,21 +44,21 @@ class Installation:
         command: Optional[Sequence[str]] = None,
         environment: Optional[Mapping[str, str]] = None,
     ) -> None:
-        """command: how to start Python, by default this one. environment: its environment, by default this process's."""
+        """command: how to start Python, by default this one. environment: by default that of this process."""
         self.source = source
         self._target = folder
         self._command = list(command) if command else [sys.executable]
         self._environment = dict(os.environ if environment is None else environment)
         self._process: Optional[subprocess.Popen] = None
         self._text = b""
-        self._last_words: deque[str] = deque(maxlen=20)
+        self._other_output: deque[str] = deque(maxlen=20)
         self._kill_at = 0.0
         self.state = "idle"
         self.plan: Optional[Plan] = None
         self.folder: Optional[pathlib.Path] = None
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.phase, self.done, self.total = "", 0, 0
         self.seconds_left: Optional[float] = None
         self.error: Optional[str] = None
@@ -65,7 +66,7 @@ class Installation:
 
     @property
     def is_running(self) -> bool:
-        return self.state not in RESTING
+        return self.state not in IDLE_STATES
 
     @property
     def fraction(self) -> float:
@@ -73,38 +74,38 @@ class Installation:
         return min(1.0, self.done / self.total) if self.total else 0.0
 
     def look(self) -> None:
-        """Finds out what there is to do; `plan` has it when the state is "planned"."""
+        """Makes the plan; `plan` has it when the state is "planned"."""
         self._run("looking", "--plan")
 
     def start(self) -> None:
-        """Installs, or goes on where it was cancelled or broken off."""
+        """Installs, or resumes where it was cancelled or interrupted."""
         self._run("installing")
 
     def cancel(self) -> None:
-        """Ends what runs; what was fetched is kept for the next `start`."""
+        """Ends the process; what was downloaded is kept for the next `start`."""
         if self.is_running and self.state != "cancelling" and self._process is not None:
             self.state = "cancelling"
             self._signal(signal.SIGTERM)
-            self._kill_at = time.monotonic() + _PATIENCE
+            self._kill_at = time.monotonic() + _KILL_AFTER
 
     def close(self) -> None:
-        """Ends the process at once, where there is one. Nothing half done is left in the folder."""
+        """Kills the process, where there is one. The folder is never left incomplete."""
         if self._process is not None:
             self._signal(signal.SIGKILL)
             self._reap()
             self.state = "cancelled"
 
     def step(self, milliseconds: float = 5.0) -> bool:
-        """Takes in what the process has said, for about so long at most; whether it still runs."""
+        """Reads the output of the process, for about so long at most; whether it still runs."""
         if self._process is None:
             return False
         until = time.monotonic() + milliseconds / 1000
         while True:
-            open_still, more = self._take_in()
+            open_still, more = self._read_output()
             if not open_still:
-                # All of it has been heard. That the process has ended may come a moment later.
+                # All output has been read. The process itself may end a moment later.
                 if self._process.poll() is not None:
-                    self._ended()
+                    self._finish()
                 break
             if not more or time.monotonic() >= until:
                 break
@@ -115,17 +116,17 @@ class Installation:
     def _run(self, state: str, *options: str) -> None:
         if self.is_running:
             raise RuntimeError(f"the installation is {self.state}: it can be started when that has ended")
-        self._forget()
+        self._reset()
         command = [*self._command, "-m", "promem.install", "--progress-json", *options]
         if self._target is not None:
             command += ["--to", str(self._target)]
         if self.source is not None:
             command += ["--from", str(self.source)]
         paths = [str(_PACKAGE), *filter(None, [self._environment.get("PYTHONPATH")])]
-        # Where the user works may hold a random.py.
+        # The user's working directory may hold a random.py.
         environment = {**self._environment, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
         self._text = b""
-        self._last_words.clear()
+        self._other_output.clear()
         try:
             # A group of its own: a launcher in front of Python does not pass every signal on.
             self._process = subprocess.Popen(
@@ -142,26 +143,26 @@ class Installation:
         os.set_blocking(self._process.stdout.fileno(), False)
         self.state = state
 
-    def _take_in(self) -> tuple[bool, bool]:
-        """Whether the process may say more, and whether it might have said more already."""
+    def _read_output(self) -> tuple[bool, bool]:
+        """Whether the pipe is still open, and whether more output may be waiting in it."""
         try:
-            said = os.read(self._process.stdout.fileno(), _READ)
+            data = os.read(self._process.stdout.fileno(), _READ)
         except BlockingIOError:
             return True, False
-        if not said:
+        if not data:
             return False, False
-        *lines, self._text = (self._text + said).split(b"\n")
+        *lines, self._text = (self._text + data).split(b"\n")
         for line in lines:
-            self._hear(line)
+            self._handle_line(line)
         return True, True
 
-    def _hear(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         try:
             event = json.loads(line)
             kind = event["event"]
         except (ValueError, TypeError, KeyError):
-            # Not ours: a warning, or the words of a Python that fell.
-            self._last_words.append(line.decode(errors="replace").strip())
+            # Not an event: a warning, or a traceback of Python.
+            self._other_output.append(line.decode(errors="replace").strip())
             return
         if kind == "progress":
             self.phase, self.done, self.total = event["phase"], event["done"], event["total"]
@@ -173,7 +174,7 @@ class Installation:
         elif kind == "failed":
             self.error, self.kind = event["error"], event["kind"]
 
-    def _ended(self) -> None:
+    def _finish(self) -> None:
         was = self.state
         status = self._reap()
         if was == "looking" and status == 0 and self.plan is not None:
@@ -185,8 +186,8 @@ class Installation:
         else:
             self.state = "failed"
             if self.error is None:
-                words = next((words for words in reversed(self._last_words) if words), "it said nothing")
-                self.error, self.kind = f"the installation ended with status {status}: {words}", "system"
+                reason = next((line for line in reversed(self._other_output) if line), "without a message")
+                self.error, self.kind = f"the installation ended with status {status}: {reason}", "system"
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

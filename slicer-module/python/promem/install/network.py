@@ -1,6 +1,6 @@
-"""Opens addresses, through the user's proxy and with the user's certificates, and says in one sentence why it could not.
+"""Opens addresses, through the user's proxy and with the user's certificates, and explains a failure in one sentence.
 
-In: an address. Out: an open answer, whose reads end after a while when nothing comes. Knows nothing of wheels.
+In: an address. Out: an open response, whose reads time out. Knows nothing of wheels.
 """
 
 import base64
@@ -19,7 +19,7 @@ from .errors import InstallError
 # Seconds without a byte after which a connection counts as broken.
 TIMEOUT = 30.0
 
-# Where systems keep certificates, for a Python that was built without knowing.
+# Certificate bundles of the common distributions, for a Python that was built without a path.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -28,11 +28,11 @@ _BUNDLES = (
 )
 
 # What urllib and http.client raise when a connection cannot be made or breaks off.
-BROKEN = (OSError, http.client.HTTPException)
+CONNECTION_ERRORS = (OSError, http.client.HTTPException)
 
 
 class Network:
-    """Made once for an installation. indexes: addresses, of which user and password are used for everything on the same host."""
+    """One for an installation. indexes: addresses, whose user and password are used for everything on the same host."""
 
     def __init__(self, indexes: Iterable[str] = ()) -> None:
         self._passwords = {}
@@ -47,14 +47,14 @@ class Network:
         )
 
     def open(self, address: str, method: str = "GET", **headers: str) -> Any:
-        """Raises one of BROKEN."""
+        """Raises one of CONNECTION_ERRORS."""
         address = settings.without_password(address)
         request = urllib.request.Request(address, method=method, headers=headers)
         given = self._passwords.get(urllib.parse.urlsplit(address).netloc)
         if given:
             user, _, password = given.partition(":")
             pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}".encode()
-            # Not to be sent on to where a redirection leads.
+            # Not sent to the target of a redirect.
             request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(pair).decode())
         return self._opener.open(request, timeout=TIMEOUT)
 
@@ -68,7 +68,7 @@ class Network:
                 if error.code == 404:
                     return None
                 raise self.failure(address, error) from error
-            except BROKEN as error:
+            except CONNECTION_ERRORS as error:
                 if last or isinstance(getattr(error, "reason", error), (ssl.SSLError, ValueError)):
                     raise self.failure(address, error) from error
             except ValueError as error:
@@ -76,10 +76,10 @@ class Network:
         raise AssertionError("the second attempt returns or raises")
 
     def failure(self, address: str, error: Exception) -> InstallError:
-        """The sentence for an address that cannot be read."""
+        """The error for an address that cannot be read."""
         shown = settings.without_password(address)
         if isinstance(error, urllib.error.HTTPError):
-            hint = f"; {self._proxy_in_words(address)}" if error.code == 407 else ""
+            hint = f"; {self._describe_proxy(address)}" if error.code == 407 else ""
             return InstallError("network", f"{shown} answers {error.code} {error.reason}{hint}")
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, ssl.SSLError):
@@ -89,16 +89,16 @@ class Network:
                 "where a proxy has certificates of its own, name their file in SSL_CERT_FILE or PIP_CERT",
             )
         reason = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        return InstallError("network", f"no connection to {_host(address)}: {reason}; {self._proxy_in_words(address)}")
+        return InstallError("network", f"no connection to {_host(address)}: {reason}; {self._describe_proxy(address)}")
 
-    def _proxy_in_words(self, address: str) -> str:
+    def _describe_proxy(self, address: str) -> str:
         parts = urllib.parse.urlsplit(address)
         variable = f"{parts.scheme.upper()}_PROXY"
         proxy = self._proxies.get(parts.scheme)
         if not proxy:
-            return f"{variable} is not set: behind a proxy it must name it"
+            return f"{variable} is not set: behind a proxy, set it to the proxy's address"
         if urllib.request.proxy_bypass(_host(address)):
-            return f"{variable} is {settings.without_password(proxy)}, but NO_PROXY excepts this host"
+            return f"{variable} is {settings.without_password(proxy)}, but NO_PROXY excludes this host"
         if settings.setting("proxy"):
             return f"through pip's proxy {settings.without_password(proxy)}"
         return f"through the proxy {settings.without_password(proxy)} ({variable})"
@@ -118,7 +118,7 @@ def _context() -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise InstallError("network", f"{named}: certificates cannot be read from it ({error})") from error
     context = ssl.create_default_context()
-    # Certificates of a folder are loaded when they are needed and not counted.
+    # Certificates of a folder are loaded on demand and not counted.
     if not context.get_ca_certs() and not ssl.get_default_verify_paths().capath:
         for bundle in _BUNDLES:
             if os.path.isfile(bundle):

@@ -1,18 +1,18 @@
-"""What an installation will do, before it does it.
+"""What an installation will do.
 
-In: the files that are to be fetched or unpacked. Out: sizes, and sentences for the user who is asked. Does nothing itself.
+In: the files to download or unpack. Out: sizes, and a text for the user who is asked to confirm. Changes nothing.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .errors import bytes_in_words
+from .errors import format_bytes
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A wheel or zip file. address: where it is fetched from; where it lies already, offline. have: bytes that are here already."""
+class Artifact:
+    """A wheel or zip archive. address: its URL, or its path when installing offline. have: bytes downloaded already."""
 
     name: str
     address: str
@@ -25,51 +25,54 @@ class Piece:
 class Plan:
     """libtorch `version` goes from `source` into `folder`.
 
-    source: the package index, without a password, or the file or folder. unpacked: bytes that stay; where the pieces are still to be fetched
-    it is what this version takes on this kind of machine, about. free: bytes free there. installed: it is there already.
+    source: the package index, without a password, or the file or folder. unpacked: bytes of the installation; an
+    estimate for this version and architecture before the download. free: bytes free on the disk. installed: nothing is
+    to be done. development: with the C++ headers.
     """
 
     version: str
     folder: str
     source: str
     offline: bool
-    pieces: tuple[Piece, ...]
+    artifacts: tuple[Artifact, ...]
     unpacked: int
     free: int
     installed: bool = False
+    development: bool = False
 
     @property
     def download(self) -> int:
-        """Bytes of what is fetched, those that are here already included."""
-        return 0 if self.offline else sum(piece.size for piece in self.pieces)
+        """Bytes of the downloads, including those that are downloaded already."""
+        return 0 if self.offline else sum(artifact.size for artifact in self.artifacts)
 
     @property
     def remaining(self) -> int:
-        """Bytes that are still to be fetched."""
-        return 0 if self.offline else sum(max(0, piece.size - piece.have) for piece in self.pieces)
+        """Bytes still to download."""
+        return 0 if self.offline else sum(max(0, artifact.size - artifact.have) for artifact in self.artifacts)
 
     @property
     def needed(self) -> int:
-        """Bytes that must be free: what is fetched goes away only when everything is in place."""
+        """Bytes that must be free: downloads are removed only when everything is in place."""
         return self.remaining + self.unpacked
 
     @property
     def text(self) -> str:
         """The whole plan, a few lines."""
-        lines = [f"libtorch {self.version} for the CPU, into {self.folder}"]
+        contents = " with C++ headers" if self.development else ""
+        lines = [f"libtorch {self.version} for the CPU{contents}, into {self.folder}"]
         if self.installed:
-            return lines[0] + "\nIt is there already."
+            return lines[0] + "\nIt is already installed."
         lines.append(f"from {self.source}:")
-        lines += [f"  {piece.name} ({bytes_in_words(piece.size)})" for piece in self.pieces]
+        lines += [f"  {artifact.name} ({format_bytes(artifact.size)})" for artifact in self.artifacts]
         if self.offline:
-            lines.append(f"Nothing is downloaded; {bytes_in_words(self.unpacked)} when unpacked.")
+            lines.append(f"Nothing is downloaded; {format_bytes(self.unpacked)} when unpacked.")
         else:
-            here = self.download - self.remaining
-            begun = f", {bytes_in_words(here)} of which are here already" if here else ""
+            present = self.download - self.remaining
+            begun = f", {format_bytes(present)} of which are downloaded already" if present else ""
             lines.append(
-                f"{bytes_in_words(self.download)} to download{begun}; about {bytes_in_words(self.unpacked)} when unpacked."
+                f"{format_bytes(self.download)} to download{begun}; about {format_bytes(self.unpacked)} when unpacked."
             )
-        lines.append(f"{bytes_in_words(self.needed)} must be free, {bytes_in_words(self.free)} are.")
+        lines.append(f"{format_bytes(self.needed)} of disk space are needed, {format_bytes(self.free)} are free.")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,5 +81,5 @@ class Plan:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Plan":
-        pieces = tuple(Piece(**piece) for piece in values["pieces"])
-        return cls(**{**values, "pieces": pieces})
+        artifacts = tuple(Artifact(**artifact) for artifact in values["artifacts"])
+        return cls(**{**values, "artifacts": artifacts})

@@ -1,6 +1,7 @@
-"""What the user has told pip about the network: index, proxy, certificates. pip itself is not needed.
+"""The user's pip configuration of the network: index, proxy, certificates. pip itself is not needed.
 
-In: the environment and pip's configuration files, read in pip's own order of precedence. Out: settings as text. Opens no connection.
+In: the environment and pip's configuration files, read in pip's own order of precedence. Out: settings as text. Opens
+no connection.
 """
 
 import configparser
@@ -13,7 +14,7 @@ from typing import Optional
 
 DEFAULT_INDEX = "https://pypi.org/simple/"
 
-# That of the whole machine.
+# The system-wide file.
 SYSTEM_FILE = pathlib.Path("/etc/pip.conf")
 
 # Later sections and later files win, as in `pip install`.
@@ -27,7 +28,7 @@ def setting(name: str, environment: Mapping[str, str] = os.environ) -> Optional[
         return value
     found = None
     for file in _files(environment):
-        # A configuration that pip itself could not read is as good as none.
+        # A configuration that pip itself could not read is ignored.
         parser = configparser.RawConfigParser()
         try:
             parser.read(file, encoding="utf-8")
@@ -42,7 +43,7 @@ def setting(name: str, environment: Mapping[str, str] = os.environ) -> Optional[
 
 
 def indexes(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The addresses of the package indexes, the first one first; none where pip is told to use none."""
+    """The addresses of the package indexes, in order of preference; none where pip is configured with no-index."""
     if (setting("no-index", environment) or "").lower() in ("1", "true", "yes", "on"):
         return []
     first = setting("index-url", environment) or DEFAULT_INDEX
@@ -51,13 +52,13 @@ def indexes(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def certificates(environment: Mapping[str, str] = os.environ) -> Optional[str]:
-    """The file or folder of certificates that pip is told to trust; None: those of Python."""
+    """The file or folder of CA certificates that pip is configured with; None: those of Python."""
     named = setting("cert", environment)
     return named or environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE") or None
 
 
 def without_password(address: str) -> str:
-    """An address that may be shown."""
+    """The address as it may be shown or logged."""
     parts = urllib.parse.urlsplit(address)
     if "@" not in parts.netloc:
         return address
@@ -65,7 +66,7 @@ def without_password(address: str) -> str:
 
 
 def _files(environment: Mapping[str, str]) -> list[pathlib.Path]:
-    """pip's configuration files, the one that wins last."""
+    """pip's configuration files, in increasing precedence."""
     given = environment.get("PIP_CONFIG_FILE")
     if given == os.devnull:
         return []

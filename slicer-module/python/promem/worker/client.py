@@ -1,7 +1,8 @@
 """The client: what a program uses to talk to the engine.
 
-In: requests, and a call of `poll` every few milliseconds. Out: replies and events, as calls inside `poll`. There are no threads and nothing
-waits: where a window is drawn, no more than a few milliseconds may be lost. Knows nothing of what is asked.
+In: requests, and a call of `poll` every few milliseconds. Out: replies and events, as calls inside `poll`. There are no
+threads and nothing but `ask` waits: where a window is drawn, no more than a few milliseconds may be lost. Knows nothing
+of what is asked.
 """
 
 import contextlib
@@ -9,8 +10,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
+from .._resource import Resource
 from ..errors import PromemError
 from .memory import SharedArray
 from .process import WorkerProcess, default_command
@@ -18,32 +20,41 @@ from .protocol import BadMessage, decode, encode
 
 # As long as a poll may go on reading, in seconds.
 _BUDGET = 0.004
+# As long as `ask` sleeps between two polls, in seconds.
+_PATIENCE = 0.002
 
 Done = Callable[[dict[str, Any]], Any]
 Failed = Callable[["EngineError"], Any]
 
 
 class EngineError(Exception):
-    """Why a request has failed. kind: the name of the exception in the worker, such as "InvalidArgument"; "Died" where the worker ended."""
+    """Why a request has failed. kind: the name of the exception in the worker, such as "InvalidArgument"; "Died" where
+    the worker ended.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind, self.message = kind, message
 
 
-class Engine:
+class Engine(Resource):
     """One worker at a time, with one model and one scan.
 
-    on_event: called with each event of the worker. on_died: called once for each worker that ended unasked, with a sentence that says why,
-    after every open request has failed; `start` works again then. Not for several threads at once.
+    on_event: called with each event of the worker. on_died: called once for each worker that ended unasked, with a
+    sentence that says why, after every open request has failed; `start` works again then. Not for several threads at
+    once.
     """
+
+    _instead_of_a_copy = "it has a process of its own; make another promem.worker.Engine"
 
     def __init__(
         self,
         command: Optional[Sequence[str]] = None,
         environment: Optional[Mapping[str, str]] = None,
     ) -> None:
-        """command: how to start Python; None: the one that runs this. environment: the worker's; None: that of this process."""
+        """command: how to start Python; None: the one that runs this. environment: the worker's; None: that of this
+        process.
+        """
         self.on_event: Optional[Callable[[dict[str, Any]], Any]] = None
         self.on_died: Optional[Callable[[str], Any]] = None
         self._command = default_command() if command is None else list(command)
@@ -83,9 +94,11 @@ class Engine:
             self._bury(f"The engine cannot be started: {trouble}.")
 
     def send(self, method: str, done: Optional[Done] = None, failed: Optional[Failed] = None, **arguments: Any) -> int:
-        """Asks for something. Either `done`, with the result, or `failed` is called later, inside `poll`. Returns the request's number.
+        """Asks for something. Either `done`, with the result, or `failed` is called later, inside `poll`. Returns the
+        request's number.
 
-        A request that fails and has no `failed` is written to the log. TypeError, ValueError: an argument that JSON does not know.
+        A request that fails and has no `failed` is written to the log. TypeError, ValueError: an argument that JSON
+        does not know.
         """
         self._number += 1
         line = encode({"id": self._number, "method": method, "arguments": arguments})
@@ -96,8 +109,27 @@ class Engine:
             self._worker.write(line)
         return self._number
 
+    def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """Asks for something and waits for the result, for programs without a window; events come meanwhile. Errors:
+        EngineError.
+        """
+        if self._polling:
+            raise RuntimeError(f"{method}: ask was called inside of poll, where no answer can come; expected send")
+        answers: list[Union[dict[str, Any], EngineError]] = []
+        self.send(method, done=answers.append, failed=answers.append, **arguments)
+        while not answers:
+            self.poll()
+            if not answers:
+                time.sleep(_PATIENCE)
+        (answer,) = answers
+        if isinstance(answer, EngineError):
+            raise answer
+        return answer
+
     def poll(self) -> None:
-        """Sends, receives, and tells, for a few milliseconds at most, apart from what is called takes. Inside of itself it does nothing."""
+        """Sends, receives, and tells, for a few milliseconds at most, apart from what is called takes. Inside of itself
+        it does nothing.
+        """
         if self._polling:
             return
         self._polling = True
@@ -156,7 +188,8 @@ class Engine:
             self._receive(message)
 
     def _receive(self, message: dict[str, Any]) -> None:
-        done, failed, method = self._open.pop(message.get("id"), (None, None, ""))
+        number: Any = message.get("id")
+        done, failed, method = self._open.pop(number, (None, None, ""))
         error = message.get("error")
         if error is None:
             if done is not None:
@@ -204,14 +237,20 @@ class Engine:
         except PromemError as trouble:
             raise EngineError(type(trouble).__name__, str(trouble)) from trouble
 
-    def __enter__(self) -> "Engine":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
+    def close(self) -> None:
+        """As `stop`; `start` works again."""
         self.stop()
 
+    @property
+    def closed(self) -> bool:
+        return self._worker is None
+
+    def _describe(self) -> str:
+        return f"{self.state}, process {self.pid}, {len(self._open)} open requests"
+
     def __del__(self) -> None:
-        # A worker must not outlive the object, nor stay a zombie. At the end of the interpreter the modules may be gone.
+        # A worker must not outlive the object, nor stay a zombie. At the end of the interpreter the modules may be
+        # gone.
         with contextlib.suppress(Exception):
             worker = self._worker
             if worker is not None:

@@ -5,6 +5,7 @@ with its client, also in the middle of a computation. Knows nothing of messages.
 """
 
 import ctypes
+import io
 import os
 import select
 import signal
@@ -28,7 +29,8 @@ def take_streams() -> tuple[int, int]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    sys.stdout.reconfigure(line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     return requests, replies
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._prompts import inside
 from ..errors import InvalidArgument
 
 # More pixels than any slice has. A message cannot ask for more memory than this.
@@ -18,12 +19,12 @@ _MOST_PIXELS = 1 << 28
 
 
 def pack(mask: Any) -> dict[str, Any]:
-    """A mask as text; what is not 0 is inside."""
+    """A mask as text. Errors: InvalidArgument, for what `Session.add_mask` refuses, too."""
     given = np.asarray(mask)
     if given.ndim != 2:
         raise InvalidArgument(f"mask: {given.ndim} axes, expected two: rows and columns")
     # Level 1: masks are nearly all runs, which every level finds.
-    bits = zlib.compress(np.packbits(given != 0).tobytes(), 1)
+    bits = zlib.compress(np.packbits(inside(given)).tobytes(), 1)
     return {"shape": list(given.shape), "bits": base64.b64encode(bits).decode("ascii")}
 
 

@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from .._resource import Resource
 from ..errors import Closed, InvalidArgument, IoError
 
 # Memory, where there is enough of it: containers often have 64 MB there.
@@ -29,12 +30,16 @@ _SCALARS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uin
 _open: "weakref.WeakSet[SharedArray]" = weakref.WeakSet()
 
 
-class SharedArray:
+class SharedArray(Resource):
     """An array in shared memory, made by the client; 0 everywhere at first.
 
     `close` it when no `open_scan` will name it any more: the worker's own view of it stays. Views of `array` stay good, too, and the memory
     goes back with the last of them.
     """
+
+    _instead_of_a_copy = (
+        "it is one place in memory; copy its array, or give its name, shape and dtype to the other process"
+    )
 
     def __init__(self, shape: Sequence[int], dtype: Any) -> None:
         """Errors: InvalidArgument for a shape or a scalar type; IoError where no place has room for it."""
@@ -74,11 +79,8 @@ class SharedArray:
         self._array = None
         self._file.close()
 
-    def __enter__(self) -> "SharedArray":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def _describe(self) -> str:
+        return f"{self.name} of {self.array.shape} {self.array.dtype}"
 
 
 def attach(name: Any, shape: Any, dtype: Any, writable: bool = False) -> np.ndarray:

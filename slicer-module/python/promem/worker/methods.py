@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional, Union
 from .. import _abi, library
 from ..errors import InvalidArgument
 from ..options import propagate_options
+from ..session import AxisChoice
 from .jobs import Running, known
 from .masks import pack
 from .models import Models
@@ -119,7 +120,7 @@ class Methods:
             scan.close()
         return {}
 
-    def set_axis(self, axis: str) -> Result:
+    def set_axis(self, axis: AxisChoice) -> Result:
         self._scan.set_axis(axis)
         return self._scan.describe()
 

@@ -22,10 +22,6 @@ _KEPT_BYTES = 1 << 16
 # What a pipe holds.
 _CHUNK = 1 << 16
 
-# How often libtorch's threads look for work before they sleep (GOMP_SPINCOUNT). Left to itself OpenMP has them look for milliseconds, on cores that
-# the client's window needs, and a busy machine becomes slower by far (docs/performance.md, scripts/bench_busy.sh).
-_SPINS = "3000"
-
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -34,14 +30,12 @@ def default_command() -> list[str]:
 
 
 def _environment(given: Optional[Mapping[str, str]]) -> dict[str, str]:
-    """With this package where the worker's Python finds it first, and with threads that sleep where nobody says how they wait."""
+    """With this package where the worker's Python finds it first."""
     environment = dict(os.environ if given is None else given)
     folders = [str(_PACKAGE.parent), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
     # Where the user works may hold a random.py.
     environment["PYTHONSAFEPATH"] = "1"
-    if "OMP_WAIT_POLICY" not in environment:
-        environment.setdefault("GOMP_SPINCOUNT", _SPINS)
     return environment
 
 
@@ -65,8 +59,10 @@ class WorkerProcess:
             start_new_session=True,
         )
         self.pid = self._process.pid
-        self._in, self._out, self._error = self._process.stdin, self._process.stdout, self._process.stderr
-        for pipe in (self._in, self._out, self._error):
+        # None of them is None: pipes were asked for.
+        pipes: tuple[Any, Any, Any] = (self._process.stdin, self._process.stdout, self._process.stderr)
+        self._in, self._out, self._error = pipes
+        for pipe in pipes:
             os.set_blocking(pipe.fileno(), False)
         self._unsent = bytearray()
         self._said = b""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InvalidArgument, PromemError
 from ..model import Model
-from ..session import Session
+from ..session import AxisChoice, Session
 from . import memory
 from .prompts import Grid, Said, read, steps
 
@@ -31,7 +31,7 @@ class Scan:
         session = self.session
         return {"axis": session.axis, "slices": session.slice_count, "slice_shape": list(session.slice_shape)}
 
-    def set_axis(self, axis: str) -> None:
+    def set_axis(self, axis: AxisChoice) -> None:
         before = self.session.axis
         self.session.set_axis(axis)
         if self.session.axis != before:

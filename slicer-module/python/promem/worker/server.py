@@ -48,7 +48,7 @@ class Server:
 
     def _read(self) -> None:
         while True:
-            number = None
+            number: Any = None
             try:
                 line = self._lines.take()
                 if line is None:

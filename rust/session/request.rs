@@ -1,0 +1,118 @@
+//! What a caller asks of a propagation, resolved once against the session: [`PropagateOptions`] -> [`Request`].
+
+use crate::error::{Error, Result};
+use crate::geometry::{SliceIndex, SliceRange};
+use crate::prompt::{ObjectId, Prompts};
+use crate::session::track::{Heading, TrackSpan};
+use crate::tracking::{ModelDefaults, SearchOptions, TrackingOptions};
+use std::collections::BTreeMap;
+
+/// Which way objects are propagated from their prompted slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Both,
+    /// Towards rising slice numbers.
+    Up,
+    /// Towards falling slice numbers.
+    Down,
+}
+
+impl Direction {
+    fn includes(self, heading: Heading) -> bool {
+        match self {
+            Direction::Both => true,
+            Direction::Up => heading == Heading::Up,
+            Direction::Down => heading == Heading::Down,
+        }
+    }
+}
+
+/// How far and how a propagation goes.
+#[derive(Debug, Clone)]
+pub struct PropagateOptions {
+    pub search: SearchOptions,
+    pub direction: Direction,
+    /// `None`: all slices.
+    pub range: Option<SliceRange>,
+    /// The same for single objects, within `range`.
+    pub object_ranges: BTreeMap<ObjectId, SliceRange>,
+    /// Propagate this object alone; `None`: all.
+    pub object: Option<ObjectId>,
+}
+
+impl PropagateOptions {
+    /// Every object, both ways, through all slices.
+    pub fn whole(search: SearchOptions) -> Self {
+        Self { search, direction: Direction::Both, range: None, object_ranges: BTreeMap::new(), object: None }
+    }
+}
+
+/// The same, checked and with nothing left open.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub tracking: TrackingOptions,
+    /// Of every prompted object: the slices to report, and whether more of them may be computed.
+    pub spans: Vec<TrackSpan>,
+    object: Option<ObjectId>,
+}
+
+impl Request {
+    /// `count`: slices along the axis.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names the option, object or slice.
+    pub fn resolve(
+        options: &PropagateOptions,
+        prompts: &Prompts,
+        count: usize,
+        defaults: &ModelDefaults,
+    ) -> Result<Self> {
+        let tracking = options.search.resolve(defaults)?;
+        prompts.validate()?;
+        if let Some(object) = options.object.filter(|object| !prompts.objects().contains_key(object)) {
+            return Err(Error::invalid(format!("object {object}: it has no prompt")));
+        }
+        let whole = SliceRange::whole(count);
+        let range = options.range.unwrap_or(whole);
+        if range.first > range.last || !range.is_within(whole) {
+            return Err(Error::invalid(format!(
+                "range {range}: expected two rising slice numbers between 0 and {}",
+                count - 1
+            )));
+        }
+        let mut spans = Vec::new();
+        for (&object, prompted) in prompts.objects() {
+            let chosen = options.object.is_none_or(|only| only == object);
+            let within = options.object_ranges.get(&object).copied().unwrap_or(range);
+            let slices: Vec<SliceIndex> = prompted.keys().copied().collect();
+            if chosen {
+                check_range(object, &slices, within, range)?;
+            }
+            for span in TrackSpan::of(object, &slices, if chosen { within } else { whole }) {
+                let extends = chosen && options.direction.includes(span.key.heading);
+                spans.push(TrackSpan { extends, ..span });
+            }
+        }
+        Ok(Self { tracking, spans, object: options.object })
+    }
+
+    /// Whether the object is to be propagated.
+    pub fn includes(&self, object: ObjectId) -> bool {
+        self.object.is_none_or(|only| only == object)
+    }
+}
+
+fn check_range(object: ObjectId, prompted: &[SliceIndex], within: SliceRange, range: SliceRange) -> Result<()> {
+    if within.first > within.last || !within.is_within(range) {
+        return Err(Error::invalid(format!(
+            "object {object}: range {within}: expected two rising slice numbers within {range}"
+        )));
+    }
+    match prompted.iter().find(|&&slice| !within.contains(slice)) {
+        Some(slice) => {
+            Err(Error::invalid(format!("object {object}: its prompt on slice {slice} lies outside the range {within}")))
+        }
+        None => Ok(()),
+    }
+}

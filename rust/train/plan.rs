@@ -1,0 +1,102 @@
+//! What is drawn for a training step before it begins: prompt, corrections, memory windows, mask prior, teacher forcing.
+
+use crate::tracking::{MaskPrior, PointerRule, PromptMemory, MAX_WINDOW};
+use crate::train::config::{IntensityModelConfig, MemoryAugmentation, Stage, TrainConfig};
+use crate::train::Rng;
+use rand::seq::IndexedRandom;
+use rand::Rng as _;
+
+/// How a prompt is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrainingPrompt {
+    Mask,
+    Box,
+    Point,
+}
+
+/// What is drawn for the clips of a step before it begins.
+#[derive(Debug, Clone)]
+pub struct ClipPlan {
+    pub prompt: TrainingPrompt,
+    /// Points that correct the prompted slice, for boxes and points.
+    pub corrections: usize,
+    /// Memory window of each slice.
+    pub windows: Vec<usize>,
+    pub memory: PromptMemory,
+    pub pointers: PointerRule,
+    pub prior: MaskPrior,
+    /// Slices whose memory is made of the ground truth, by clip: `[T][B]`.
+    pub teacher_forced: Vec<Vec<bool>>,
+    /// Weight of the intensity model, by clip; empty: no clip has one.
+    pub intensity_weights: Vec<f32>,
+}
+
+impl ClipPlan {
+    /// A step's draws; `forcing` is the fraction of memories made of the ground truth.
+    pub fn draw(config: &TrainConfig, stage: &Stage, batch: usize, forcing: f64, rng: &mut Rng) -> Self {
+        let length = stage.length;
+        let prompts = [
+            (TrainingPrompt::Mask, config.prompt.mask),
+            (TrainingPrompt::Box, config.prompt.bounds),
+            (TrainingPrompt::Point, config.prompt.point),
+        ];
+        let prompt = prompts.choose_weighted(rng, |p| p.1).map_or(TrainingPrompt::Mask, |p| p.0);
+        let prompt = if stage.masks_only { TrainingPrompt::Mask } else { prompt };
+        let corrections = match prompt {
+            TrainingPrompt::Mask => 0,
+            _ => config.prompt.corrections,
+        };
+        let [low, high] = config.memory.windows;
+        let shared = rng.random_range(low..=high);
+        let windows = (0..length)
+            .map(|_| match config.memory.augment {
+                MemoryAugmentation::Off => MAX_WINDOW,
+                MemoryAugmentation::Sequence => shared,
+                MemoryAugmentation::Slice => rng.random_range(low..=high),
+            })
+            .collect();
+        let pinned = match config.memory.augment {
+            MemoryAugmentation::Off => true,
+            _ => rng.random_bool(config.memory.pinned),
+        };
+        let priors = [
+            (MaskPrior::None, config.prior.none),
+            (MaskPrior::Previous, config.prior.previous),
+            (MaskPrior::Registered, config.prior.registered),
+        ];
+        let prior = priors.choose_weighted(rng, |p| p.1).map_or(MaskPrior::None, |p| p.0);
+        // A second prompted slice: its memory is made of what the user gave.
+        let second = (rng.random_bool(config.prompt.second_slice) && length > 2).then(|| rng.random_range(1..length));
+        let teacher_forced =
+            (0..length).map(|t| (0..batch).map(|_| second == Some(t) || rng.random_bool(forcing)).collect()).collect();
+        let IntensityModelConfig { clip_fraction, weight } = config.intensity_model;
+        let intensity_weights = match clip_fraction > 0.0 {
+            true => (0..batch).map(|_| if rng.random_bool(clip_fraction) { weight as f32 } else { 0.0 }).collect(),
+            false => Vec::new(),
+        };
+        Self {
+            intensity_weights,
+            prompt,
+            corrections,
+            windows,
+            memory: if pinned { PromptMemory::Pinned } else { PromptMemory::InWindow },
+            pointers: PointerRule::Window,
+            prior,
+            teacher_forced,
+        }
+    }
+
+    /// As inference propagates a given mask without search.
+    pub fn inference(length: usize, window: usize, prior: MaskPrior, intensity_weights: Vec<f32>) -> Self {
+        Self {
+            prompt: TrainingPrompt::Mask,
+            corrections: 0,
+            windows: vec![window; length],
+            memory: PromptMemory::InWindow,
+            pointers: PointerRule::Window,
+            prior,
+            teacher_forced: vec![vec![]; length],
+            intensity_weights,
+        }
+    }
+}
