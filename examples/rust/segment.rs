@@ -14,7 +14,7 @@ use promem::slices::{self, intensity::Window};
 use promem::tracking::SearchOptions;
 use promem::volume::{self, LabelMap, Overwrite};
 use promem::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ fn finish(result: Result<()>) -> ExitCode {
     }
 }
 
-fn segment(scan: &PathBuf, mask: &PathBuf, output: &PathBuf, model: Option<&PathBuf>) -> Result<()> {
+fn segment(scan: &Path, mask: &Path, output: &Path, model: Option<&PathBuf>) -> Result<()> {
     // What cannot be written is refused before anything is computed.
     volume::check_output(output, Overwrite::Refuse)?;
     let scan = Arc::new(volume::read_image(scan)?);

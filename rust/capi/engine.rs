@@ -1,7 +1,7 @@
 //! A session behind its handle: one caller computes, anyone reads.
 
-use super::board::Board;
 use super::process::{self, Computing, Thread};
+use super::result_store::ResultStore;
 use super::status::{BoundaryError, Outcome};
 use crate::geometry::Dims;
 use crate::session::Session;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(super) struct Engine {
     /// `None` after the handle was freed while a job's handle lives on.
     session: Mutex<Option<Session>>,
-    pub board: Mutex<Board>,
+    pub results: Mutex<ResultStore>,
     pub cancelled: AtomicBool,
     /// Which thread uses the session.
     claimed: Mutex<Option<Thread>>,
@@ -27,7 +27,7 @@ impl Engine {
     pub fn new(session: Session) -> Arc<Self> {
         Arc::new(Self {
             dims: session.geometry().dims,
-            board: Mutex::new(Board::new(session.axis())),
+            results: Mutex::new(ResultStore::new(session.axis())),
             session: Mutex::new(Some(session)),
             cancelled: AtomicBool::new(false),
             claimed: Mutex::new(None),

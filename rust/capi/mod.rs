@@ -7,7 +7,6 @@
 #![deny(missing_docs)]
 
 mod arguments;
-mod board;
 mod engine;
 mod job;
 mod late;
@@ -16,8 +15,10 @@ mod model;
 mod options;
 mod process;
 mod progress;
+mod prompt_record;
 mod prompts;
 mod propagate;
+mod result_store;
 mod results;
 mod session;
 mod status;
@@ -28,6 +29,7 @@ pub use library::*;
 pub use model::*;
 pub use options::*;
 pub use progress::*;
+pub use prompt_record::*;
 pub use prompts::*;
 pub use propagate::*;
 pub use results::*;

@@ -1,28 +1,13 @@
 //! Prompts: points, boxes and masks of objects on slices.
 
 use super::arguments::{array, buffer, handle, object, put, slice, usable, voxel};
+use super::prompt_record::promem_prompt;
 use super::session::promem_session;
 use super::status::{boundary, promem_status, BoundaryError, Outcome};
 use crate::geometry::SliceIndex;
 use crate::prompt::{ObjectId, PointLabel, Prompts};
 use crate::session::Session;
 use ndarray::Array2;
-
-/// What is said of an object on a slice.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct promem_prompt {
-    /// The object, 1 to 65535.
-    pub object: u32,
-    /// How many points.
-    pub points: u32,
-    /// The slice.
-    pub slice: i64,
-    /// 1 where there is a box.
-    pub has_box: u32,
-    /// 1 where there is a mask.
-    pub has_mask: u32,
-}
 
 /// # Safety
 /// `session` is NULL or live.
@@ -31,7 +16,7 @@ unsafe fn with_session<R>(session: *mut promem_session, work: impl FnOnce(&mut S
     let engine = &unsafe { handle(session, "session") }?.engine;
     engine.claim()?.with(|session| {
         let done = work(session);
-        engine.board.lock().prompts = listed(session);
+        engine.results.lock().prompts = listed(session);
         done
     })
 }
@@ -230,7 +215,7 @@ pub unsafe extern "C" fn promem_session_prompt_count(
     boundary(|| {
         // SAFETY: as this function's caller promises.
         unsafe {
-            let all = handle(session, "session")?.engine.board.lock().prompts.len();
+            let all = handle(session, "session")?.engine.results.lock().prompts.len();
             put(count, "count", all)
         }
     })
@@ -251,7 +236,7 @@ pub unsafe extern "C" fn promem_session_list_prompts(
     boundary(|| {
         // SAFETY: as this function's caller promises.
         unsafe {
-            let all = &handle(session, "session")?.engine.board.lock().prompts;
+            let all = &handle(session, "session")?.engine.results.lock().prompts;
             buffer(prompts, count, all.len(), "prompts")?.copy_from_slice(all);
         }
         Ok(())

@@ -108,21 +108,21 @@ pub(super) fn cancelled() -> BoundaryError {
     BoundaryError::Library(Error::new(ErrorKind::Cancelled, "cancelled; the slices done so far are kept"))
 }
 
-/// Propagates onto the board. `told` says whether to go on.
+/// Propagates onto the results. `told` says whether to go on.
 pub(super) fn propagate(
     claim: &Claim,
     options: &PropagateOptions,
     told: &mut dyn FnMut(&promem_progress) -> bool,
 ) -> Outcome {
     claim.with(|session| {
-        let board = &claim.engine().board;
-        board.lock().begin();
+        let results = &claim.engine().results;
+        results.lock().begin();
         let outcome = session.propagate(options, &mut |report: SliceReport| {
-            board.lock().report(&report);
+            results.lock().report(&report);
             let on = told(&promem_progress::of(&report)) && !claim.cancelled();
             Ok(if on { Flow::Continue } else { Flow::Stop })
         })?;
-        board.lock().finish(outcome.masks);
+        results.lock().finish(outcome.masks);
         if outcome.stopped {
             return Err(cancelled());
         }

@@ -1,8 +1,8 @@
 //! Reading what was found, also while a propagation goes on.
 
 use super::arguments::{buffer, extent, handle, object, put, usable};
-use super::board::Extent;
 use super::engine::Engine;
+use super::result_store::Extent;
 use super::session::promem_session;
 use super::status::{boundary, promem_status};
 use crate::geometry::{Axis, SliceIndex};
@@ -41,11 +41,11 @@ pub unsafe extern "C" fn promem_session_read_labels(
             let extent = self::extent(extent, engine.dims)?;
             (extent, buffer(labels, count, voxels(extent), "labels")?)
         };
-        let board = engine.board.lock();
-        let axis = board.axis();
-        board.read(engine.dims, extent, out, |slice| {
+        let results = engine.results.lock();
+        let axis = results.axis();
+        results.read(engine.dims, extent, out, |slice| {
             let mut labels = plane(engine, axis, 0u16);
-            board.shown().write_slice(slice, labels.view_mut());
+            results.shown().write_slice(slice, labels.view_mut());
             labels
         });
         Ok(())
@@ -75,11 +75,11 @@ pub unsafe extern "C" fn promem_session_read_mask(
             let extent = self::extent(extent, engine.dims)?;
             (extent, buffer(mask, count, voxels(extent), "mask")?)
         };
-        let board = engine.board.lock();
-        let axis = board.axis();
-        board.read(engine.dims, extent, out, |slice| {
+        let results = engine.results.lock();
+        let axis = results.axis();
+        results.read(engine.dims, extent, out, |slice| {
             let mut inside = plane(engine, axis, 0u8);
-            if let Some((_, mask)) = board.shown().mask(object, slice) {
+            if let Some((_, mask)) = results.shown().mask(object, slice) {
                 mask.pixels().for_each(|at| inside[at] = 1);
             }
             inside
@@ -106,11 +106,11 @@ pub unsafe extern "C" fn promem_session_read_scores(
         let object = self::object(object)?;
         // SAFETY: as this function's caller promises.
         let engine = &unsafe { handle(session, "session") }?.engine;
-        let board = engine.board.lock();
+        let results = engine.results.lock();
         // SAFETY: as this function's caller promises.
-        let out = unsafe { buffer(scores, count, engine.dims.along(board.axis()), "scores") }?;
+        let out = unsafe { buffer(scores, count, engine.dims.along(results.axis()), "scores") }?;
         for (slice, score) in out.iter_mut().enumerate() {
-            *score = board.shown().mask(object, SliceIndex(slice)).map_or(f64::NAN, |(score, _)| *score);
+            *score = results.shown().mask(object, SliceIndex(slice)).map_or(f64::NAN, |(score, _)| *score);
         }
         Ok(())
     })
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn promem_session_take_changes(
         usable(any, "any")?;
         // SAFETY: as this function's caller promises.
         let (engine, out) = unsafe { (&handle(session, "session")?.engine, buffer(extent, 6, 6, "extent")?) };
-        let changed = engine.board.lock().take_changed();
+        let changed = engine.results.lock().take_changed();
         if let Some(changed) = changed {
             for (axis, [first, last]) in changed.into_iter().enumerate() {
                 (out[2 * axis], out[2 * axis + 1]) = (first as i64, last as i64);

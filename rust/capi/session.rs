@@ -181,7 +181,7 @@ pub unsafe extern "C" fn promem_session_slices(
         for pointer in [count, rows, columns] {
             usable_or_null(pointer, "size")?;
         }
-        let along = engine.board.lock().axis();
+        let along = engine.results.lock().axis();
         let number = [PROMEM_AXIS_I, PROMEM_AXIS_J, PROMEM_AXIS_K][along.index()];
         let (columns_along, rows_along) = along.in_plane();
         let [slices, high, wide] = [along, rows_along, columns_along].map(|axis| engine.dims.along(axis) as u64);
@@ -213,7 +213,7 @@ pub unsafe extern "C" fn promem_session_set_axis(session: *mut promem_session, a
         engine.claim()?.with(|session| {
             let along = self::axis(axis, || session.geometry().slice_axis())?;
             if along != session.axis() {
-                engine.board.lock().clear(along);
+                engine.results.lock().clear(along);
                 session.set_axis(along);
             }
             Ok(())
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn promem_session_reset(session: *mut promem_session) -> p
         engine.claim()?.with(|session| {
             session.prompts_mut().clear();
             session.forget();
-            engine.board.lock().clear(session.axis());
+            engine.results.lock().clear(session.axis());
             Ok(())
         })
     })

@@ -173,7 +173,8 @@ impl<'a> Tracker<'a> {
             logits: average_pool(&full, network.config().mask_stride()),
             iou: present.ones_like(),
             object_logit: given_logits(&present),
-            pointer: network.pointers(&decoder.tokens.select(1, 0), &present),
+            pointer: network
+                .pointers(&decoder.tokens.select(1, 0), &(&present * self.present(&decoder, Presence::Certain))),
             given: Some(full),
         }
     }
@@ -262,6 +263,14 @@ impl<'a> Tracker<'a> {
         }
     }
 
+    /// 1 where the object is taken to be present, else 0: [B, 1].
+    fn present(&self, decoder: &DecoderOutput, presence: Presence) -> Tensor {
+        match presence == Presence::Certain && self.network.config().trusts_known_presence {
+            true => decoder.object_logit.ones_like(),
+            false => decoder.object_logit.gt(0.0).to_kind(Kind::Float),
+        }
+    }
+
     /// The mask that counts. Absent objects leave no mask and the pointer of no object.
     fn taken(&self, decoder: DecoderOutput, choice: MaskChoice, presence: Presence) -> StepOutput {
         let network = self.network;
@@ -270,11 +279,7 @@ impl<'a> Tracker<'a> {
             (MaskChoice::Single, Phase::Inference) => decoder.single(),
             (MaskChoice::Single, Phase::Training) => decoder.first(),
         };
-        let known = presence == Presence::Certain && network.config().trusts_known_presence;
-        let present = match known {
-            true => decoder.object_logit.ones_like(),
-            false => decoder.object_logit.gt(0.0).to_kind(Kind::Float),
-        };
+        let present = self.present(&decoder, presence);
         let here = present.reshape([-1, 1, 1, 1]);
         let logits = logits.to_kind(Kind::Float);
         let logits = &logits * &here + (here.ones_like() - &here) * NO_OBJ_SCORE;

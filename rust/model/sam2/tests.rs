@@ -1,6 +1,8 @@
-//! The network's own choices, on pseudo-random weights.
+//! The network as a whole, on pseudo-random weights.
 
 use super::*;
+use crate::model::attended::Attended;
+use crate::model::outputs::Memory;
 
 const FLOATS: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -34,17 +36,18 @@ fn frozen_network_computes_what_the_learning_one_does_and_the_learning_one_is_no
         let image = image(&config);
         let logits = |network: &Sam2| {
             let embedding = network.encode_image(&image);
-            let inputs = DenseInputs::default();
-            let none = network.prompt_encoder().sparse(&[]);
-            let first = network.decode_all(&embedding, &network.without_memory(&embedding), &none, inputs);
+            let decode = |features: &Tensor| {
+                let points = network.prompt_encoder().sparse(&[]);
+                network.decode_all(&embedding, features, &points, DenseInputs::default())
+            };
+            let first = decode(&network.without_memory(&embedding));
             let (mask, _, token) = first.best_of_three();
             let present = Tensor::ones([1, 1], FLOATS);
             let features = network.memory_features(&embedding, &network.full_resolution(&mask), &present);
-            let memory = super::super::outputs::Memory::new(features, network.pointers(&token, &present));
-            let memories = vec![super::super::attended::Attended { memory: &memory, slot: 0 }];
+            let memory = Memory::new(features, network.pointers(&token, &present));
+            let memories = vec![Attended { memory: &memory, slot: 0 }];
             let attending = [Attending { memories, pointers: vec![(&memory, 1)], pointer_span: 16 }];
-            let features = network.with_memory(&embedding, &attending);
-            network.decode_all(&embedding, &features, &none, inputs).masks
+            decode(&network.with_memory(&embedding, &attending)).masks
         };
         let (found, expected) = (logits(&frozen), logits(&learning));
         let apart = (&found - &expected).abs().max().double_value(&[]);

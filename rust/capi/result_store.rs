@@ -1,6 +1,6 @@
 //! What is known of the result, readable while a propagation goes on.
 
-use super::prompts::promem_prompt;
+use super::prompt_record::promem_prompt;
 use crate::geometry::{Axis, Dims, SliceIndex};
 use crate::prompt::ObjectId;
 use crate::session::{CroppedMask, MaskSet, SliceReport};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) type Extent = [[usize; 2]; 3];
 
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct ResultStore {
     axis: Axis,
     shown: MaskSet,
     /// Slices that the running propagation has reported.
@@ -21,7 +21,7 @@ pub(super) struct Board {
     pub prompts: Vec<promem_prompt>,
 }
 
-impl Board {
+impl ResultStore {
     pub fn new(axis: Axis) -> Self {
         Self { axis, shown: MaskSet::default(), fresh: BTreeSet::new(), changed: None, prompts: Vec::new() }
     }
@@ -148,37 +148,37 @@ mod tests {
         CroppedMask::new(arr2(&rows).mapv(|v| v > 0).view()).map(Arc::new)
     }
 
-    fn report(board: &mut Board, slice: usize, score: f64, mask: Option<&Arc<CroppedMask>>) {
+    fn report(results: &mut ResultStore, slice: usize, score: f64, mask: Option<&Arc<CroppedMask>>) {
         let progress = Progress { done: 0, expected: 0 };
-        board.report(&SliceReport { object: object(), slice: SliceIndex(slice), mask, score, progress });
+        results.report(&SliceReport { object: object(), slice: SliceIndex(slice), mask, score, progress });
     }
 
     #[test]
     fn a_new_propagation_replaces_and_its_own_runs_compete() {
-        let mut board = Board::new(Axis::J);
+        let mut results = ResultStore::new(Axis::J);
         let (left, right) = (mask([[1, 0, 0], [0, 0, 0]]), mask([[0, 0, 1], [0, 0, 0]]));
-        report(&mut board, 1, 0.9, left.as_ref());
-        board.begin();
-        report(&mut board, 1, 0.2, right.as_ref());
-        assert_eq!(board.shown().mask(object(), SliceIndex(1)).unwrap().0, 0.2);
-        report(&mut board, 1, 0.1, left.as_ref());
-        assert_eq!(board.shown().mask(object(), SliceIndex(1)).unwrap().0, 0.2);
-        report(&mut board, 1, 0.0, None);
-        assert!(board.shown().mask(object(), SliceIndex(1)).is_some());
+        report(&mut results, 1, 0.9, left.as_ref());
+        results.begin();
+        report(&mut results, 1, 0.2, right.as_ref());
+        assert_eq!(results.shown().mask(object(), SliceIndex(1)).unwrap().0, 0.2);
+        report(&mut results, 1, 0.1, left.as_ref());
+        assert_eq!(results.shown().mask(object(), SliceIndex(1)).unwrap().0, 0.2);
+        report(&mut results, 1, 0.0, None);
+        assert!(results.shown().mask(object(), SliceIndex(1)).is_some());
     }
 
     #[test]
     fn what_changed_is_told_once_and_exactly() {
-        let mut board = Board::new(Axis::J);
-        assert_eq!(board.take_changed(), None);
-        report(&mut board, 4, 0.9, mask([[0, 1, 1], [0, 0, 0]]).as_ref());
+        let mut results = ResultStore::new(Axis::J);
+        assert_eq!(results.take_changed(), None);
+        report(&mut results, 4, 0.9, mask([[0, 1, 1], [0, 0, 0]]).as_ref());
         // Across j: rows k, columns i.
-        assert_eq!(board.take_changed(), Some([[1, 2], [4, 4], [0, 0]]));
-        board.begin();
-        report(&mut board, 4, 0.5, mask([[0, 1, 1], [0, 0, 0]]).as_ref());
-        assert_eq!(board.take_changed(), None, "the same voxels");
-        board.clear(Axis::J);
-        assert_eq!(board.take_changed(), Some([[1, 2], [4, 4], [0, 0]]));
+        assert_eq!(results.take_changed(), Some([[1, 2], [4, 4], [0, 0]]));
+        results.begin();
+        report(&mut results, 4, 0.5, mask([[0, 1, 1], [0, 0, 0]]).as_ref());
+        assert_eq!(results.take_changed(), None, "the same voxels");
+        results.clear(Axis::J);
+        assert_eq!(results.take_changed(), Some([[1, 2], [4, 4], [0, 0]]));
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         for axis in [Axis::I, Axis::J, Axis::K] {
             let mut out = [0; 6];
             let plane = |slice| -> Array2<u16> { crate::slices::extract(volume.view(), axis, slice) };
-            Board::new(axis).read(Dims([i, j, k]), extent, &mut out, plane);
+            ResultStore::new(axis).read(Dims([i, j, k]), extent, &mut out, plane);
             assert_eq!(out[..], expected, "along {axis}");
         }
     }
