@@ -38,12 +38,17 @@ fn stochastic_propagation(c: &mut Criterion) {
 }
 
 fn clips(c: &mut Criterion) {
-    let whole =
-        ClipOptions { length: SLICES, side: 128, stochastic_propagation: true, flow: Some(2), intensity_model: true };
-    let bare = ClipOptions { flow: None, intensity_model: false, ..whole.clone() };
+    let whole = ClipOptions {
+        length: SLICES,
+        side: 128,
+        stochastic_propagation: true,
+        displacement_stride: Some(2),
+        intensity_model: true,
+    };
+    let bare = ClipOptions { displacement_stride: None, intensity_model: false, ..whole.clone() };
     let parts = [
         ("a generated clip, 8 slices of 128 x 128, its share of the label map included", whole.clone()),
-        ("... without displacements", ClipOptions { flow: None, ..whole }),
+        ("... without displacements", ClipOptions { displacement_stride: None, ..whole }),
         ("... without displacements and evidence", bare),
     ];
     for (name, options) in parts {

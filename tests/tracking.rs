@@ -84,7 +84,7 @@ fn trained(
         length: SLICES,
         side: images.dim().1,
         stochastic_propagation: false,
-        flow: Some(network.config().mask_stride() as usize),
+        displacement_stride: Some(network.config().mask_stride() as usize),
         intensity_model: true,
     };
     let batch = Batch::new(vec![Clip::new(images.clone(), masks.clone(), &options)], Device::Cpu);

@@ -81,7 +81,7 @@ fn the_loss_of_a_training_step_equals_the_public_implementations() {
     let mut masks = all(&masks).mapv(|v| v > 0.5);
     masks.index_axis_mut(ndarray::Axis(0), depth - FIRST - 1).fill(false);
     let images = all(&images).mapv(|v| (v * 0.25 + 0.4).clamp(0.0, 1.0));
-    let clip = Clip { images, masks, flow: None, log_likelihood_ratio: None };
+    let clip = Clip { images, masks, displacements: None, log_likelihood_ratio: None };
 
     let mut config = TrainConfig::preset("paper").unwrap();
     config.network = "toy".into();
@@ -195,9 +195,9 @@ fn a_trained_model_segments_and_says_how_it_was_made() {
     let (scan, mask) = (file("scan.nii.gz"), file("mask.nii.gz"));
     let files = ["segment", "--image", &scan, "--model", &model, "--prompt-mask", &mask, "--output", &out];
     ok(binary(env!("CARGO_BIN_EXE_promem"), &[&files[..], &arguments[..]].concat()));
-    let with_flow = std::fs::read(&out).unwrap();
+    let registered = std::fs::read(&out).unwrap();
     ok(binary(env!("CARGO_BIN_EXE_promem"), &[&files[..], &arguments[..], &["--prior", "none", "--force"]].concat()));
-    assert_ne!(with_flow, std::fs::read(&out).unwrap(), "the model's own prior was the flow");
+    assert_ne!(registered, std::fs::read(&out).unwrap(), "the model's own prior was the registered mask");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn gradients_reach_every_weight_that_inference_reads() {
             length: 4,
             side: 64,
             stochastic_propagation: true,
-            flow: Some(network_config.mask_stride() as usize),
+            displacement_stride: Some(network_config.mask_stride() as usize),
             intensity_model: network_config.intensity_channels.is_some(),
         };
         let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();

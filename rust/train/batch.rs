@@ -13,7 +13,7 @@ pub struct Batch {
     /// Bool, [B, T, S, S].
     masks: Tensor,
     /// [B, T, 2, m, m]
-    pub(super) flow: Option<Tensor>,
+    pub(super) displacements: Option<Tensor>,
     /// What intensities say, [B, T, S, S].
     pub(super) log_likelihood_ratio: Option<Tensor>,
     pub(super) clips: Vec<Clip>,
@@ -29,10 +29,12 @@ impl Batch {
         let ratios: Option<Vec<_>> =
             clips.iter().map(|clip| Some(clip.log_likelihood_ratio.as_ref()?.iter().copied())).collect();
         let ratios = ratios.map(|all| join(all.into_iter(), &shape, device));
-        let flow: Option<Vec<_>> = clips.iter().map(|clip| Some(clip.flow.as_ref()?.iter().copied())).collect();
-        let cells = clips[0].flow.as_ref().map_or(0, |flow| flow.dim().2 as i64);
-        let flow = flow.map(|all| join(all.into_iter(), &[shape[0], shape[1], 2, cells, cells], device));
-        Self { images, masks, flow, log_likelihood_ratio: ratios, clips }
+        let displacements: Option<Vec<_>> =
+            clips.iter().map(|clip| Some(clip.displacements.as_ref()?.iter().copied())).collect();
+        let cells = clips[0].displacements.as_ref().map_or(0, |field| field.dim().2 as i64);
+        let displacements =
+            displacements.map(|all| join(all.into_iter(), &[shape[0], shape[1], 2, cells, cells], device));
+        Self { images, masks, displacements, log_likelihood_ratio: ratios, clips }
     }
 
     /// Clips, slices, side.

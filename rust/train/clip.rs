@@ -14,8 +14,8 @@ pub struct ClipOptions {
     pub side: usize,
     /// Keep one coherent piece where the object is discontinuous.
     pub stochastic_propagation: bool,
-    /// Prepare the displacements that the flow prior warps by, for masks of so many pixels per cell.
-    pub flow: Option<usize>,
+    /// Prepare the displacements that the registered mask prior warps by, for masks of so many pixels per cell.
+    pub displacement_stride: Option<usize>,
     /// Prepare what intensities say of each slice, as the prompt slice teaches it.
     pub intensity_model: bool,
 }
@@ -28,7 +28,7 @@ pub struct Clip {
     /// The object's masks.
     pub masks: Array3<bool>,
     /// Where each cell of a mask of side m was on the slice before, in cells: [T, 2, m, m]; the first is zero.
-    pub flow: Option<Array4<f32>>,
+    pub displacements: Option<Array4<f32>>,
     /// What intensities say: logarithms of likelihood ratios, [T, S, S].
     pub log_likelihood_ratio: Option<Array3<f32>>,
 }
@@ -36,10 +36,10 @@ pub struct Clip {
 impl Clip {
     /// As `options` want it; the length and side are those of `images`.
     pub fn new(images: Array3<f32>, masks: Array3<bool>, options: &ClipOptions) -> Self {
-        let flow = options.flow.map(|stride| displacements(&images, stride));
+        let displacements = options.displacement_stride.map(|stride| displacements(&images, stride));
         let log_likelihood_ratio =
             options.intensity_model.then(|| log_likelihood_ratios(&images, masks.index_axis(Axis(0), 0)));
-        Self { images, masks, flow, log_likelihood_ratio }
+        Self { images, masks, displacements, log_likelihood_ratio }
     }
 }
 
@@ -89,8 +89,13 @@ mod tests {
             }
         });
         let masks = images.mapv(|value| value > 0.5);
-        let options =
-            ClipOptions { length: 3, side: 48, stochastic_propagation: false, flow: None, intensity_model: true };
+        let options = ClipOptions {
+            length: 3,
+            side: 48,
+            stochastic_propagation: false,
+            displacement_stride: None,
+            intensity_model: true,
+        };
         let clip = Clip::new(images, masks, &options);
         let evidence = clip.log_likelihood_ratio.expect("it was asked for");
         assert!(

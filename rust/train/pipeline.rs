@@ -160,7 +160,7 @@ mod tests {
             length: 1 + number as usize % 2,
             side: 4,
             stochastic_propagation: true,
-            flow: None,
+            displacement_stride: None,
             intensity_model: false,
         };
         for workers in [1, 3] {

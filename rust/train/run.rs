@@ -93,7 +93,7 @@ pub fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
         length: stage.length,
         side: stage.image_size as usize,
         stochastic_propagation: config.data.stochastic_propagation,
-        flow: (config.prior.registered > 0.0).then_some(mask_stride),
+        displacement_stride: (config.prior.registered > 0.0).then_some(mask_stride),
         intensity_model: config.intensity_model.clip_fraction > 0.0,
     }
 }

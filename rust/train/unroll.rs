@@ -64,7 +64,7 @@ pub fn unroll_embedded(
         let bank = &slices[..t];
         let chosen = attended(bank, plan.windows[t], slices[t], plan.memory);
         let candidate = attending(bank, |entry| &memories[entry], &chosen, slices[t], length as usize, plan.pointers);
-        let displacement = batch.flow.as_ref().map(|flow| flow.select(1, t as i64));
+        let displacement = batch.displacements.as_ref().map(|field| field.select(1, t as i64));
         let prior = match (plan.prior, &displacement) {
             (MaskPrior::None, _) | (MaskPrior::Registered, None) => PriorInput::None,
             (MaskPrior::Previous, _) => PriorInput::Previous,

@@ -38,7 +38,7 @@ pub enum Kind {
     /// A thin curved layer.
     Sheet,
     /// Tissue without a shape of its own.
-    Roi,
+    Region,
 }
 
 impl Kind {
@@ -53,7 +53,7 @@ impl Kind {
         Kind::Lesion,
         Kind::Tree,
         Kind::Sheet,
-        Kind::Roi,
+        Kind::Region,
     ];
 
     /// As configurations name it.
@@ -69,7 +69,7 @@ impl Kind {
     /// How often it is a target, against others: there are many regions, and few users segment them.
     pub fn share(self) -> f64 {
         match self {
-            Kind::Roi => 0.25,
+            Kind::Region => 0.25,
             Kind::Tree => 0.75,
             Kind::Sheet => 0.5,
             _ => 1.0,
@@ -176,7 +176,7 @@ impl Painter {
                     (*l, *b) = (label, f + offset);
                 }
             });
-            self.objects.push(Object { kind: Kind::Roi, labels: vec![label] });
+            self.objects.push(Object { kind: Kind::Region, labels: vec![label] });
         }
     }
 
@@ -405,7 +405,7 @@ impl Painter {
                 -1.0
             }
         });
-        self.add(Kind::Roi, &[label]);
+        self.add(Kind::Region, &[label]);
     }
 
     /// Between two nearly parallel surfaces, within an outline.
@@ -476,7 +476,7 @@ mod tests {
             assert!(present.len() >= 8, "{} objects", present.len());
             kinds.extend(present);
         }
-        for kind in [Kind::Organ, Kind::Tree, Kind::Roi, Kind::Row] {
+        for kind in [Kind::Organ, Kind::Tree, Kind::Region, Kind::Row] {
             assert!(kinds.contains(&kind), "no {kind:?}");
         }
     }

@@ -33,7 +33,7 @@ const ATTEMPTS: u64 = 40;
 /// use promem::train::phantom::Phantoms;
 ///
 /// let options =
-///     ClipOptions { length: 4, side: 64, stochastic_propagation: true, flow: None, intensity_model: false };
+///     ClipOptions { length: 4, side: 64, stochastic_propagation: true, displacement_stride: None, intensity_model: false };
 /// let clip = Phantoms::new(1, Vec::new(), Vec::new()).clip(0, &options)?;
 /// assert_eq!((clip.images.dim(), clip.masks.dim()), ((4, 64, 64), (4, 64, 64)));
 /// assert!(clip.masks.index_axis(ndarray::Axis(0), 0).iter().any(|&inside| inside)); // the prompt

@@ -281,8 +281,13 @@ mod tests {
 
     #[test]
     fn half_of_the_clips_go_slice_after_slice_and_others_show_an_object_on_few_slices() {
-        let options =
-            ClipOptions { length: 4, side: 64, stochastic_propagation: false, flow: None, intensity_model: false };
+        let options = ClipOptions {
+            length: 4,
+            side: 64,
+            stochastic_propagation: false,
+            displacement_stride: None,
+            intensity_model: false,
+        };
         let volume = LabelVolume::generate(&mut rng(3, Purpose::LabelMap, 0));
         let objects: Vec<&Object> = volume.objects.iter().collect();
         let mut draws = rng(3, Purpose::Clip, 0);
