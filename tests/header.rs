@@ -30,6 +30,7 @@ fn the_header_is_that_of_the_sources() {
         "model",
         "volume",
         "session",
+        "prompt_record",
         "prompts",
         "options",
         "progress",

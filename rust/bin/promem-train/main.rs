@@ -245,7 +245,7 @@ fn cases(arguments: &Cases) -> Result<()> {
     let config = arguments.configuration.read()?;
     let source = test_source(&config, arguments.held_out)?;
     let length = usize::from(arguments.length);
-    let options = ClipOptions { length, flow: None, ..clip_options(&config, config.stages.len() - 1) };
+    let options = ClipOptions { length, displacement_stride: None, ..clip_options(&config, config.stages.len() - 1) };
     let (folder, overwrite) = (&arguments.output, arguments.force.overwrite());
     let list = promem::train::cases::write(&source, &options, arguments.count, folder, overwrite)?;
     say(&list.display().to_string());
