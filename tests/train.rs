@@ -176,7 +176,7 @@ fn a_resumed_run_goes_on_to_the_last_bit() {
     let mut other = toy();
     other.optimizer.learning_rate = 0.5;
     let line = train(&other, &options(&parts), &mut |_| {}).unwrap_err().to_string();
-    assert!(line.contains("was begun with `rate = 0.0008`, now `rate = 0.5`"), "{line}");
+    assert!(line.contains("was begun with `learning_rate = 0.0008`, now `learning_rate = 0.5`"), "{line}");
 }
 
 #[test]
