@@ -106,7 +106,7 @@ pub struct HieraConfig {
     pub window_spec: [i64; 4],
 }
 
-/// One network. Serialised into the metadata of our own checkpoints, and read as [`StoredConfig`].
+/// One network. Serialised into the metadata of our own checkpoints, and read as `StoredConfig`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredConfig")]
 pub struct Config {

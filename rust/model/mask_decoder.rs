@@ -26,7 +26,7 @@ pub struct DenseInputs<'a> {
 
 /// Keys: `transformer.*`, `{iou,mask,obj_score}_token*.weight`, `output_upscaling.*`, `conv_s{0,1}.*`,
 /// `output_hypernetworks_mlps.{i}.*`, `iou_prediction_head.*`, `pred_obj_score_head.*`; of networks that have them,
-/// `refinement.*` and `evidence.*` (see [`IntensityEncoder`]).
+/// `refinement.*` and `evidence.*` (see `IntensityEncoder`).
 #[derive(Debug)]
 pub struct MaskDecoder {
     transformer: TwoWayTransformer,

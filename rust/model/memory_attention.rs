@@ -90,7 +90,7 @@ impl MemoryAttention {
         self.rotary.move_to(device);
     }
 
-    /// See [`Linear::prepare_for_inference`].
+    /// See `Linear::prepare_for_inference`.
     pub fn prepare_for_inference(&mut self, kind: Kind) {
         for layer in &mut self.layers {
             layer.prepare_for_inference(kind);

@@ -31,7 +31,7 @@ impl MemoryEncoder {
         }
     }
 
-    /// See [`Linear::prepare_for_inference`].
+    /// See `Linear::prepare_for_inference`.
     pub fn prepare_for_inference(&mut self, kind: Kind) {
         for (i, block) in self.fuser.iter_mut().enumerate() {
             let kind = if i == 0 { kind } else { Kind::Float }; // `gamma` is in fp32, and so is what it multiplies

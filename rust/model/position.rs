@@ -33,7 +33,7 @@ pub fn sine_2d(channels: i64, h: i64, w: i64, device: Device) -> Tensor {
     Tensor::cat(&[rows, columns], 2).permute([2, 0, 1]).unsqueeze(0).contiguous()
 }
 
-/// `get_1d_sine_pe`: [N] -> [N, dim], sines first.
+/// `get_1d_sine_pe`: `[N]` -> `[N, dim]`, sines first.
 pub fn sine_1d(positions: &Tensor, dim: i64) -> Tensor {
     let phase = positions.unsqueeze(-1) / wavelengths(dim / 2, positions.device());
     Tensor::cat(&[phase.sin(), phase.cos()], -1)
