@@ -1,6 +1,7 @@
 //! How the C library's allocator treats tensors: for programs of our own only, never for a host that links the library.
 
-/// Lets freed memory stay with the process. glibc maps every large tensor anew and unmaps it again, and the page faults cost up to a third of
+/// Lets freed memory stay with the process. glibc maps every large tensor anew and unmaps it again, and the page faults
+/// cost up to a third of
 /// a training step; kept memory is reused. The process's peak is the same.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -14,7 +14,8 @@ pub struct Displacements {
 }
 
 impl Displacements {
-    /// Rows and columns of the displacement from `slice` to `before` in `view`, for masks of `stride` pixels per cell; `square` gives a slice in its
+    /// Rows and columns of the displacement from `slice` to `before` in `view`, for masks of `stride` pixels per cell;
+    /// `square` gives a slice in its
     /// frame's square.
     pub fn get(
         &mut self,

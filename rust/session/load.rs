@@ -49,7 +49,8 @@ impl Loaded {
 const DEFAULT: [&str; 3] =
     ["share/promem/promem-compact.safetensors", "models/promem-compact.safetensors", "promem-compact.safetensors"];
 
-/// The model that is used where none is named: `PROMEM_MODEL` if it is not empty, else the one of the installation that `file`, a program or a library, lies in.
+/// The model that is used where none is named: `PROMEM_MODEL` if it is not empty, else the one of the installation that
+/// `file`, a program or a library, lies in.
 ///
 /// # Errors
 /// `InvalidInput` where there is none; the message names every place that was looked at.

@@ -11,7 +11,8 @@ use ndarray::{s, Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A slice's mask, of which only the rows and columns that hold something are stored, a bit a pixel: 1,000 slices of 20 large objects are
+/// A slice's mask, of which only the rows and columns that hold something are stored, a bit a pixel: 1,000 slices of 20
+/// large objects are
 /// gigabytes otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CroppedMask {

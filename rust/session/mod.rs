@@ -158,7 +158,8 @@ impl Session {
         self.inputs.plane().size
     }
 
-    /// Slices across another axis. Prompts and everything found from them are dropped, since they belong to slices of the old one.
+    /// Slices across another axis. Prompts and everything found from them are dropped, since they belong to slices of
+    /// the old one.
     pub fn set_axis(&mut self, axis: Axis) {
         self.prompts = Prompts::new(self.geometry().dims, axis);
         self.inputs.set_axis(axis);

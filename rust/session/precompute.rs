@@ -9,10 +9,12 @@ use crate::tracking::FieldOfView;
 use std::collections::HashSet;
 
 impl Session {
-    /// Encodes the slices that a propagation will need, those next to prompts first, until all are there, the cache is full or `watch` ends
+    /// Encodes the slices that a propagation will need, those next to prompts first, until all are there, the cache is
+    /// full or `watch` ends
     /// it. True where it was not ended by `watch`.
     ///
-    /// Where the field of view is the object, only the surroundings of prompts can be known; without prompts there is nothing to do.
+    /// Where the field of view is the object, only the surroundings of prompts can be known; without prompts there is
+    /// nothing to do.
     pub fn precompute(
         &mut self,
         field_of_view: Option<FieldOfView>,

@@ -137,7 +137,8 @@ impl Session {
         Ok(view)
     }
 
-    /// What points select, looked for in the whole slice and nearer and nearer: an object fills a frame of its own size best, and the predicted
+    /// What points select, looked for in the whole slice and nearer and nearer: an object fills a frame of its own size
+    /// best, and the predicted
     /// IoU says where it does.
     fn found_by_points(
         &mut self,

@@ -21,8 +21,10 @@ use tch::Tensor;
 impl Session {
     /// Propagates from every prompted slice and reports each slice to `sink` as it is made.
     ///
-    /// A track ends at the next prompted slice of its object; on slices that two tracks reach, the higher score counts. What an earlier call
-    /// found from the same prompts with the same options is taken from there and reported, too: also other objects and the other direction,
+    /// A track ends at the next prompted slice of its object; on slices that two tracks reach, the higher score counts.
+    /// What an earlier call
+    /// found from the same prompts with the same options is taken from there and reported, too: also other objects and
+    /// the other direction,
     /// but nothing beyond the range.
     ///
     /// # Errors

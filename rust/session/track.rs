@@ -57,7 +57,8 @@ pub struct TrackSpan {
 }
 
 impl TrackSpan {
-    /// The two tracks of every prompted slice of an object: each ends before the next prompted slice, and within `range`.
+    /// The two tracks of every prompted slice of an object: each ends before the next prompted slice, and within
+    /// `range`.
     pub fn of(object: ObjectId, prompted: &[SliceIndex], range: SliceRange) -> Vec<TrackSpan> {
         let mut spans = Vec::new();
         for (n, &prompt_slice) in prompted.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! What earlier propagations found, so that a change computes no more than it can change.
 //!
-//! A track is decided by its prompt and by the options alone. A new prompt on another slice only cuts it short, so its masks stay good; a
+//! A track is decided by its prompt and by the options alone. A new prompt on another slice only cuts it short, so its
+//! masks stay good; a
 //! range that widens, or a propagation that was cancelled, continues where it stands.
 
 use crate::geometry::SliceIndex;

@@ -97,7 +97,8 @@ impl std::hash::Hash for IntensityRange {
 }
 
 impl IntensityRange {
-    /// Shows an object and what differs from it a little: the object's values and a margin, within those of its surroundings. A vessel beside
+    /// Shows an object and what differs from it a little: the object's values and a margin, within those of its
+    /// surroundings. A vessel beside
     /// the liver stays visible where the range also holds lung and bone.
     ///
     /// `object` and `surroundings`: values on the prompted slice; `margin`: 1, or another factor on the margin. `None` where they show nothing.
@@ -124,7 +125,8 @@ impl IntensityRange {
 const PERCENTILES: [f64; 2] = [0.005, 0.995];
 /// Of an object: what lies beyond is often its border.
 const OBJECT_PERCENTILES: [f64; 2] = [0.1, 0.9];
-/// The margin beside an object's values, in its own spread (five deviations, where values are normal), and at least so large a share of the
+/// The margin beside an object's values, in its own spread (five deviations, where values are normal), and at least so
+/// large a share of the
 /// surroundings' range.
 const OBJECT_MARGIN: f32 = 2.0;
 const MIN_MARGIN: f32 = 0.1;

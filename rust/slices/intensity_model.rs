@@ -1,4 +1,5 @@
-//! What an object's intensities are beside those of its surroundings, learned on the slice where its mask is known. Beyond the paper
+//! What an object's intensities are beside those of its surroundings, learned on the slice where its mask is known.
+//! Beyond the paper
 //! (docs/method.md).
 //!
 //! In: pixels of 0..1 and a mask. Out: for each pixel, how much likelier its intensity is inside than around.
@@ -55,7 +56,8 @@ impl IntensityModel {
         Some(Self { log_likelihood_ratio })
     }
 
-    /// The logarithm of the likelihoods of each pixel, 0..1, inside over around: positive where it looks like the object.
+    /// The logarithm of the likelihoods of each pixel, 0..1, inside over around: positive where it looks like the
+    /// object.
     pub fn log_likelihood_ratio(&self, pixels: ArrayView2<f32>) -> Array2<f32> {
         pixels.mapv(|value| self.log_likelihood_ratio[bin(value)])
     }

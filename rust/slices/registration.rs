@@ -1,7 +1,9 @@
 //! Where each pixel of a slice was on the slice before: dense registration, coarse to fine.
 //!
-//! At each level of a pyramid the moving slice is warped by what is known, and every pixel moves by the least-squares solution of the
-//! linearised difference in a window around it (Lucas and Kanade, 1981); the field is smoothed between steps. Ours, not the paper's.
+//! At each level of a pyramid the moving slice is warped by what is known, and every pixel moves by the least-squares
+//! solution of the
+//! linearised difference in a window around it (Lucas and Kanade, 1981); the field is smoothed between steps. Ours, not
+//! the paper's.
 
 use ndarray::{Array2, ArrayView2, Zip};
 
@@ -17,7 +19,8 @@ const STIFFNESS: f32 = 2e-3;
 /// No step is longer, in pixels.
 const LONGEST: f32 = 1.0;
 
-/// For each pixel of `fixed` the displacement (rows, columns), in pixels, to the place on `moving` that it matches. Both of one size, 0..1.
+/// For each pixel of `fixed` the displacement (rows, columns), in pixels, to the place on `moving` that it matches.
+/// Both of one size, 0..1.
 pub fn displacement(fixed: ArrayView2<f32>, moving: ArrayView2<f32>) -> [Array2<f32>; 2] {
     let mut levels = vec![(fixed.to_owned(), moving.to_owned())];
     while let Some((f, m)) = levels.last().filter(|(f, _)| f.nrows().min(f.ncols()) >= 2 * COARSEST) {
@@ -37,7 +40,8 @@ pub fn displacement(fixed: ArrayView2<f32>, moving: ArrayView2<f32>) -> [Array2<
     field
 }
 
-/// The displacement between two frames that were halved once, for masks of `stride` (2, 4, ...) frame pixels per cell, in cells.
+/// The displacement between two frames that were halved once, for masks of `stride` (2, 4, ...) frame pixels per cell,
+/// in cells.
 pub fn mask_displacement(fixed: &Array2<f32>, moving: &Array2<f32>, stride: usize) -> [Array2<f32>; 2] {
     let mut field = displacement(fixed.view(), moving.view());
     let mut reached = 2;

@@ -2,7 +2,8 @@
 //!
 //! There: pixels become isotropic and the longer side gets the network's size, in one bilinear resampling, antialiased
 //! where it shrinks; the rest of the square is padding at the bottom or right. Back: logits are brought to the square's
-//! size, the padding is cut, and what is left is resampled to the slice. Pixel centres lie at half-integers of their own
+//! size, the padding is cut, and what is left is resampled to the slice. Pixel centres lie at half-integers of their
+//! own
 //! grid, as in PyTorch's `interpolate(align_corners=False, antialias=True)`.
 
 use crate::slices::roi::Roi;
@@ -59,7 +60,8 @@ impl NetworkFrame {
         square
     }
 
-    /// A mask [rows, columns] -> the valid part of the square. A mask that holds a pixel of the roi never becomes empty.
+    /// A mask [rows, columns] -> the valid part of the square. A mask that holds a pixel of the roi never becomes
+    /// empty.
     pub fn mask_to_network(&self, mask: ArrayView2<bool>) -> Array2<bool> {
         let soft = resize(self.crop(mask).mapv(f32::from).view(), self.valid);
         let inside = soft.mapv(|share| share >= INSIDE);
@@ -76,7 +78,8 @@ impl NetworkFrame {
         resize(square.slice(s![..self.valid[0], ..self.valid[1]]), self.roi.size)
     }
 
-    /// Logits of this frame's square, of any side, as they look in another frame's square; `outside` where this frame shows nothing.
+    /// Logits of this frame's square, of any side, as they look in another frame's square; `outside` where this frame
+    /// shows nothing.
     pub fn logits_in(&self, other: &NetworkFrame, logits: ArrayView2<f32>, outside: f32) -> Array2<f32> {
         let own = self.logits_to_roi(logits);
         let joined = self.roi.joined(&other.roi);

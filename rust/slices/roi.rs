@@ -1,10 +1,12 @@
 //! Which part of a slice the network is shown: all of it, or an object and what is around it.
 //!
-//! Beyond the paper. A small network on an ordinary CPU sees an object better when it fills the frame, and needs fewer pixels for it.
+//! Beyond the paper. A small network on an ordinary CPU sees an object better when it fills the frame, and needs fewer
+//! pixels for it.
 
 use ndarray::ArrayView2;
 
-/// Side of a roi in longer sides of its object: half of the frame is the object, so it may grow and move for some slices.
+/// Side of a roi in longer sides of its object: half of the frame is the object, so it may grow and move for some
+/// slices.
 const SURROUNDINGS: f64 = 2.0;
 /// No side is shorter, in pixels of the coarser spacing: tiny objects keep their context.
 const MIN_SIDE: f64 = 24.0;
@@ -62,12 +64,14 @@ impl SlicePlane {
         Roi { first: [0, 0], size: self.size }
     }
 
-    /// The square around an object's bounds, moved into the slice; a slice that is narrower is taken in its whole width.
+    /// The square around an object's bounds, moved into the slice; a slice that is narrower is taken in its whole
+    /// width.
     pub fn around(&self, object: &Roi) -> Roi {
         self.square(object, self.longer_side(object) * SURROUNDINGS)
     }
 
-    /// Regions in which to look for an object of which only points are known, spanned by `points`: the whole slice, then nearer and nearer.
+    /// Regions in which to look for an object of which only points are known, spanned by `points`: the whole slice,
+    /// then nearer and nearer.
     pub fn zooms(&self, points: &Roi) -> Vec<Roi> {
         let sides = ZOOMS.iter().map(|share| share * self.longer_side(&self.whole()));
         let near = sides.map(|side| self.square(points, side.max(self.longer_side(points) * SURROUNDINGS)));
@@ -90,7 +94,8 @@ impl SlicePlane {
         roi
     }
 
-    /// The roi for the slices after one where an object was found: the same while the object fits it, else one around it.
+    /// The roi for the slices after one where an object was found: the same while the object fits it, else one around
+    /// it.
     pub fn follow(&self, roi: Roi, object: &Roi) -> Roi {
         let share = self.longer_side(object) / self.longer_side(&roi);
         match self.shows_all(&roi, object) && (FITTING.0..FITTING.1).contains(&share) {

@@ -121,7 +121,8 @@ impl Beam {
         self.banks.iter().flat_map(Bank::slices).collect()
     }
 
-    /// Makes the memories anew from the masks that are known, as another frame shows them. `images`: embeddings of the remembered slices in
+    /// Makes the memories anew from the masks that are known, as another frame shows them. `images`: embeddings of the
+    /// remembered slices in
     /// that frame. Object pointers stay.
     pub fn reframe(
         &mut self,

@@ -1,6 +1,7 @@
 //! Chooses which remembered slices a new slice attends to, and which candidates go on.
 //!
-//! In: slice numbers of the banks, and scores. Out: indices into the banks with temporal slots, and ranks. Knows nothing
+//! In: slice numbers of the banks, and scores. Out: indices into the banks with temporal slots, and ranks. Knows
+//! nothing
 //! of voxels, files or weights. Source: SAM2-ProMem, section 2.3; where the paper leaves something open, the choice is
 //! named in `docs/method.md`.
 
@@ -69,7 +70,8 @@ pub fn candidates(banks: &[Vec<SliceIndex>], query: SliceIndex, options: &Tracki
     all
 }
 
-/// The candidate that is decoded first under [`super::CandidateRule::UntilAccepted`]: the widest window of the best bank.
+/// The candidate that is decoded first under [`super::CandidateRule::UntilAccepted`]: the widest window of the best
+/// bank.
 pub fn first_to_try(candidates: &[Candidate]) -> usize {
     let remembers = |&n: &usize| (candidates[n].bank == 0, candidates[n].attended.len());
     (0..candidates.len()).rev().max_by_key(remembers).unwrap_or(0)

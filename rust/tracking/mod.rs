@@ -1,6 +1,7 @@
 //! One slice after another: prompt, attend to memories, decode, remember.
 //!
-//! The one place that knows how these steps follow each other, used by inference (`session`: beams, scores on the host) and by training
+//! The one place that knows how these steps follow each other, used by inference (`session`: beams, scores on the host)
+//! and by training
 //! (`train`: batches of clips, gradients, ground truth as memory) alike.
 //!
 //! - `options`: what a caller may ask for, resolved against the model's own defaults;

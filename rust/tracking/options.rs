@@ -1,6 +1,8 @@
-//! How a track is computed: what a caller may ask for, what a model was trained for, and the two resolved into one struct.
+//! How a track is computed: what a caller may ask for, what a model was trained for, and the two resolved into one
+//! struct.
 //!
-//! In: numbers and names from an interface, and a model file's metadata. Out: [`TrackingOptions`], checked. Knows nothing of tensors.
+//! In: numbers and names from an interface, and a model file's metadata. Out: [`TrackingOptions`], checked. Knows
+//! nothing of tensors.
 
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -89,7 +91,8 @@ impl std::str::FromStr for FieldOfView {
 pub enum CandidateRule {
     /// All of them.
     All,
-    /// The widest window of the best bank first; the others only where it finds no object or its predicted IoU is below this.
+    /// The widest window of the best bank first; the others only where it finds no object or its predicted IoU is below
+    /// this.
     UntilAccepted(f64),
 }
 
@@ -130,10 +133,12 @@ pub struct SearchOptions {
     pub stop_when_absent: bool,
     /// Minimum object-presence probability to continue, between 0 and 1.
     pub presence_threshold: Option<f64>,
-    /// Further candidates are decoded only where the widest window of the best bank has a predicted IoU below this, or finds no object.
+    /// Further candidates are decoded only where the widest window of the best bank has a predicted IoU below this, or
+    /// finds no object.
     /// `None`: all candidates are decoded on every slice. Beyond the paper (docs/performance.md).
     pub accept_iou: Option<f64>,
-    /// Weight, 0..=[`MAX_INTENSITY_WEIGHT`], of the intensity model: the logarithm of how much likelier a pixel's intensity is inside the
+    /// Weight, 0..=[`MAX_INTENSITY_WEIGHT`], of the intensity model: the logarithm of how much likelier a pixel's
+    /// intensity is inside the
     /// object than around it, learned on the prompted slice. Beyond the paper (docs/method.md).
     pub intensity_weight: Option<f64>,
     /// Beyond the paper (docs/method.md).

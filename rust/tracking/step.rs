@@ -1,7 +1,9 @@
 //! The steps along a track, for a batch of B clips or candidates. Inference and training call these and nothing else.
 //!
-//! In: image embeddings, prompts in network pixels, memories. Out: what the decoder says, the mask that is taken, and memories.
-//! Source: `SAM2Base._track_step`, `_use_mask_as_output` and `_encode_new_memory` of `sam2==1.1.0`. m: the side of mask logits.
+//! In: image embeddings, prompts in network pixels, memories. Out: what the decoder says, the mask that is taken, and
+//! memories.
+//! Source: `SAM2Base._track_step`, `_use_mask_as_output` and `_encode_new_memory` of `sam2==1.1.0`. m: the side of mask
+//! logits.
 
 use super::candidates::{pointers, Choice};
 use super::options::PointerRule;
@@ -14,7 +16,8 @@ use crate::model::{
 };
 use tch::{Kind, Tensor};
 
-/// Who takes the steps. SAM 2 differs in one point: only inference replaces an unstable single mask by one of the other three.
+/// Who takes the steps. SAM 2 differs in one point: only inference replaces an unstable single mask by one of the other
+/// three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Masks for a user.
@@ -118,7 +121,8 @@ pub fn mask_choice(config: &Config, points: &[Point]) -> MaskChoice {
     }
 }
 
-/// The dense prompt that a mask gives to another decoding, of the next slice or of a correction: its logits [B, 1, m, m] within the range of
+/// The dense prompt that a mask gives to another decoding, of the next slice or of a correction: its logits [B, 1, m,
+/// m] within the range of
 /// a given mask.
 pub fn dense_prior(logits: &Tensor) -> Tensor {
     logits.clamp(GIVEN_MASK_BIAS, GIVEN_MASK_SCALE + GIVEN_MASK_BIAS)
@@ -159,7 +163,8 @@ impl<'a> Tracker<'a> {
         self.network
     }
 
-    /// A prompted slice whose mask is given, [B, 1, S, S] of 0 and 1: it is the output (`_use_mask_as_output`), with a predicted IoU of 1.
+    /// A prompted slice whose mask is given, [B, 1, S, S] of 0 and 1: it is the output (`_use_mask_as_output`), with a
+    /// predicted IoU of 1.
     pub fn accept_mask(&self, image: &ImageEmbedding, mask: &Tensor) -> SliceOutput {
         let network = self.network;
         let mask = mask.to_device(network.device()).to_kind(Kind::Float);
@@ -179,7 +184,8 @@ impl<'a> Tracker<'a> {
         }
     }
 
-    /// A prompted slice: points and box corners of each of the batch, equally many, corners first. `features` [B, hidden, h, w]: without memory on
+    /// A prompted slice: points and box corners of each of the batch, equally many, corners first. `features` [B,
+    /// hidden, h, w]: without memory on
     /// a slice that no track has reached, else as the slice was tracked.
     pub fn prompt(&self, image: &ImageEmbedding, features: &Tensor, points: &[&[Point]]) -> StepOutput {
         self.prompt_with(image, features, points, None)
@@ -211,7 +217,8 @@ impl<'a> Tracker<'a> {
         self.taken(decoder, mask_choice(network.config(), points[0]), Presence::Certain)
     }
 
-    /// A slice without a prompt of its own, as each of K candidates makes it: [K B, ...], one candidate after the other.
+    /// A slice without a prompt of its own, as each of K candidates makes it: [K B, ...], one candidate after the
+    /// other.
     pub fn track(
         &self,
         image: &ImageEmbedding,
@@ -225,7 +232,8 @@ impl<'a> Tracker<'a> {
         self.taken(decoder, MaskChoice::BestOfThree, presence)
     }
 
-    /// What a step leaves to memories in training: its mask without gradients, and the ground truth, masks [B, 1, S, S] of 0 and 1, where `forced`
+    /// What a step leaves to memories in training: its mask without gradients, and the ground truth, masks [B, 1, S, S]
+    /// of 0 and 1, where `forced`
     /// [B, 1] is 1.
     pub fn teacher_forced(&self, step: &StepOutput, truth: &Tensor, forced: Option<&Tensor>) -> SliceOutput {
         let found = SliceOutput { logits: step.output.logits.detach(), ..step.output.shallow_clone() };

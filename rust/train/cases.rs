@@ -1,4 +1,5 @@
-//! Generated anatomy as scans on disk, for `promem evaluate`: held-out kinds of objects, which no training has seen, are scored by the same
+//! Generated anatomy as scans on disk, for `promem evaluate`: held-out kinds of objects, which no training has seen,
+//! are scored by the same
 //! program as real scans.
 
 use crate::error::{Error, Result};
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 /// Scans of grey 0..1 are written in these steps, as scanners write whole numbers.
 const LEVELS: f32 = 1000.0;
 
-/// Writes `count` cases, `cases.json` (a `pairs` data set) and their files; each case holds one object, whose first slice is slice 0 and whose
+/// Writes `count` cases, `cases.json` (a `pairs` data set) and their files; each case holds one object, whose first
+/// slice is slice 0 and whose
 /// label is its kind. Returns the path of `cases.json`.
 pub fn write(
     source: &Phantoms,

@@ -1,4 +1,5 @@
-//! A training run on disk: weights, their average, the optimizer's moments and the step; enough to go on to the last bit.
+//! A training run on disk: weights, their average, the optimizer's moments and the step; enough to go on to the last
+//! bit.
 //!
 //! A checkpoint is a folder that is written whole beside the last one and then takes its place.
 
@@ -79,7 +80,8 @@ pub fn write(run: &Path, network: &Config, progress: &Progress, tensors: [&Named
     Ok(())
 }
 
-/// The run's checkpoint; `None` where there is none. One that was cut off while it took the last one's place is put right.
+/// The run's checkpoint; `None` where there is none. One that was cut off while it took the last one's place is put
+/// right.
 pub fn restore(run: &Path) -> Result<Option<State>> {
     let (place, old) = (folder(run), run.join("checkpoint.old"));
     if !place.exists() && old.exists() {

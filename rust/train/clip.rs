@@ -1,4 +1,5 @@
-//! A clip: slices of a square frame in walking order, and one object's masks on them. The first slice carries the prompt.
+//! A clip: slices of a square frame in walking order, and one object's masks on them. The first slice carries the
+//! prompt.
 
 use crate::error::Result;
 use crate::slices::intensity_model::IntensityModel;
@@ -43,7 +44,8 @@ impl Clip {
     }
 }
 
-/// What intensities say of each slice, [T, S, S], learned from a mask on the first; zero where there is nothing to learn from.
+/// What intensities say of each slice, [T, S, S], learned from a mask on the first; zero where there is nothing to
+/// learn from.
 pub fn log_likelihood_ratios(images: &Array3<f32>, mask: ArrayView2<bool>) -> Array3<f32> {
     let mut all = Array3::zeros(images.dim());
     if let Some(learned) = IntensityModel::learn(images.index_axis(Axis(0), 0), mask) {

@@ -22,7 +22,8 @@ pub struct TrainConfig {
     /// `fp32`, or `bf16` for image encoder and memory attention with fp32 weights, or `auto`: bf16 where the hardware multiplies it, since it is
     /// many times slower than fp32 where not.
     pub precision: PrecisionChoice,
-    /// Copies of the network, each on its share of a batch in a thread of its own: on CPUs faster than threads within operations. Results
+    /// Copies of the network, each on its share of a batch in a thread of its own: on CPUs faster than threads within
+    /// operations. Results
     /// depend on it.
     pub replicas: usize,
     /// `[data]`

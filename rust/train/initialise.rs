@@ -1,4 +1,5 @@
-//! Weights to start from. Source: the constructors of `sam2==1.1.0` (PyTorch's defaults, `trunc_normal_(std=0.02)`, `nn.Embedding`).
+//! Weights to start from. Source: the constructors of `sam2==1.1.0` (PyTorch's defaults, `trunc_normal_(std=0.02)`,
+//! `nn.Embedding`).
 //!
 //! Each weight's values depend on the seed and its own name, not on libtorch's generator or the order of construction.
 
@@ -11,7 +12,8 @@ use tch::Tensor;
 
 /// Deviation of position and memory embeddings (`trunc_normal_`).
 const EMBEDDING_DEVIATION: f32 = 0.02;
-/// The memory encoder's blocks: `layer_scale_init_value` is 1e-6, which assumes a long schedule; ours must carry from the first step on.
+/// The memory encoder's blocks: `layer_scale_init_value` is 1e-6, which assumes a long schedule; ours must carry from
+/// the first step on.
 const LAYER_SCALE: f32 = 0.1;
 
 /// How much of a dense prompt's logits a refining decoder begins with.

@@ -1,4 +1,5 @@
-//! The losses of SAM 2's training: focal, dice, predicted IoU, object score. Source: `loss_fns.py` of the public training code, as its
+//! The losses of SAM 2's training: focal, dice, predicted IoU, object score. Source: `loss_fns.py` of the public
+//! training code, as its
 //! configuration sets it (`MultiStepMultiMasksAndIous`). Golden values: `tests/golden/losses.py`.
 
 use crate::train::config::LossConfig;
@@ -64,7 +65,8 @@ pub fn actual_iou(logits: &Tensor, truth: &Tensor) -> Tensor {
 
 /// The loss of one prediction: `truth` [B, 1, s, s] in 0..1 at the logits' resolution.
 ///
-/// Only the mask of the smallest mask loss learns from it, all masks learn their IoU, and no mask is supervised where the object is
+/// Only the mask of the smallest mask loss learns from it, all masks learn their IoU, and no mask is supervised where
+/// the object is
 /// absent.
 pub fn slice_loss(prediction: &Prediction, truth: &Tensor, config: &LossConfig) -> Losses {
     let logits = prediction.logits.to_kind(Kind::Float).flatten(2, 3);

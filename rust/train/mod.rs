@@ -1,7 +1,9 @@
 //! Training: from scans or generated anatomy to a model file.
 //!
-//! In: a configuration, label maps. Out: checkpoints, a log. `phantom` and `scans` make clips (slices with one object's masks), in
-//! threads and each from its own number alone; `feed` makes batches of them; `plan` draws prompts, windows and priors; `unroll` takes the
+//! In: a configuration, label maps. Out: checkpoints, a log. `phantom` and `scans` make clips (slices with one object's
+//! masks), in
+//! threads and each from its own number alone; `feed` makes batches of them; `plan` draws prompts, windows and priors;
+//! `unroll` takes the
 //! tracker's steps along them; `loss`, `optimizer` and `run` do the rest.
 
 pub mod batch;
@@ -33,7 +35,8 @@ use rand_chacha::ChaCha8Rng;
 /// The generator of everything that is drawn; the same on every machine.
 pub type Rng = ChaCha8Rng;
 
-/// What a draw is for. Each purpose and number has a stream of its own, so nothing depends on the order of threads, and a run that is
+/// What a draw is for. Each purpose and number has a stream of its own, so nothing depends on the order of threads, and
+/// a run that is
 /// resumed draws what it would have drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]

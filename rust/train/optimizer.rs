@@ -1,6 +1,8 @@
-//! AdamW with a learning rate and a decay of their own for each weight, clipping, and the running average of the weights.
+//! AdamW with a learning rate and a decay of their own for each weight, clipping, and the running average of the
+//! weights.
 //!
-//! The state is plain tensors, so that a resumed run goes on to the last bit. Groups as SAM 2 trains: the image encoder slower
+//! The state is plain tensors, so that a resumed run goes on to the last bit. Groups as SAM 2 trains: the image encoder
+//! slower
 //! than the rest, its earlier blocks slower still, no decay on biases and norms.
 
 use crate::train::config::OptimizerConfig;
@@ -87,7 +89,8 @@ impl AdamW {
         }
     }
 
-    /// One step at the schedule's `rate`, of flat weights; `number` counts from 1. Returns the gradient's norm before clipping, which is not
+    /// One step at the schedule's `rate`, of flat weights; `number` counts from 1. Returns the gradient's norm before
+    /// clipping, which is not
     /// finite where the step was not made.
     pub fn step(
         &mut self,

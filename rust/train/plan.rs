@@ -1,4 +1,5 @@
-//! What is drawn for a training step before it begins: prompt, corrections, memory windows, mask prior, teacher forcing.
+//! What is drawn for a training step before it begins: prompt, corrections, memory windows, mask prior, teacher
+//! forcing.
 
 use crate::tracking::{MaskPrior, PointerRule, PromptMemory, MAX_WINDOW};
 use crate::train::config::{IntensityModelConfig, MemoryAugmentation, Stage, TrainConfig};

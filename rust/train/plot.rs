@@ -76,7 +76,8 @@ pub fn sheet(clips: &[Clip], found: Option<&[Array3<bool>]>) -> Picture {
     picture
 }
 
-/// Writes `examples.png`: what the run's averaged weights find on clips that no step has seen. `None` before the first checkpoint.
+/// Writes `examples.png`: what the run's averaged weights find on clips that no step has seen. `None` before the first
+/// checkpoint.
 pub fn examples(run: &Path) -> Result<Option<PathBuf>> {
     let model = run.join("model.safetensors");
     let Some(progress) = checkpoint::progress(run)?.filter(|_| model.exists()) else { return Ok(None) };

@@ -1,4 +1,5 @@
-//! The run: step after step, with checkpoints, a log and validation. Everything that is drawn depends on seed and step alone.
+//! The run: step after step, with checkpoints, a log and validation. Everything that is drawn depends on seed and step
+//! alone.
 
 use crate::datasets::{self, Classes, Spec};
 use crate::error::{Error, Result};
@@ -75,7 +76,8 @@ pub fn source(config: &TrainConfig) -> Result<Arc<dyn ClipSource>> {
     Ok(Arc::new(Scans::new(config.seed, opened)))
 }
 
-/// Generated anatomy that no run has seen, of the kinds that a configuration trains on or, if `held_out`, of those that it does not.
+/// Generated anatomy that no run has seen, of the kinds that a configuration trains on or, if `held_out`, of those that
+/// it does not.
 pub fn test_source(config: &TrainConfig, held_out: bool) -> Result<Phantoms> {
     let kinds = config.data.held_out.clone();
     match (held_out, kinds.is_empty()) {

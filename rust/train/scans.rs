@@ -1,6 +1,7 @@
 //! Clips from scans with masks: any data set that can be evaluated can be trained on.
 //!
-//! Scans are read in the worker threads, a few are kept. A random structure, axis, direction and subsequence; then stochastic propagation
+//! Scans are read in the worker threads, a few are kept. A random structure, axis, direction and subsequence; then
+//! stochastic propagation
 //! and SAM 2's augmentations, the same for all slices of a clip but for a little jitter.
 
 use crate::datasets::{BinaryMask, Case, Dataset};

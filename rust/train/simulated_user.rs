@@ -14,7 +14,8 @@ pub fn random_point(mask: &ArrayView2<bool>, kind: PointKind, rng: &mut Rng) -> 
     inside.choose(rng).map(|&(row, column)| Point { x: column as f32, y: row as f32, kind })
 }
 
-/// A pixel where prediction and truth differ, or of the background where they do not (`sample_random_points_from_errors`).
+/// A pixel where prediction and truth differ, or of the background where they do not
+/// (`sample_random_points_from_errors`).
 pub fn correction(found: &ArrayView2<bool>, truth: &ArrayView2<bool>, rng: &mut Rng) -> Point {
     let wrong: Vec<((usize, usize), bool)> = (truth.indexed_iter().zip(found))
         .filter(|((_, truth), found)| truth != found)

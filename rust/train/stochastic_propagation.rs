@@ -1,7 +1,9 @@
 //! Stochastic propagation (section 2.1): of a class that is discontinuous along a sequence, one coherent piece is kept.
 //!
-//! In: masks of one class on T slices, in the order in which they will be propagated. Out: the masks to learn from. A piece that appears
-//! without touching anything of the slice before cannot be predicted from it; asking for it would teach the network to jump to look-alikes.
+//! In: masks of one class on T slices, in the order in which they will be propagated. Out: the masks to learn from. A
+//! piece that appears
+//! without touching anything of the slice before cannot be predicted from it; asking for it would teach the network to
+//! jump to look-alikes.
 
 use crate::train::Rng;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
@@ -172,7 +174,8 @@ impl Pieces {
         self.follow(first, slice.select(&kept))
     }
 
-    /// Where tracks begin: (slice, component) for every component of slice 0, and for each later one that touches nothing of the class on
+    /// Where tracks begin: (slice, component) for every component of slice 0, and for each later one that touches
+    /// nothing of the class on
     /// the slice before it. The latter are the discontinuities; which they are depends on the order of the slices.
     fn seeds(&self) -> Vec<(usize, usize)> {
         let Some(start) = self.slices.first() else { return Vec::new() };
@@ -190,7 +193,8 @@ pub fn is_discontinuous(masks: ArrayView3<bool>) -> bool {
     Pieces::of(masks).seeds().iter().any(|(slice, _)| *slice > 0)
 }
 
-/// Step 3: the first slice and the masks from there on, [T - first, H, W]. Without a discontinuity the masks come back as they are.
+/// Step 3: the first slice and the masks from there on, [T - first, H, W]. Without a discontinuity the masks come back
+/// as they are.
 ///
 /// A sequence that begins later than its first slice is to be extended with the slices that follow it, and judged anew.
 fn retain(masks: &Array3<bool>, rng: &mut Rng) -> (usize, Array3<bool>) {

@@ -195,7 +195,8 @@ fn replica_step(config: &TrainConfig, step: u64, stage: &Stage, mut share: Repli
 pub struct LossAlong {
     /// The loss, with gradients.
     pub total: Tensor,
-    /// What is logged of each prediction, [N, 7]: focal, dice, IoU, object, IoU of the best masks (sum and count), presence right.
+    /// What is logged of each prediction, [N, 7]: focal, dice, IoU, object, IoU of the best masks (sum and count),
+    /// presence right.
     parts: Tensor,
 }
 

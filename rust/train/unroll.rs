@@ -1,6 +1,7 @@
 //! The tracker along a batch of clips: the prompt step on the first slice, then one track step for each further slice.
 //!
-//! The steps are those of inference ([`crate::tracking::Tracker`]); a [`ClipPlan`] says which prompts, windows and priors they get.
+//! The steps are those of inference ([`crate::tracking::Tracker`]); a [`ClipPlan`] says which prompts, windows and
+//! priors they get.
 
 use crate::geometry::SliceIndex;
 use crate::model::prompt_encoder::{Point, PointKind};
@@ -121,7 +122,8 @@ fn embed(network: &Sam2, batch: &Batch) -> Vec<ImageEmbedding> {
         .collect()
 }
 
-/// A box or a point and points that correct it, each on the mask before it: predictions of all rounds, and the last one's output.
+/// A box or a point and points that correct it, each on the mask before it: predictions of all rounds, and the last
+/// one's output.
 fn interact(
     tracker: &Tracker,
     batch: &Batch,

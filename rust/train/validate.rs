@@ -30,7 +30,8 @@ pub fn clips(source: &dyn ClipSource, options: &ClipOptions, count: usize) -> Re
     (0..count as u64).map(|n| source.clip(FIRST + n, options)).collect()
 }
 
-/// What the network finds on slice `t` of a batch: masks [B, 1, S, S] of 0 and 1, empty where it takes the object for absent, and presence [B].
+/// What the network finds on slice `t` of a batch: masks [B, 1, S, S] of 0 and 1, empty where it takes the object for
+/// absent, and presence [B].
 struct Found {
     t: i64,
     masks: Tensor,

@@ -14,13 +14,16 @@ use rand::Rng as _;
 /// Grey levels are drawn on 0..255.
 const LEVELS: f32 = 255.0;
 
-/// How often labels of one tissue look the same: nothing but shape tells the halves of a hippocampus or two vertebrae apart.
+/// How often labels of one tissue look the same: nothing but shape tells the halves of a hippocampus or two vertebrae
+/// apart.
 const ALIKE: f64 = 0.75;
 
-/// How often borders between tissues are lines of their own, as fat and capsules are, and the deviation of their brightness.
+/// How often borders between tissues are lines of their own, as fat and capsules are, and the deviation of their
+/// brightness.
 const RIMS: f64 = 0.4;
 const RIM: f32 = 25.0;
-/// How bright or dark a line is that alone parts an object from a neighbour of its intensity, as the liver and the wall of the body in MR.
+/// How bright or dark a line is that alone parts an object from a neighbour of its intensity, as the liver and the wall
+/// of the body in MR.
 const PARTING: std::ops::Range<f32> = 12.0..45.0;
 
 /// How labels look in one clip.
@@ -75,7 +78,8 @@ impl Appearance {
         Self { mean, texture: Weights::random(rng), rim }
     }
 
-    /// Look-alikes in some clips, hardly any contrast in others, else enough. Whether a neighbour of the object's intensity needs a line to part
+    /// Look-alikes in some clips, hardly any contrast in others, else enough. Whether a neighbour of the object's
+    /// intensity needs a line to part
     /// the two.
     fn set_contrast(rng: &mut Rng, mean: &mut [f32; 256], target: &[u8], near: &[u8], others: &[u8]) -> bool {
         let own = mean[usize::from(target[0])];
@@ -123,7 +127,8 @@ fn sign(rng: &mut Rng) -> f32 {
     }
 }
 
-/// What the scanner does: bias field, resolution, noise, display window, gamma. In: 0..255, out: 0..1. `prompt`: the object on the first slice.
+/// What the scanner does: bias field, resolution, noise, display window, gamma. In: 0..255, out: 0..1. `prompt`: the
+/// object on the first slice.
 pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>) {
     let (count, side, _) = images.dim();
     let bias = *[0.0, 0.05, 0.1, 0.2].choose(rng).expect("not empty");
@@ -162,7 +167,8 @@ pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>
     display(rng, images, prompt);
 }
 
-/// How often the window is the one that inference takes around a prompted object, give or take; else it is the whole picture's.
+/// How often the window is the one that inference takes around a prompted object, give or take; else it is the whole
+/// picture's.
 const AROUND_OBJECT: f64 = 0.7;
 
 fn display(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>) {

@@ -1,6 +1,7 @@
 //! Generated anatomy: label maps of objects, and clips of slices through them that look like scans.
 //!
-//! In: a configuration and a number. Out: a clip, always the same for the same number. No scan of a patient is involved.
+//! In: a configuration and a number. Out: a clip, always the same for the same number. No scan of a patient is
+//! involved.
 
 mod appearance;
 mod field;
@@ -17,7 +18,8 @@ use crate::train::{rng, Purpose};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Clips that follow each other come from so many label maps in turn: those of a batch differ, and threads work on different maps.
+/// Clips that follow each other come from so many label maps in turn: those of a batch differ, and threads work on
+/// different maps.
 const SIDE_BY_SIDE: u64 = 16;
 /// Label maps are dear: each feeds so many clips.
 const CLIPS_PER_MAP: u64 = 18;
@@ -33,7 +35,8 @@ const ATTEMPTS: u64 = 40;
 /// use promem::train::phantom::Phantoms;
 ///
 /// let options =
-///     ClipOptions { length: 4, side: 64, stochastic_propagation: true, displacement_stride: None, intensity_model: false };
+///     ClipOptions { length: 4, side: 64, stochastic_propagation: true, displacement_stride: None, intensity_model:
+/// false };
 /// let clip = Phantoms::new(1, Vec::new(), Vec::new()).clip(0, &options)?;
 /// assert_eq!((clip.images.dim(), clip.masks.dim()), ((4, 64, 64), (4, 64, 64)));
 /// assert!(clip.masks.index_axis(ndarray::Axis(0), 0).iter().any(|&inside| inside)); // the prompt

@@ -23,7 +23,8 @@ const ENDING: f64 = 0.3;
 /// Objects on fewer slices than this are mostly passed over.
 const SHORT: usize = 8;
 const SHORT_PASSED: f64 = 0.7;
-/// How often a clip shows slice after slice of the label map; else so many slices of the object, not farther apart than that: thick slices, in
+/// How often a clip shows slice after slice of the label map; else so many slices of the object, not farther apart than
+/// that: thick slices, in
 /// which anatomy changes fast.
 const NEXT_SLICE: f64 = 0.5;
 const SLICES_OF_OBJECT: (f32, f32) = (8.0, 36.0);
@@ -33,7 +34,8 @@ const EARLY: f64 = 0.75;
 const EARLY_PART: f64 = 0.6;
 /// How often one of several pieces on the prompt slice is marked: users do so.
 const ONE_OF_SEVERAL: f64 = 0.3;
-/// Longer side of the object's box on the prompt slice, as a share of the frame's side: mostly about what `slices::roi` shows of a prompted
+/// Longer side of the object's box on the prompt slice, as a share of the frame's side: mostly about what `slices::roi`
+/// shows of a prompted
 /// object, else anything.
 const SHOWN: std::ops::Range<f32> = 0.3..0.7;
 const SHOWN_AT_ALL: (f32, f32) = (0.10, 0.75);

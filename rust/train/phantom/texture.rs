@@ -1,6 +1,7 @@
 //! What tissue looks like inside its outline: fields that a clip's labels share, each label with weights of its own.
 //!
-//! Organs are not even: without vessels, spots and mottle in its targets a network takes every line inside an organ for its border.
+//! Organs are not even: without vessels, spots and mottle in its targets a network takes every line inside an organ for
+//! its border.
 
 use super::field::{normal as normal_field, smooth};
 use super::shapes::normal;
