@@ -81,6 +81,11 @@ impl SliceRange {
     pub fn is_within(self, outer: Self) -> bool {
         outer.contains(self.first) && outer.contains(self.last)
     }
+
+    /// The nearest range within `outer`: what both hold, where they meet.
+    pub fn within(self, outer: Self) -> Self {
+        Self { first: self.first.clamp(outer.first, outer.last), last: self.last.clamp(outer.first, outer.last) }
+    }
 }
 
 impl fmt::Display for SliceRange {

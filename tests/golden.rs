@@ -119,7 +119,7 @@ impl World {
                 }
                 self.check_order(&format!("{name} {way} slice {slice}"), &step.order, expected);
                 match &step.best {
-                    Some(best) => self.check(&format!("{name}.{way}.{slice}@4"), &best.logits),
+                    Some(best) => self.check(&format!("{name}.{way}.{slice}@4"), &best.output.logits),
                     None => assert!(!self.arrays.contains_key(&format!("{name}.{way}.{slice}@4"))),
                 }
             }

@@ -69,7 +69,7 @@ fn every_official_network_equals_the_public_one_at_512_pixels() {
                 let expected = arrays["scores"].double_value(&[n as i64]);
                 assert!((found - expected).abs() < SCORE_TOLERANCE, "{name} score {n}: {found} not {expected}");
             }
-            check(name, &arrays, "logits@2", &step.best.expect("the object is present").logits);
+            check(name, &arrays, "logits@2", &step.best.expect("the object is present").output.logits);
         });
         compared += 1;
     }

@@ -206,7 +206,7 @@ fn what_a_slice_predicts_is_what_the_walk_begins_with() {
     let model = model();
     let mut session = session(&model);
     let error = session.predict(object(1), SliceIndex(4), None).unwrap_err();
-    assert!(error.to_string().starts_with("object 1, slice 4: no foreground point"), "{error}");
+    assert_eq!(error.to_string(), "object 1, slice 4: no prompt to predict from");
     for (at, label) in [([21, 18, 4], PointLabel::Foreground), ([2, 2, 4], PointLabel::Background)] {
         session.prompts_mut().add_point(object(1), VoxelIndex(at), label).unwrap();
     }

@@ -5,7 +5,7 @@ use super::prompt_record::promem_prompt;
 use super::session::promem_session;
 use super::status::{boundary, promem_status, BoundaryError, Outcome};
 use crate::geometry::SliceIndex;
-use crate::prompt::{ObjectId, PointLabel, Prompts};
+use crate::prompt::{ObjectId, PointLabel, Prompt, Prompts};
 use crate::session::Session;
 use ndarray::Array2;
 
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn promem_session_add_point(
         let at = unsafe { voxel(ijk, "point") }?;
         let label = if positive != 0 { PointLabel::Foreground } else { PointLabel::Background };
         // SAFETY: as this function's caller promises.
-        unsafe { with_session(session, |session| Ok(session.prompts_mut().add_point(object, at, label)?)) }
+        unsafe { with_session(session, |session| Ok(session.add_prompt(object, &Prompt::Clicks(vec![(at, label)]))?)) }
     })
 }
 
@@ -149,7 +149,8 @@ pub unsafe extern "C" fn promem_session_remove_last_point(
     // SAFETY: as this function's caller promises.
     unsafe {
         take_back(session, object, Some(slice), "point", |prompts, object, slice| {
-            prompts.remove_last_point(object, slice)
+            let _ = slice;
+            prompts.undo(object)
         })
     }
 }
@@ -249,10 +250,10 @@ fn listed(session: &Session) -> Vec<promem_prompt> {
         .flat_map(|(object, slices)| {
             slices.iter().map(|(slice, prompt)| promem_prompt {
                 object: u32::from(object.label()),
-                points: prompt.points.len() as u32,
+                points: prompt.points().len() as u32,
                 slice: slice.0 as i64,
-                has_box: u32::from(prompt.bounds.is_some()),
-                has_mask: u32::from(prompt.mask.is_some()),
+                has_box: u32::from(prompt.bounds().is_some()),
+                has_mask: u32::from(prompt.has_mask()),
             })
         })
         .collect()

@@ -276,8 +276,7 @@ pub unsafe extern "C" fn promem_session_reset(session: *mut promem_session) -> p
         // SAFETY: as this function's caller promises.
         let engine = &unsafe { handle(session, "session") }?.engine;
         engine.claim()?.with(|session| {
-            session.prompts_mut().clear();
-            session.forget();
+            session.reset();
             engine.results.lock().clear(session.axis());
             Ok(())
         })

@@ -12,7 +12,7 @@ use crate::evaluate::protocol::{add_prompt, copy, Protocol, StopRule, Task};
 use crate::evaluate::store::{CaseResult, ObjectResult, Store};
 use crate::evaluate::worst::WorstObjects;
 use crate::geometry::{Axis, SliceIndex};
-use crate::prompt::{ObjectId, Prompts};
+use crate::prompt::ObjectId;
 use crate::session::{Flow, PropagateOptions, Session, SharedModel, SliceReport};
 use crate::slices::intensity::Window;
 use serde_json::json;
@@ -291,7 +291,7 @@ fn segment(
             u16::try_from(n).map_err(|_| Error::invalid("more than 65535 objects in a case")).and_then(ObjectId::new)
         })
         .collect::<Result<_>>()?;
-    *session.prompts_mut() = Prompts::new(geometry.dims, axis);
+    session.reset(); // so that the time of each method is its own
     let mut object_ranges = BTreeMap::new();
     for ((&object, target), task) in objects.iter().zip(&case.targets).zip(&tasks) {
         let slice = SliceIndex(task.prompt_slice);
@@ -305,7 +305,6 @@ fn segment(
     // Under the ground-truth range, nothing else ends a propagation.
     search.stop_when_absent &= protocol.stop_rule == StopRule::Free;
     let options = PropagateOptions { direction: protocol.direction, object_ranges, ..PropagateOptions::whole(search) };
-    session.forget(); // so that the time of each method is its own
     let outcome = session.propagate(&options, &mut |_: SliceReport| Ok(watch(Event::Slice)))?;
     if outcome.stopped {
         return Err(Error::new(ErrorKind::Cancelled, "interrupted"));

@@ -148,6 +148,9 @@ pub struct Config {
     /// Whether the object score is ignored where the object is known to be present
     /// ([`Presence::Certain`](super::Presence::Certain)); otherwise the score always decides, as published.
     pub trusts_known_presence: bool,
+    /// Whether several clicks of one call are decoded one after the other, each on the mask of those before; otherwise
+    /// together, as published.
+    pub sequential_clicks: bool,
 }
 
 /// [`Config`] as files hold it, those of earlier versions too: they call the intensity channels `evidence`, and do not
@@ -171,6 +174,7 @@ struct StoredConfig {
     reduced_precision_decoder: Option<bool>,
     multimask_for_boxes: Option<bool>,
     trusts_known_presence: Option<bool>,
+    sequential_clicks: Option<bool>,
 }
 
 impl From<StoredConfig> for Config {
@@ -192,6 +196,7 @@ impl From<StoredConfig> for Config {
             reduced_precision_decoder: stored.reduced_precision_decoder.unwrap_or(refines),
             multimask_for_boxes: stored.multimask_for_boxes.unwrap_or(refines),
             trusts_known_presence: stored.trusts_known_presence.unwrap_or(refines),
+            sequential_clicks: stored.sequential_clicks.unwrap_or(refines),
         }
     }
 }
@@ -262,6 +267,7 @@ impl Config {
             reduced_precision_decoder: false,
             multimask_for_boxes: false,
             trusts_known_presence: false,
+            sequential_clicks: false,
         }
     }
 
@@ -290,6 +296,7 @@ impl Config {
             reduced_precision_decoder: false,
             multimask_for_boxes: false,
             trusts_known_presence: false,
+            sequential_clicks: false,
         }
     }
 
@@ -314,6 +321,7 @@ impl Config {
             reduced_precision_decoder: true,
             multimask_for_boxes: true,
             trusts_known_presence: true,
+            sequential_clicks: true,
         }
     }
 
@@ -382,7 +390,8 @@ mod tests {
     fn stored_before(config: &Config) -> serde_json::Value {
         let mut stored = to_value(config).unwrap();
         let fields = stored.as_object_mut().unwrap();
-        for added in ["reduced_precision_decoder", "multimask_for_boxes", "trusts_known_presence"] {
+        for added in ["reduced_precision_decoder", "multimask_for_boxes", "trusts_known_presence", "sequential_clicks"]
+        {
             fields.remove(added).unwrap();
         }
         if let Some(channels) = fields.remove("intensity_channels") {

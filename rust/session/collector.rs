@@ -7,6 +7,7 @@ use crate::session::masks::{CroppedMask, MaskSet};
 use crate::session::trace::{Flow, Progress, SliceReport, SliceSink, SliceTrace};
 use crate::session::track::{Heading, TrackSpan, TrackStep};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How every slice was decided: upward tracks by rising, downward ones by falling slice number.
@@ -33,12 +34,16 @@ pub struct PropagationResult {
 pub struct Collector<'a> {
     pub result: PropagationResult,
     pub progress: Progress,
+    /// What was reported: it takes the place of masks that were known before.
+    reported: BTreeSet<(ObjectId, SliceIndex)>,
     sink: &'a mut dyn SliceSink,
 }
 
 impl<'a> Collector<'a> {
-    pub fn new(expected: usize, sink: &'a mut dyn SliceSink) -> Self {
-        Self { result: PropagationResult::default(), progress: Progress { done: 0, expected }, sink }
+    /// `initial`: masks that are known from the start.
+    pub fn new(expected: usize, initial: MaskSet, sink: &'a mut dyn SliceSink) -> Self {
+        let result = PropagationResult { masks: initial, ..PropagationResult::default() };
+        Self { result, progress: Progress { done: 0, expected }, reported: BTreeSet::new(), sink }
     }
 
     /// A slice of an object, prompted or tracked.
@@ -51,7 +56,10 @@ impl<'a> Collector<'a> {
     ) -> Result<()> {
         self.progress.done += 1;
         if let Some(mask) = mask {
-            self.result.masks.offer(object, slice, score, mask.clone());
+            match self.reported.insert((object, slice)) {
+                true => self.result.masks.replace(object, slice, Some((score, mask.clone()))),
+                false => self.result.masks.offer(object, slice, score, mask.clone()),
+            }
         }
         if self.result.stopped {
             return Ok(()); // what is known is kept; nobody listens any more

@@ -8,12 +8,15 @@ mod cuda;
 mod device;
 mod displacements;
 mod embedding_cache;
+mod first_look;
 mod guard;
+mod initial;
 mod load;
 mod masks;
 mod precompute;
 mod prompted;
 mod propagate;
+mod reached;
 mod request;
 mod slice_input;
 mod trace;
@@ -30,14 +33,15 @@ pub use masks::{CroppedMask, MaskSet};
 pub use request::{Direction, PropagateOptions};
 pub use trace::{Flow, Progress, SliceReport, SliceSink, SliceTrace};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{Axis, Geometry};
-use crate::prompt::Prompts;
+use crate::prompt::{ObjectId, Prompt, Prompts};
 use crate::slices::intensity::{IntensityRange, Window};
 use crate::slices::resize::NetworkFrame;
 use crate::slices::{Scan, SliceView};
 use crate::tracking::{tensors, FieldOfView};
 use displacements::Displacements;
+use initial::InitialMasks;
 use slice_input::SliceInputs;
 use tch::Tensor;
 use track_cache::TrackCache;
@@ -94,6 +98,8 @@ pub struct Session {
     mask_stride: i64,
     displacements: Displacements,
     prompts: Prompts,
+    /// Masks that exist from the start.
+    initial: InitialMasks,
     known: TrackCache,
 }
 
@@ -119,6 +125,7 @@ impl Session {
             window,
             mask_stride,
             displacements: Displacements::default(),
+            initial: InitialMasks::new(),
             known: TrackCache::default(),
         })
     }
@@ -126,6 +133,28 @@ impl Session {
     /// All prompts.
     pub fn prompts(&self) -> &Prompts {
         &self.prompts
+    }
+
+    /// Adds a prompt, which refines the mask that its slices have.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what lies outside the volume, and where it only says where the object is not and none of its
+    /// slices has a mask of the object.
+    pub fn add_prompt(&mut self, object: ObjectId, prompt: &Prompt) -> Result<()> {
+        let mut mapped = self.prompts.map(object, prompt)?;
+        let slices = mapped.steps.len();
+        let first = mapped.steps[0].0;
+        mapped.steps.retain(|(slice, step)| step.is_positive() || self.has_mask(object, *slice));
+        if mapped.steps.is_empty() {
+            let place =
+                if slices == 1 { format!("slice {first}") } else { format!("slice {first} and {} more", slices - 1) };
+            return Err(Error::invalid(format!(
+                "object {object}, {place}: it says where the object is not, and there is no mask to take it from; \
+                 expected a foreground point, a box or a mask before it"
+            )));
+        }
+        self.prompts.push(object, mapped);
+        Ok(())
     }
 
     /// For adding and removing; the next propagation computes anew what the change can change.
@@ -162,8 +191,9 @@ impl Session {
     /// the old one.
     pub fn set_axis(&mut self, axis: Axis) {
         self.prompts = Prompts::new(self.geometry().dims, axis);
+        self.initial.clear();
         self.inputs.set_axis(axis);
-        self.forget();
+        self.reset_found();
     }
 
     /// Presents the scan in other intensities. Prompts stay; what was found from them is dropped.
@@ -179,8 +209,21 @@ impl Session {
         self.inputs.cache.set_limit(bytes);
     }
 
-    /// Forgets what was found, so that the next propagation computes all of it. Prompts and embeddings stay.
+    /// Forgets what was found, so that the next propagation computes all of it. Prompts, the masks that corrections began
+    /// with, and embeddings stay.
     pub fn forget(&mut self) {
+        self.known.forget();
+        self.displacements = Displacements::default();
+    }
+
+    /// Takes back all prompts and known masks, and forgets what was found. Embeddings stay.
+    pub fn reset(&mut self) {
+        self.prompts.clear();
+        self.initial.clear();
+        self.reset_found();
+    }
+
+    fn reset_found(&mut self) {
         self.known = TrackCache::default();
         self.displacements = Displacements::default();
     }

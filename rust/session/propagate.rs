@@ -3,16 +3,23 @@
 use crate::error::Result;
 use crate::geometry::SliceIndex;
 use crate::model::at_mask_resolution;
+use crate::prompt::StepId;
 use crate::session::collector::{Collector, PropagationResult};
+use crate::session::initial::dice;
 use crate::session::masks::CroppedMask;
+use crate::session::prompted::SliceState;
+use crate::session::reached::Tracked;
 use crate::session::request::{PropagateOptions, Request};
 use crate::session::trace::{SliceSink, SliceTrace};
-use crate::session::track::{Heading, Track, TrackSpan, TrackStep};
+use crate::session::track::{Heading, Track, TrackKey, TrackSpan, TrackStep};
 use crate::session::Session;
 use crate::slices::intensity_model::IntensityModel;
 use crate::slices::roi::Roi;
 use crate::slices::SliceView;
-use crate::tracking::{tensors, FieldOfView, MaskPrior, Phase, PriorInput, SliceContext, Tracker, TrackingOptions};
+use crate::tracking::{
+    tensors, FieldOfView, MaskPrior, Phase, PriorInput, SliceContext, Tracker, TrackingOptions, AGREEING_DICE,
+    AGREEING_SLICES,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,12 +38,14 @@ impl Session {
     /// `InvalidInput` without prompts or for an option; `Compute` where the network fails; what `sink` answers.
     pub fn propagate(&mut self, options: &PropagateOptions, sink: &mut dyn SliceSink) -> Result<PropagationResult> {
         let count = self.slice_count();
-        let request = Request::resolve(options, &self.prompts, count, &self.model.defaults())?;
-        self.known.keep_prompted(&self.prompts, request.tracking.field_of_view);
+        let known = !self.initial.is_empty();
+        let request = Request::resolve(options, &self.prompts, count, known, &self.model.defaults())?;
+        self.settle(request.tracking.field_of_view)?;
         self.known.keep_tracks(&request.tracking);
+        let call = self.prompts.next_call();
         let expected = request.spans.iter().map(|span| self.expected(span)).sum::<usize>()
             + self.prompts.objects().values().map(|slices| slices.len()).sum::<usize>();
-        let mut collector = Collector::new(expected, sink);
+        let mut collector = Collector::new(expected, self.initial(), sink);
         self.report_prompted(&request, &mut collector)?;
         for heading in [Heading::Up, Heading::Down] {
             let mut active: Vec<TrackSpan> =
@@ -49,7 +58,7 @@ impl Session {
                 let mut index = 0;
                 while index < active.len() {
                     let span = active[index];
-                    if !span.covers(slice) || self.advance(span, slice, &request.tracking, &mut collector)? {
+                    if !span.covers(slice) || self.advance(span, slice, (&request.tracking, call), &mut collector)? {
                         index += 1;
                     } else {
                         active.swap_remove(index);
@@ -76,18 +85,18 @@ impl Session {
         for (&object, slices) in &prompts {
             for (&slice, given) in slices {
                 let wanted = request.includes(object) && !collector.result.stopped;
-                if !wanted && !self.known.prompted.contains_key(&(object, slice)) {
+                let computed = self.known.newest(object, slice).map(|state| state.step) == given.newest();
+                if !wanted && !computed {
                     collector.progress.expected -= 1;
                     continue;
                 }
                 self.segment_prompted(object, slice, given, request.tracking.field_of_view)?;
                 self.remember_prompted(object, slice)?;
-                let prompted = &self.known.prompted[&(object, slice)];
-                if prompted.mask.is_none() {
+                let state = &self.known.newest(object, slice).expect("it was just segmented").slice;
+                if state.mask.is_none() {
                     log::warn!("object {object}, slice {slice}: the prompt selects nothing");
                 }
-                let mask = prompted.mask.clone();
-                collector.report(object, slice, prompted.score, mask.as_ref())?;
+                collector.report(object, slice, state.score, state.mask.as_ref())?;
             }
         }
         Ok(())
@@ -98,40 +107,57 @@ impl Session {
         &mut self,
         span: TrackSpan,
         slice: SliceIndex,
-        options: &TrackingOptions,
+        (options, call): (&TrackingOptions, StepId),
         collector: &mut Collector,
     ) -> Result<bool> {
-        let position = span.position(slice);
-        let (step, ended) = match self.known.track(span.key) {
-            None => return Ok(false),
-            Some(track) => match track.steps.get(position) {
-                Some(step) => (step.clone(), track.beam.is_none() && position + 1 == track.steps.len()),
-                None if !span.extends || collector.result.stopped || track.beam.is_none() => return Ok(false),
-                None => self.extend(span, slice, options)?,
-            },
+        let position = span.key.position(slice).expect("a span lies ahead of its prompted slice");
+        if !self.known.tracks.contains_key(&span.key) {
+            let Some(track) = self.begun(span.key)? else { return Ok(false) };
+            self.known.tracks.insert(span.key, track);
+        }
+        let track = self.known.tracks.get_mut(&span.key).expect("it is known or begun");
+        let ended_at = track.beam.is_none().then_some(track.steps.len());
+        let (step, ended) = match track.steps.get_mut(position) {
+            Some(step) => {
+                step.reported = call;
+                (step.shown(), ended_at == Some(position + 1))
+            }
+            None if !span.extends || collector.result.stopped || ended_at.is_some() => return Ok(false),
+            None => self.extend(span, slice, (options, call))?,
         };
         collector.tracked(span, slice, &step, ended && span.extends)?;
         Ok(!ended)
     }
 
     /// Computes one slice more of a track; true where the track ended.
-    fn extend(&mut self, span: TrackSpan, slice: SliceIndex, options: &TrackingOptions) -> Result<(TrackStep, bool)> {
+    fn extend(
+        &mut self,
+        span: TrackSpan,
+        slice: SliceIndex,
+        (options, call): (&TrackingOptions, StepId),
+    ) -> Result<(TrackStep, bool)> {
         // A step that fails leaves no track behind: it is computed again from its prompt.
         let mut track = self.known.tracks.remove(&span.key).expect("a track that extends is known");
-        let step = self.track_slice(&mut track, span, slice, options)?;
-        let ended = !step.trace.accepted;
+        let step = TrackStep { reported: call, ..self.track_slice(&mut track, span.key, slice, options)? };
+        let known = self.initial.get(&(span.key.object, slice));
+        let agrees = known.is_some_and(|known| dice(Some(known), step.mask.as_deref()) >= AGREEING_DICE);
+        track.agreeing = if agrees { track.agreeing + 1 } else { 0 };
+        let ended = !step.trace.accepted || track.agreeing == AGREEING_SLICES;
         if ended {
             track.beam = None;
         }
-        track.steps.push(step.clone());
+        let (shown, bytes) = (step.shown(), step.found.as_ref().map_or(0, |found| found.bytes()));
+        track.steps.push(step);
+        let position = track.steps.len() - 1;
         self.known.tracks.insert(span.key, track);
-        Ok((step, ended))
+        self.known.note_kept(span.key, position, bytes);
+        Ok((shown, ended))
     }
 
-    fn track_slice(
+    pub(super) fn track_slice(
         &mut self,
         track: &mut Track,
-        span: TrackSpan,
+        key: TrackKey,
         slice: SliceIndex,
         options: &TrackingOptions,
     ) -> Result<TrackStep> {
@@ -149,12 +175,12 @@ impl Session {
             MaskPrior::None => PriorInput::None,
             MaskPrior::Previous => PriorInput::Previous,
             MaskPrior::Registered => {
-                displacement = self.displacement(slice, span.previous(slice), view)?;
+                displacement = self.displacement(slice, key.previous(slice), view)?;
                 PriorInput::Registered(&displacement)
             }
         };
-        let prompted = &self.known.prompted[&(span.key.object, span.key.prompt_slice)];
-        let ratio = match prompted.intensity_model.clone() {
+        let prompted = self.known.prompted.get(&(key.object, key.prompt_slice)).and_then(|known| known.state(key.step));
+        let ratio = match prompted.and_then(|state| state.intensity_model.clone()) {
             Some(model) if options.intensity_weight > 0.0 => {
                 Some(self.log_likelihood_ratio(&model, slice, view, options.intensity_weight)?)
             }
@@ -175,18 +201,23 @@ impl Session {
             Some(best) => self.mask_on_slice(&best.full_resolution, &self.inputs.frame(view.roi))?,
             None => None,
         };
+        let mask = mask.map(Arc::new);
         let trace = SliceTrace {
             slice: slice.0,
             candidates: found.candidates,
             order: found.order,
-            object: span.key.object.label(),
-            prompt_slice: span.key.prompt_slice.0,
+            object: key.object.label(),
+            prompt_slice: key.prompt_slice.0,
             accepted: found.best.is_some(),
             encode_ms,
             search_ms,
         };
         let score = found.best.as_ref().map_or(0.0, |best| best.iou);
-        Ok(TrackStep { score, mask: mask.map(Arc::new), trace })
+        let found = found.best.map(|best| {
+            let state = SliceState { view, output: best.output, score, mask: mask.clone() };
+            Box::new(Tracked { state, attended: best.attended })
+        });
+        Ok(TrackStep { score, mask, trace, found, reported: 0 })
     }
 
     /// Moves a track to another region, as if it had been there from the start.

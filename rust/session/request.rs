@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{SliceIndex, SliceRange};
-use crate::prompt::{ObjectId, Prompts};
+use crate::prompt::{ObjectId, Prompts, StepId};
 use crate::session::track::{Heading, TrackSpan};
 use crate::tracking::{ModelDefaults, SearchOptions, TrackingOptions};
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// `count`: slices along the axis.
+    /// `count`: slices along the axis; `known`: whether masks are known from the start.
     ///
     /// # Errors
     /// `InvalidInput` that names the option, object or slice.
@@ -69,10 +69,13 @@ impl Request {
         options: &PropagateOptions,
         prompts: &Prompts,
         count: usize,
+        known: bool,
         defaults: &ModelDefaults,
     ) -> Result<Self> {
         let tracking = options.search.resolve(defaults)?;
-        prompts.validate()?;
+        if prompts.objects().is_empty() && !known {
+            return Err(Error::invalid("no prompt: expected a mask, a point or a box on some slice"));
+        }
         if let Some(object) = options.object.filter(|object| !prompts.objects().contains_key(object)) {
             return Err(Error::invalid(format!("object {object}: it has no prompt")));
         }
@@ -87,8 +90,10 @@ impl Request {
         let mut spans = Vec::new();
         for (&object, prompted) in prompts.objects() {
             let chosen = options.object.is_none_or(|only| only == object);
-            let within = options.object_ranges.get(&object).copied().unwrap_or(range);
-            let slices: Vec<SliceIndex> = prompted.keys().copied().collect();
+            let own = prompts.range(object).map(|own| own.within(range));
+            let within = options.object_ranges.get(&object).copied().or(own).unwrap_or(range);
+            let slices: Vec<(SliceIndex, StepId)> =
+                prompted.iter().filter_map(|(&slice, given)| Some((slice, given.newest()?))).collect();
             if chosen {
                 check_range(object, &slices, within, range)?;
             }
@@ -106,14 +111,19 @@ impl Request {
     }
 }
 
-fn check_range(object: ObjectId, prompted: &[SliceIndex], within: SliceRange, range: SliceRange) -> Result<()> {
+fn check_range(
+    object: ObjectId,
+    prompted: &[(SliceIndex, StepId)],
+    within: SliceRange,
+    range: SliceRange,
+) -> Result<()> {
     if within.first > within.last || !within.is_within(range) {
         return Err(Error::invalid(format!(
             "object {object}: range {within}: expected two rising slice numbers within {range}"
         )));
     }
-    match prompted.iter().find(|&&slice| !within.contains(slice)) {
-        Some(slice) => {
+    match prompted.iter().find(|(slice, _)| !within.contains(*slice)) {
+        Some((slice, _)) => {
             Err(Error::invalid(format!("object {object}: its prompt on slice {slice} lies outside the range {within}")))
         }
         None => Ok(()),

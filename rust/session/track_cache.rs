@@ -5,30 +5,14 @@
 //! range that widens, or a propagation that was cancelled, continues where it stands.
 
 use crate::geometry::SliceIndex;
-use crate::model::Memory;
-use crate::prompt::{ObjectId, Prompts, SlicePrompt};
-use crate::session::masks::CroppedMask;
+use crate::prompt::{ObjectId, Prompts, StepId};
+use crate::session::prompted::{PromptedSlice, PromptedState};
 use crate::session::track::{Track, TrackKey};
-use crate::slices::intensity_model::IntensityModel;
-use crate::slices::SliceView;
-use crate::tracking::{Beam, FieldOfView, SliceOutput, TrackingOptions};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::tracking::{FieldOfView, TrackingOptions};
+use std::collections::{BTreeMap, VecDeque};
 
-/// What a prompt made of its slice.
-#[derive(Debug)]
-pub struct PromptedSlice {
-    pub given: SlicePrompt,
-    pub view: SliceView,
-    pub output: SliceOutput,
-    /// Predicted IoU.
-    pub score: f64,
-    pub mask: Option<Arc<CroppedMask>>,
-    /// Made when the first track begins there: a preview does not wait for it.
-    pub memory: Option<Memory>,
-    /// Made with the memory, where there are pixels inside and around to learn from.
-    pub intensity_model: Option<IntensityModel>,
-}
+/// Bytes of what tracks attended to that are kept for corrections; beyond, a track is computed once more.
+const KEPT_BYTES: usize = 256 << 20;
 
 /// Everything found from the present prompts.
 #[derive(Debug, Default)]
@@ -37,17 +21,46 @@ pub struct TrackCache {
     options: Option<TrackingOptions>,
     pub prompted: BTreeMap<(ObjectId, SliceIndex), PromptedSlice>,
     pub tracks: BTreeMap<TrackKey, Track>,
+    /// What tracks keep for corrections, oldest first: track, position, bytes.
+    kept: VecDeque<(TrackKey, usize, usize)>,
+    kept_bytes: usize,
 }
 
 impl TrackCache {
     /// Drops what the present prompts or another field of view contradict.
+    ///
+    /// States and tracks of steps that were taken back go; those of the steps before stay. A slice whose prompts began on
+    /// what a track had found there begins anew where that track's prompt is gone.
     pub fn keep_prompted(&mut self, prompts: &Prompts, field_of_view: FieldOfView) {
         if self.field_of_view.replace(field_of_view).is_some_and(|before| before != field_of_view) {
             self.prompted.clear();
         }
-        self.prompted.retain(|(object, slice), known| prompts.at(*object, *slice) == Some(&known.given));
-        let prompted = &self.prompted;
-        self.tracks.retain(|key, _| prompted.contains_key(&(key.object, key.prompt_slice)));
+        let given = |object: ObjectId, slice: SliceIndex, step: StepId| {
+            prompts.at(object, slice).is_some_and(|prompt| prompt.steps().iter().any(|(id, _)| *id == step))
+        };
+        for (&(object, slice), known) in &mut self.prompted {
+            known.states.retain(|state| given(object, slice, state.step));
+        }
+        self.prompted.retain(|(object, slice), _| prompts.at(*object, *slice).is_some());
+        self.tracks.retain(|key, _| given(key.object, key.prompt_slice, key.step));
+        loop {
+            let lost: Vec<(ObjectId, SliceIndex)> = (self.prompted.iter())
+                .filter(|((object, _), known)| {
+                    let source = known.reached.as_ref().and_then(|reached| reached.source());
+                    source.is_some_and(|(slice, step)| {
+                        !given(*object, slice, step) || !self.prompted.contains_key(&(*object, slice))
+                    })
+                })
+                .map(|(key, _)| *key)
+                .collect();
+            if lost.is_empty() {
+                return;
+            }
+            for key in lost {
+                self.prompted.remove(&key);
+                self.tracks.retain(|track, _| (track.object, track.prompt_slice) != key);
+            }
+        }
     }
 
     /// Drops tracks of other options.
@@ -58,14 +71,35 @@ impl TrackCache {
         }
     }
 
-    /// The track of a prompted slice that is known and remembered.
-    pub fn track(&mut self, key: TrackKey) -> Option<&mut Track> {
-        let prompted = self.prompted.get(&(key.object, key.prompt_slice))?;
-        let memory = prompted.memory.as_ref()?;
-        Some(self.tracks.entry(key).or_insert_with(|| {
-            let logits = prompted.output.logits.shallow_clone();
-            let beam = Beam::new(key.prompt_slice, memory.clone(), logits);
-            Track { view: prompted.view, steps: Vec::new(), beam: Some(beam) }
-        }))
+    /// The options of the tracks.
+    pub fn options(&self) -> Option<&TrackingOptions> {
+        self.options.as_ref()
+    }
+
+    /// What the newest prompt of a slice made of it.
+    pub fn newest(&self, object: ObjectId, slice: SliceIndex) -> Option<&PromptedState> {
+        self.prompted.get(&(object, slice))?.states.last()
+    }
+
+    /// Notes that a step of a track keeps what it attended to, and lets the oldest go where all are too large.
+    pub fn note_kept(&mut self, key: TrackKey, position: usize, bytes: usize) {
+        self.kept.push_back((key, position, bytes));
+        self.kept_bytes += bytes;
+        while self.kept_bytes > KEPT_BYTES {
+            let Some((key, position, bytes)) = self.kept.pop_front() else { return };
+            self.kept_bytes -= bytes;
+            if let Some(step) = self.tracks.get_mut(&key).and_then(|track| track.steps.get_mut(position)) {
+                step.found = None;
+            }
+        }
+    }
+
+    /// Forgets what tracks found; what corrections began with stays.
+    pub fn forget(&mut self) {
+        for known in self.prompted.values_mut() {
+            known.states.clear();
+        }
+        self.tracks.clear();
+        (self.kept, self.kept_bytes) = (VecDeque::new(), 0);
     }
 }

@@ -21,16 +21,17 @@ impl Clone for Entry {
     }
 }
 
-/// The prompted slice's entry first, then the path in the order of propagation.
+/// The prompted slice's entry first, then slices that were known behind it, then the path in the order of propagation.
 #[derive(Debug, Clone)]
 pub struct Bank {
     entries: Vec<Entry>,
+    newest: Entry,
 }
 
 impl Bank {
-    /// A path that begins at the prompted slice.
-    pub fn new(prompt: Entry) -> Self {
-        Self { entries: vec![prompt] }
+    /// A path that begins at the prompted slice; `known`: slices behind it whose masks are known.
+    pub fn new(prompt: Entry, known: Vec<Entry>) -> Self {
+        Self { newest: prompt.clone(), entries: std::iter::once(prompt).chain(known).collect() }
     }
 
     /// The prompted slice's entry, then the path's.
@@ -40,12 +41,12 @@ impl Bank {
 
     /// The same path with other entries.
     pub fn map(&self, change: &mut impl FnMut(&Entry) -> Entry) -> Self {
-        Self { entries: self.entries.iter().map(change).collect() }
+        Self { newest: change(&self.newest), entries: self.entries.iter().map(change).collect() }
     }
 
     /// The slice that was segmented last.
     pub fn newest(&self) -> &Entry {
-        self.entries.last().unwrap_or(&self.entries[0])
+        &self.newest
     }
 
     /// Slice numbers, as [`super::candidates`] wants them.
@@ -58,6 +59,6 @@ impl Bank {
         let newest = entry.slice;
         let path = self.entries[1..].iter().filter(|e| e.slice.distance(newest) < reach);
         let entries = self.entries[..1].iter().chain(path).chain(std::iter::once(&entry)).cloned().collect();
-        Self { entries }
+        Self { entries, newest: entry }
     }
 }

@@ -1,16 +1,16 @@
 //! Memory window search along one track: a beam of banks that moves away from its prompted slice, slice by slice.
 
+use super::attended::{AttendedBank, Reframing};
 use super::candidates::{self, Candidate};
 use super::options::{CandidateRule, TrackingOptions};
 use super::step::{attending, dense_prior, SliceOutput, Tracker};
-use super::{tensors, Bank, Entry};
+use super::{Bank, Entry};
 use crate::geometry::SliceIndex;
-use crate::model::config::{GIVEN_MASK_BIAS, NO_OBJ_SCORE};
-use crate::model::{average_pool, DenseInputs, ImageEmbedding, Memory, MemoryId, Presence, Sam2};
+use crate::model::{DenseInputs, ImageEmbedding, Memory, Presence, Sam2};
 use crate::slices::resize::NetworkFrame;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use tch::{Device, Kind, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+use tch::{Device, Tensor};
 
 /// Candidates of one batch: as many as any usual search has, and a bound on memory for wide ones.
 const CANDIDATES_AT_ONCE: usize = 8;
@@ -75,12 +75,14 @@ pub struct Searched {
 /// A slice's mask and its score.
 #[derive(Debug)]
 pub struct BestMask {
-    /// [1, 1, m, m]
-    pub logits: Tensor,
-    /// The same at [1, 1, S, S].
+    /// Its mask and scores, of one.
+    pub output: SliceOutput,
+    /// The mask's logits at the network's resolution, [1, 1, S, S].
     pub full_resolution: Tensor,
     /// Predicted IoU.
     pub iou: f64,
+    /// What the slice attended to.
+    pub attended: AttendedBank,
 }
 
 /// A beam of banks.
@@ -113,7 +115,12 @@ impl Decoded {
 impl Beam {
     /// `logits` [1, 1, m, m] of the prompted slice's mask, for a mask prior.
     pub fn new(slice: SliceIndex, memory: Memory, logits: Tensor) -> Self {
-        Self { banks: vec![Bank::new(Entry { slice, memory, logits })] }
+        Self::beside(Entry { slice, memory, logits }, Vec::new())
+    }
+
+    /// From a prompted slice; `known`: slices behind it whose masks are known.
+    pub fn beside(prompt: Entry, known: Vec<Entry>) -> Self {
+        Self { banks: vec![Bank::new(prompt, known)] }
     }
 
     /// Slices that are remembered.
@@ -128,30 +135,10 @@ impl Beam {
         &mut self,
         tracker: &Tracker,
         images: &BTreeMap<SliceIndex, ImageEmbedding>,
-        [from, to]: [&NetworkFrame; 2],
+        frames: [&NetworkFrame; 2],
     ) {
-        let network = tracker.network();
-        let mut made: HashMap<MemoryId, Entry> = HashMap::new(); // banks share entries
-        let mut anew = |entry: &Entry| {
-            let make = || {
-                let before = tensors::array(&entry.logits);
-                let logits = from.logits_in(to, before.view(), GIVEN_MASK_BIAS as f32);
-                let full = tensors::plane(&logits).to_device(network.device());
-                let present = entry.logits.max().double_value(&[]) > NO_OBJ_SCORE / 2.0;
-                let score = |value: f64| Tensor::full([1, 1], value, (Kind::Float, network.device()));
-                let output = SliceOutput {
-                    logits: average_pool(&full, network.config().mask_stride()),
-                    given: Some(full),
-                    iou: score(0.0),
-                    object_logit: score(if present { 1.0 } else { -1.0 }),
-                    pointer: entry.memory.pointer.shallow_clone(),
-                };
-                let memory = tracker.remember(&images[&entry.slice], &output);
-                Entry { memory, logits: output.logits, ..*entry }
-            };
-            made.entry(entry.memory.id()).or_insert_with(make).clone()
-        };
-        self.banks = self.banks.iter().map(|bank| bank.map(&mut anew)).collect();
+        let mut anew = Reframing::new(tracker, images, frames);
+        self.banks = self.banks.iter().map(|bank| bank.map(&mut |entry| anew.entry(entry))).collect();
     }
 
     /// Decodes the candidates of a slice, and keeps the best `beams` as the banks of the next.
@@ -187,6 +174,14 @@ impl Beam {
         if options.stop_when_absent && absent {
             return Searched { candidates, order, best: None };
         }
+        let chosen = &plan[order[0]];
+        let attended = AttendedBank {
+            bank: self.banks[chosen.bank].clone(),
+            attended: chosen.attended.clone(),
+            slice: context.slice,
+            slices_in_volume: context.slices_in_volume,
+            pointers: options.pointers,
+        };
         let survivors: Vec<usize> = order.iter().take(options.beams).copied().collect();
         let kept = output.select(&survivors.iter().map(|&c| c as i64).collect::<Vec<_>>());
         let memories = tracker.remember(context.image, &kept);
@@ -198,7 +193,7 @@ impl Beam {
                 self.banks[plan[c].bank].extended(entry, options.reach())
             })
             .collect();
-        Searched { candidates, order, best: Some(BestMask { logits: best.logits, full_resolution, iou }) }
+        Searched { candidates, order, best: Some(BestMask { output: best, full_resolution, iou, attended }) }
     }
 
     /// What some candidates make of a slice, as one batch.
@@ -245,12 +240,13 @@ impl PriorInput<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ModelDefaults, Phase, SearchOptions};
+    use super::super::{tensors, ModelDefaults, Phase, SearchOptions};
     use super::*;
     use crate::model::config::{Config, Version};
     use crate::model::Precision;
     use crate::slices::roi::Roi;
     use ndarray::Array2;
+    use tch::Kind;
 
     const PIXELS: usize = 160;
     const WHOLE: Roi = Roi { first: [0, 0], size: [PIXELS; 2] };
@@ -277,7 +273,8 @@ mod tests {
         let (network, image) = (tracker.network(), encoded(tracker.network(), roi, 0));
         let mask = frame(roi).mask_to_network(plane(0).mapv(|value| value > 0.55).view());
         let output = tracker.accept_mask(&image, &tensors::mask(&mask, network.config().image_size));
-        Beam::new(SliceIndex(0), tracker.remember(&image, &output), output.logits)
+        let memory = tracker.remember(&image, &output);
+        Beam::new(SliceIndex(0), memory, output.logits)
     }
 
     fn options(accept_iou: Option<f64>) -> TrackingOptions {
@@ -331,7 +328,7 @@ mod tests {
             moved.reframe(&tracker, &images, [&frame(near), &frame(WHOLE)]);
             let found = step(&mut moved, WHOLE);
             let apart = |a: &Searched, b: &Searched| {
-                let [a, b] = [a, b].map(|step| &step.best.as_ref().expect("it does not stop").logits);
+                let [a, b] = [a, b].map(|step| &step.best.as_ref().expect("it does not stop").output.logits);
                 (a - b).abs().mean(Kind::Float).double_value(&[])
             };
             // The pointer is the other region's, and borders are resampled: nearly the same, and far from what the old region shows.

@@ -15,6 +15,10 @@ pub const MAX_POINTERS: usize = 16;
 pub const MAX_BEAMS: usize = 16;
 /// A higher weight of the intensity model would overrule the network.
 pub const MAX_INTENSITY_WEIGHT: f64 = 4.0;
+/// A track along known masks ends where [`AGREEING_SLICES`] masks in a row have at least this Dice with the known ones.
+pub const AGREEING_DICE: f64 = 0.99;
+/// How many slices in a row must agree with known masks for a track to end.
+pub const AGREEING_SLICES: usize = 2;
 /// SAM 2's rule: the object is present where its probability is above one half.
 pub const SAM2_PRESENCE_THRESHOLD: f64 = 0.5;
 
@@ -94,15 +98,6 @@ pub enum CandidateRule {
     /// The widest window of the best bank first; the others only where it finds no object or its predicted IoU is below
     /// this.
     UntilAccepted(f64),
-}
-
-/// How a click or a box is decoded on a slice that has a mask already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CorrectionRule {
-    /// From all points of the slice together, without the mask.
-    DecodeAnew,
-    /// With the present mask as dense prompt, as SAM 2's video predictor and the training do.
-    RefineMask,
 }
 
 /// What a caller asks for. `None`: what the model was trained for.

@@ -121,12 +121,13 @@ pub fn mask_choice(config: &Config, points: &[Point]) -> MaskChoice {
     }
 }
 
-/// The dense prompt that a mask gives to another decoding, of the next slice or of a correction: its logits [B, 1, m,
-/// m] within the range of
-/// a given mask.
+/// The dense prompt that a mask gives to the next slice: its logits [B, 1, m, m] within the range of a given mask.
 pub fn dense_prior(logits: &Tensor) -> Tensor {
     logits.clamp(GIVEN_MASK_BIAS, GIVEN_MASK_SCALE + GIVEN_MASK_BIAS)
 }
+
+/// The range of the logits that a correction refines (`add_new_points_or_box`).
+const PRESENT_LOGITS: f64 = 32.0;
 
 /// What a slice attends to in a bank: the memories that were chosen, and object pointers by `rule`.
 ///
@@ -199,11 +200,10 @@ impl<'a> Tracker<'a> {
         points: &[&[Point]],
         present: &Tensor,
     ) -> StepOutput {
-        self.prompt_with(image, features, points, Some(&dense_prior(present)))
+        self.prompt_with(image, features, points, Some(&present.clamp(-PRESENT_LOGITS, PRESENT_LOGITS)))
     }
 
-    /// A prompted slice with a dense prompt, logits [B, 1, m, m].
-    pub fn prompt_with(
+    fn prompt_with(
         &self,
         image: &ImageEmbedding,
         features: &Tensor,
