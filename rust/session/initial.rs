@@ -80,7 +80,7 @@ impl Session {
 }
 
 /// Dice of two masks of a slice; 1 where both are empty.
-pub fn dice(a: Option<&CroppedMask>, b: Option<&CroppedMask>) -> f64 {
+pub(super) fn dice(a: Option<&CroppedMask>, b: Option<&CroppedMask>) -> f64 {
     let pixels =
         |mask: Option<&CroppedMask>| mask.map(|mask| mask.pixels().collect::<BTreeSet<_>>()).unwrap_or_default();
     let (a, b) = (pixels(a), pixels(b));
