@@ -95,10 +95,16 @@ impl Prompts {
     /// The slices that the newest box in three dimensions spans, and those of the object's other prompts; `None` without
     /// such a box.
     pub fn range(&self, object: ObjectId) -> Option<SliceRange> {
-        let (_, range) = self.ranges.get(&object)?.last()?;
-        let slices = self.objects.get(&object)?;
-        let first = slices.keys().next().map_or(range.first, |&slice| slice.min(range.first));
-        let last = slices.keys().next_back().map_or(range.last, |&slice| slice.max(range.last));
+        self.range_at(object, StepId::MAX)
+    }
+
+    /// The same from the prompts given before the call `call`.
+    pub(crate) fn range_at(&self, object: ObjectId, call: StepId) -> Option<SliceRange> {
+        let (_, range) = self.ranges.get(&object)?.iter().rev().find(|(id, _)| *id < call)?;
+        let before = self.objects.get(&object)?.iter().filter(|(_, given)| given.steps()[0].0 < call);
+        let slices = || before.clone().map(|(&slice, _)| slice);
+        let first = slices().next().map_or(range.first, |slice| slice.min(range.first));
+        let last = slices().last().map_or(range.last, |slice| slice.max(range.last));
         Some(SliceRange { first, last })
     }
 

@@ -42,6 +42,7 @@ use crate::slices::{Scan, SliceView};
 use crate::tracking::{tensors, FieldOfView};
 use displacements::Displacements;
 use initial::InitialMasks;
+use reached::PastRequest;
 use slice_input::SliceInputs;
 use tch::Tensor;
 use track_cache::TrackCache;
@@ -100,6 +101,8 @@ pub struct Session {
     prompts: Prompts,
     /// Masks that exist from the start.
     initial: InitialMasks,
+    /// Propagations that were asked for, oldest first.
+    requests: Vec<PastRequest>,
     known: TrackCache,
 }
 
@@ -126,6 +129,7 @@ impl Session {
             mask_stride,
             displacements: Displacements::default(),
             initial: InitialMasks::new(),
+            requests: Vec::new(),
             known: TrackCache::default(),
         })
     }
@@ -144,7 +148,13 @@ impl Session {
         let mut mapped = self.prompts.map(object, prompt)?;
         let slices = mapped.steps.len();
         let first = mapped.steps[0].0;
-        mapped.steps.retain(|(slice, step)| step.is_positive() || self.has_mask(object, *slice));
+        let mut steps = Vec::new();
+        for (slice, step) in mapped.steps {
+            if step.is_positive() || self.has_mask(object, slice)? {
+                steps.push((slice, step));
+            }
+        }
+        mapped.steps = steps;
         if mapped.steps.is_empty() {
             let place =
                 if slices == 1 { format!("slice {first}") } else { format!("slice {first} and {} more", slices - 1) };
@@ -224,6 +234,7 @@ impl Session {
     }
 
     fn reset_found(&mut self) {
+        self.requests.clear();
         self.known = TrackCache::default();
         self.displacements = Displacements::default();
     }

@@ -117,11 +117,10 @@ impl Session {
         Ok(())
     }
 
-    /// Makes a prompted slice's mask the first memory of the tracks that begin there.
-    pub(super) fn remember_prompted(&mut self, object: ObjectId, slice: SliceIndex) -> Result<()> {
-        let Some(state) = self.known.newest(object, slice).filter(|state| state.memory.is_none()) else {
-            return Ok(());
-        };
+    /// Makes a prompted slice's mask after a step the first memory of the tracks that begin with it.
+    pub(super) fn remember_prompted(&mut self, object: ObjectId, slice: SliceIndex, step: StepId) -> Result<()> {
+        let state = self.known.prompted.get(&(object, slice)).and_then(|known| known.state(step));
+        let Some(state) = state.filter(|state| state.memory.is_none()) else { return Ok(()) };
         let (view, output) = (state.slice.view, state.slice.output.shallow_clone());
         let (image, _) = self.inputs.embedding(&self.model, (slice, view))?;
         let input = self.inputs.pixels((slice, view));
@@ -132,7 +131,7 @@ impl Session {
         let [rows, columns] = input.frame.valid();
         let mask = logits.slice(s![..rows, ..columns]).mapv(|logit| logit > 0.0);
         let states = &mut self.known.prompted.entry((object, slice)).or_default().states;
-        if let Some(state) = states.last_mut() {
+        if let Some(state) = states.iter_mut().find(|state| state.step == step) {
             state.memory = Some(memory);
             state.intensity_model = IntensityModel::learn(input.pixels.view(), mask.view());
         }

@@ -8,7 +8,7 @@ use crate::session::collector::{Collector, PropagationResult};
 use crate::session::initial::dice;
 use crate::session::masks::CroppedMask;
 use crate::session::prompted::SliceState;
-use crate::session::reached::Tracked;
+use crate::session::reached::{PastRequest, Tracked};
 use crate::session::request::{PropagateOptions, Request};
 use crate::session::trace::{SliceSink, SliceTrace};
 use crate::session::track::{Heading, Track, TrackKey, TrackSpan, TrackStep};
@@ -24,6 +24,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tch::Tensor;
+
+/// How many propagations are remembered, for corrections of what they reached.
+const MAX_REQUESTS: usize = 256;
 
 impl Session {
     /// Propagates from every prompted slice and reports each slice to `sink` as it is made.
@@ -43,6 +46,10 @@ impl Session {
         self.settle(request.tracking.field_of_view)?;
         self.known.keep_tracks(&request.tracking);
         let call = self.prompts.next_call();
+        if self.requests.len() == MAX_REQUESTS {
+            self.requests.remove(0);
+        }
+        self.requests.push(PastRequest { call, request: request.clone(), completed: false });
         let expected = request.spans.iter().map(|span| self.expected(span)).sum::<usize>()
             + self.prompts.objects().values().map(|slices| slices.len()).sum::<usize>();
         let mut collector = Collector::new(expected, self.initial(), sink);
@@ -65,6 +72,9 @@ impl Session {
                     }
                 }
             }
+        }
+        if let Some(past) = self.requests.last_mut() {
+            past.completed = !collector.result.stopped;
         }
         Ok(collector.result)
     }
@@ -91,7 +101,9 @@ impl Session {
                     continue;
                 }
                 self.segment_prompted(object, slice, given, request.tracking.field_of_view)?;
-                self.remember_prompted(object, slice)?;
+                if let Some(newest) = given.newest() {
+                    self.remember_prompted(object, slice, newest)?;
+                }
                 let state = &self.known.newest(object, slice).expect("it was just segmented").slice;
                 if state.mask.is_none() {
                     log::warn!("object {object}, slice {slice}: the prompt selects nothing");
@@ -112,7 +124,7 @@ impl Session {
     ) -> Result<bool> {
         let position = span.key.position(slice).expect("a span lies ahead of its prompted slice");
         if !self.known.tracks.contains_key(&span.key) {
-            let Some(track) = self.begun(span.key)? else { return Ok(false) };
+            let Some(track) = self.begun(span.key, options.field_of_view)? else { return Ok(false) };
             self.known.tracks.insert(span.key, track);
         }
         let track = self.known.tracks.get_mut(&span.key).expect("it is known or begun");

@@ -4,10 +4,11 @@ use crate::error::Result;
 use crate::geometry::SliceIndex;
 use crate::prompt::{ObjectId, StepId};
 use crate::session::prompted::SliceState;
-use crate::session::track::{Track, TrackKey, TrackStep};
+use crate::session::request::Request;
+use crate::session::track::{Track, TrackKey};
 use crate::session::Session;
 use crate::slices::SliceView;
-use crate::tracking::{AttendedBank, FieldOfView};
+use crate::tracking::{AttendedBank, FieldOfView, TrackingOptions};
 use ndarray::Array2;
 
 /// What a track found on a slice, with what it attended to.
@@ -59,31 +60,48 @@ impl Reached {
     }
 }
 
+/// A propagation that was asked for, so that what it reached can be told from the prompts that are left of that time.
+#[derive(Debug)]
+pub struct PastRequest {
+    pub call: StepId,
+    pub request: Request,
+    /// False where it was cancelled: only what it reported was reached.
+    pub completed: bool,
+}
+
 impl Session {
     /// Drops what the present prompts contradict, and keeps for every slice with a first prompt what is known of it.
     pub(super) fn settle(&mut self, field_of_view: FieldOfView) -> Result<()> {
         self.known.keep_prompted(&self.prompts, field_of_view);
-        let prompts = self.prompts.objects().clone();
-        for (&object, slices) in &prompts {
-            for (&slice, given) in slices {
-                if !self.known.prompted.contains_key(&(object, slice)) {
-                    let first = given.steps()[0].0;
-                    let reached = self.reached(object, slice, first, field_of_view)?;
-                    self.known.prompted.entry((object, slice)).or_default().reached = reached;
-                }
-            }
+        // What is known of a slice depends on slices that were prompted before it.
+        let mut unsettled: Vec<(StepId, ObjectId, SliceIndex)> = (self.prompts.objects().iter())
+            .flat_map(|(&object, slices)| slices.iter().map(move |(&slice, given)| (object, slice, given)))
+            .filter(|(object, slice, _)| !self.known.prompted.contains_key(&(*object, *slice)))
+            .map(|(object, slice, given)| (given.steps()[0].0, object, slice))
+            .collect();
+        unsettled.sort();
+        for (first, object, slice) in unsettled {
+            let reached = self.reached(object, slice, first, field_of_view)?;
+            self.known.prompted.entry((object, slice)).or_default().reached = reached;
         }
         Ok(())
     }
 
     /// Whether an object has a mask on a slice: from a prompt, a track or a known mask.
-    pub fn has_mask(&self, object: ObjectId, slice: SliceIndex) -> bool {
-        self.prompts.at(object, slice).is_some()
-            || self.initial.contains_key(&(object, slice))
-            || self.newest_track(object, slice, StepId::MAX).is_some_and(|(_, step)| step.mask.is_some())
+    ///
+    /// # Errors
+    /// `Compute` where the network fails.
+    pub fn has_mask(&mut self, object: ObjectId, slice: SliceIndex) -> Result<bool> {
+        if self.prompts.at(object, slice).is_some() {
+            return Ok(true);
+        }
+        let field_of_view = self.known.field_of_view().unwrap_or(self.model.defaults().field_of_view);
+        self.settle(field_of_view)?;
+        let reached = self.reached(object, slice, StepId::MAX, field_of_view)?;
+        Ok(reached.is_some_and(|reached| reached.state().mask.is_some()))
     }
 
-    /// What is known of a slice before the call `first`.
+    /// What is known of a slice before the call `first`: what the newest propagation found that reached it.
     fn reached(
         &mut self,
         object: ObjectId,
@@ -91,12 +109,25 @@ impl Session {
         first: StepId,
         field_of_view: FieldOfView,
     ) -> Result<Option<Reached>> {
-        if let Some((key, step)) = self.newest_track(object, slice, first) {
-            let found = match step.found.clone() {
-                Some(found) => Some(found),
-                None => self.track_again(key, slice)?,
-            };
-            return Ok(found.map(|found| Reached::Tracked(found, (key.prompt_slice, key.step))));
+        for past in (0..self.requests.len()).rev() {
+            let PastRequest { call, request, completed } = &self.requests[past];
+            let (call, completed, options) = (*call, *completed, request.tracking.clone());
+            if call >= first || options.field_of_view != field_of_view {
+                continue;
+            }
+            let spans = request.spans_at(object, &self.prompts, call);
+            let mut best: Option<(TrackKey, Box<Tracked>)> = None;
+            for span in spans.into_iter().filter(|span| span.covers(slice)) {
+                let found = self.found_by(span.key, slice, &options, (!completed).then_some(call))?;
+                if let Some(found) = found {
+                    if best.as_ref().is_none_or(|(_, best)| found.state.score > best.state.score) {
+                        best = Some((span.key, found));
+                    }
+                }
+            }
+            if let Some((key, found)) = best {
+                return Ok(Some(Reached::Tracked(found, (key.prompt_slice, key.step))));
+            }
         }
         let Some(mask) = self.initial.get(&(object, slice)).cloned() else { return Ok(None) };
         let [rows, columns] = self.slice_size();
@@ -105,35 +136,46 @@ impl Session {
         Ok(Some(Reached::Known(self.painted(slice, &pixels, field_of_view)?)))
     }
 
-    /// The track that was the last to reach a slice before the call `first`; of those of one propagation the one with
-    /// the highest score.
-    fn newest_track(&self, object: ObjectId, slice: SliceIndex, first: StepId) -> Option<(TrackKey, &TrackStep)> {
-        let tracks = self.known.tracks.iter().filter(|(key, _)| key.object == object);
-        let steps = tracks.filter_map(|(key, track)| {
-            let step = track.step(*key, slice)?;
-            (step.trace.accepted && step.reported < first).then_some((*key, step))
-        });
-        steps.max_by(|(a_key, a), (b_key, b)| {
-            (a.reported.cmp(&b.reported)).then(a.score.total_cmp(&b.score)).then(b_key.cmp(a_key))
-        })
-    }
-
-    /// What a track found on a slice, where it was not kept: the track is computed once more.
-    fn track_again(&mut self, key: TrackKey, slice: SliceIndex) -> Result<Option<Box<Tracked>>> {
-        let Some(options) = self.known.options().cloned() else { return Ok(None) };
-        let Some(mut track) = self.begun(key)? else { return Ok(None) };
-        for step in key.slices_to(slice) {
-            let found = self.track_slice(&mut track, key, step, &options)?;
-            if step == slice || !found.trace.accepted {
-                return Ok(found.found);
+    /// What a track finds on a slice, computed where it is not kept; `reported`: only what this call reported.
+    fn found_by(
+        &mut self,
+        key: TrackKey,
+        slice: SliceIndex,
+        options: &TrackingOptions,
+        reported: Option<StepId>,
+    ) -> Result<Option<Box<Tracked>>> {
+        let same = self.known.options() == Some(options);
+        let known =
+            self.known.tracks.get(&key).filter(|_| same).and_then(|track| Some((track, track.step(key, slice)?)));
+        if let Some((_, step)) = known {
+            let wanted = reported.is_none_or(|call| step.reported >= call);
+            match &step.found {
+                _ if !wanted || !step.trace.accepted => return Ok(None),
+                Some(found) => return Ok(Some(found.clone())),
+                None => {}
             }
-            track.steps.push(found);
+        } else if reported.is_some() {
+            return Ok(None);
+        }
+        if self.known.tracks.get(&key).is_some_and(|track| same && known.is_none() && track.beam.is_none()) {
+            return Ok(None); // it ended before
+        }
+        let Some(mut track) = self.begun(key, options.field_of_view)? else { return Ok(None) };
+        for at in key.slices_to(slice) {
+            let step = self.track_slice(&mut track, key, at, options)?;
+            if at == slice || !step.trace.accepted {
+                return Ok(step.found.filter(|_| at == slice));
+            }
+            track.steps.push(step);
         }
         Ok(None)
     }
 
     /// A track that begins at its prompted slice.
-    pub(super) fn begun(&mut self, key: TrackKey) -> Result<Option<Track>> {
+    pub(super) fn begun(&mut self, key: TrackKey, field_of_view: FieldOfView) -> Result<Option<Track>> {
+        let Some(given) = self.prompts.at(key.object, key.prompt_slice).cloned() else { return Ok(None) };
+        self.segment_prompted(key.object, key.prompt_slice, &given, field_of_view)?;
+        self.remember_prompted(key.object, key.prompt_slice, key.step)?;
         let Some(state) = self.known.prompted.get(&(key.object, key.prompt_slice)).and_then(|p| p.state(key.step))
         else {
             return Ok(None);

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{SliceIndex, SliceRange};
-use crate::prompt::{ObjectId, Prompts, StepId};
+use crate::prompt::{ObjectId, Prompts, SlicePrompt, StepId};
 use crate::session::track::{Heading, TrackSpan};
 use crate::tracking::{ModelDefaults, SearchOptions, TrackingOptions};
 use std::collections::BTreeMap;
@@ -52,12 +52,15 @@ impl PropagateOptions {
 }
 
 /// The same, checked and with nothing left open.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Request {
     pub tracking: TrackingOptions,
     /// Of every prompted object: the slices to report, and whether more of them may be computed.
     pub spans: Vec<TrackSpan>,
     object: Option<ObjectId>,
+    direction: Direction,
+    range: SliceRange,
+    object_ranges: BTreeMap<ObjectId, SliceRange>,
 }
 
 impl Request {
@@ -90,7 +93,7 @@ impl Request {
         let mut spans = Vec::new();
         for (&object, prompted) in prompts.objects() {
             let chosen = options.object.is_none_or(|only| only == object);
-            let own = prompts.range(object).map(|own| own.within(range));
+            let own = prompts.range_at(object, StepId::MAX).map(|own| own.within(range));
             let within = options.object_ranges.get(&object).copied().or(own).unwrap_or(range);
             let slices: Vec<(SliceIndex, StepId)> =
                 prompted.iter().filter_map(|(&slice, given)| Some((slice, given.newest()?))).collect();
@@ -102,7 +105,27 @@ impl Request {
                 spans.push(TrackSpan { extends, ..span });
             }
         }
-        Ok(Self { tracking, spans, object: options.object })
+        let object_ranges = options.object_ranges.clone();
+        Ok(Self { tracking, spans, object: options.object, direction: options.direction, range, object_ranges })
+    }
+
+    /// The tracks of an object that a propagation at the call `call` computes, from those of the prompts that were given
+    /// before and are still there.
+    pub fn spans_at(&self, object: ObjectId, prompts: &Prompts, call: StepId) -> Vec<TrackSpan> {
+        let Some(prompted) = prompts.objects().get(&object).filter(|_| self.includes(object)) else {
+            return Vec::new();
+        };
+        let before = |given: &SlicePrompt| given.steps().iter().rev().map(|(id, _)| *id).find(|&id| id < call);
+        let slices: Vec<(SliceIndex, StepId)> =
+            prompted.iter().filter_map(|(&slice, given)| Some((slice, before(given)?))).collect();
+        let range = self
+            .object_ranges
+            .get(&object)
+            .copied()
+            .or(prompts.range_at(object, call).map(|own| own.within(self.range)))
+            .unwrap_or(self.range);
+        let spans = TrackSpan::of(object, &slices, range);
+        spans.into_iter().filter(|span| self.direction.includes(span.key.heading)).collect()
     }
 
     /// Whether the object is to be propagated.

@@ -71,6 +71,11 @@ impl TrackCache {
         }
     }
 
+    /// The field of view of what is known.
+    pub fn field_of_view(&self) -> Option<FieldOfView> {
+        self.field_of_view
+    }
+
     /// The options of the tracks.
     pub fn options(&self) -> Option<&TrackingOptions> {
         self.options.as_ref()
