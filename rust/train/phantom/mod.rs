@@ -4,10 +4,10 @@
 //! involved.
 
 mod appearance;
-mod field;
+pub(super) mod field;
 mod label_map;
 mod render;
-mod shapes;
+pub(super) mod shapes;
 mod texture;
 
 pub use label_map::{Kind, LabelVolume, Object};
