@@ -12,8 +12,8 @@ use crate::train::phantom::field::{blur, smooth};
 use crate::train::Rng;
 use ndarray::{Array2, ArrayView2};
 use rand::seq::IndexedRandom;
-use regions::{depth, largest_component};
 use rand::Rng as _;
+use regions::{depth, largest_component};
 
 /// A random pixel of a mask.
 pub fn random_point(mask: &ArrayView2<bool>, kind: PointKind, rng: &mut Rng) -> Option<Point> {

@@ -5,7 +5,9 @@
 
 use crate::geometry::SliceIndex;
 use crate::model::prompt_encoder::Point;
-use crate::model::{at_mask_resolution, average_pool, DecoderOutput, DenseInputs, ImageEmbedding, MaskChoice, Presence, Sam2};
+use crate::model::{
+    at_mask_resolution, average_pool, DecoderOutput, DenseInputs, ImageEmbedding, MaskChoice, Presence, Sam2,
+};
 use crate::tracking::candidates::attended;
 use crate::tracking::{attending, tensors, MaskPrior, Phase, PriorInput, SliceOutput, Tracker};
 use crate::train::batch::{masks_in, Batch};

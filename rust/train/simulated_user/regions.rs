@@ -82,6 +82,9 @@ mod tests {
         let class = Array2::from_shape_fn((4, 10), |(_, c)| c < 5);
         let (piece, missing) = largest_component(mask.view(), class.view()).unwrap();
         assert!(!missing && piece.indexed_iter().all(|((_, c), &of_it)| of_it == (c >= 5)));
-        assert_eq!(largest_component(Array2::from_elem((3, 3), false).view(), Array2::from_elem((3, 3), false).view()), None);
+        assert_eq!(
+            largest_component(Array2::from_elem((3, 3), false).view(), Array2::from_elem((3, 3), false).view()),
+            None
+        );
     }
 }
