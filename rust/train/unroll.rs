@@ -192,3 +192,64 @@ fn first_prompt(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::Config;
+    use crate::model::Precision;
+    use crate::train::clip::{Clip, ClipOptions};
+    use crate::train::config::{ClickStyle, Framing};
+    use crate::train::{rng, Purpose};
+    use ndarray::Array3;
+
+    #[test]
+    fn every_prompt_is_followed_by_its_rounds_and_rounds_take_the_mask_before_along() {
+        let network = Sam2::pseudo_random(&Config::mini(), Device::Cpu, Precision::Fp32);
+        let side = network.config().image_size as usize;
+        let options = ClipOptions {
+            length: 1,
+            side,
+            stochastic_propagation: false,
+            displacement_stride: None,
+            intensity_model: false,
+            framing: Framing::Any,
+        };
+        let middle = side as f32 / 2.0;
+        let masks = Array3::from_shape_fn((1, side, side), |(_, r, c)| {
+            (r as f32 - middle).hypot(c as f32 - middle) < 0.3 * side as f32
+        });
+        let images = masks.mapv(|inside| if inside { 0.8 } else { 0.3 });
+        let batch = || Batch::new(vec![Clip::new(images.clone(), masks.clone(), &options); 2], Device::Cpu);
+        let rounds = |prompt: TrainingPrompt, corrections: usize| -> Vec<Tensor> {
+            let base = ClipPlan::inference(1, 6, MaskPrior::None, Vec::new());
+            let plan = ClipPlan { prompt, corrections, clicks: ClickStyle::Mixed, ..base };
+            let mut found = tch::no_grad(|| unroll(&network, &batch(), &plan, &mut rng(1, Purpose::Step, 0)));
+            assert_eq!((found.len(), found[0].t), (1, 0), "{prompt:?}");
+            found.remove(0).rounds.into_iter().map(|round| round.logits).collect()
+        };
+        let rough = |what| TrainingPrompt::RoughMask(what);
+        for prompt in [
+            TrainingPrompt::Box,
+            TrainingPrompt::Point,
+            TrainingPrompt::Scribble(5),
+            rough(RoughMaskUse::Corrected),
+            rough(RoughMaskUse::Refined),
+        ] {
+            let all = rounds(prompt, 7);
+            assert_eq!(all.len(), 8, "{prompt:?}");
+            assert!(all.iter().all(|logits| logits.size()[0] == 2 && bool::try_from(logits.isfinite().all()).unwrap()));
+        }
+        // The same click on a mask and on none: what is decoded differs, since the mask is the dense prompt.
+        let tracker = Tracker::new(&network, Phase::Training);
+        let image = &embed(&network, &batch())[0];
+        let features = network.without_memory(image);
+        let point = [Point { x: middle, y: middle, kind: crate::model::prompt_encoder::PointKind::Foreground }];
+        let logits = tensors::given_logits(&average_pool(&batch().mask(0), network.config().mask_stride()));
+        let prompts = [&point[..], &point[..]];
+        let (bare, corrected) = tch::no_grad(|| {
+            (tracker.prompt(image, &features, &prompts), tracker.correct(image, &features, &prompts, &logits))
+        });
+        assert!((bare.decoder.masks - corrected.decoder.masks).abs().max().double_value(&[]) > 1e-3);
+    }
+}

@@ -90,8 +90,8 @@ impl Heart {
         let (y, x) = ((row - middle[0]) * self.aspect, column - middle[1]);
         let (distance, angle) = (y.hypot(x), y.atan2(x));
         if s < 0.0 {
-            // Above the valves there is an atrium, which grows away from them.
-            let size = self.atrium * (1.0 - (s * 2.5 + 1.0).powi(2)).max(0.0).sqrt();
+            // Above the valves there is an atrium.
+            let size = self.atrium * (1.0 - (s * 2.5 + 0.6).powi(2)).max(0.0).sqrt();
             return if distance < size { ATRIUM } else { AIR };
         }
         let [two, three] = self.waves;

@@ -56,6 +56,8 @@ pub struct ScanBlock {
     pub block: Block,
     pub axis: Axis,
     pub grey: Grey,
+    /// Which of its voxels the scan has.
+    pub scanned: Array3<bool>,
 }
 
 /// A block of a scan. `around`: voxels [k, j, i] that it must be near; none: any.
@@ -96,7 +98,8 @@ pub fn draw_block(files: &ScanFiles, image: &Volume<f32>, around: &[[usize; 3]],
     };
     let centre = [middle(0, slices, step), middle(1, side, pixel), middle(2, side, pixel)];
     let block = Block { centre, step, pixel, slices, side };
-    ScanBlock { block, axis, grey: shade(files, image, &volume, &block, rng) }
+    let scanned = interpolate(&volume, &block, 0.0, |_| 1.0).mapv(|share| share > 0.0);
+    ScanBlock { block, axis, grey: shade(files, image, &volume, &block, rng), scanned }
 }
 
 /// The longest side of a box around voxels, in millimetres.
@@ -108,12 +111,16 @@ fn longer_side(voxels: &[[usize; 3]], [i, j, k]: [f64; 3]) -> f32 {
     extent(0, k).max(extent(1, j)).max(extent(2, i)) as f32
 }
 
+/// Whether a scan shows uptake.
+pub fn is_pet(files: &ScanFiles) -> bool {
+    stem(&files.image).to_lowercase().contains(PET)
+}
+
 /// A scan's values as grey levels: of CT in a drawn window, of PET by uptake, else by percentiles.
 fn shade(files: &ScanFiles, image: &Volume<f32>, volume: &Across<f32>, block: &Block, rng: &mut Rng) -> Grey {
     let lowest = image.voxels().iter().copied().fold(f32::INFINITY, f32::min);
     let automatic = Window::Auto.resolve(image);
-    let pet = stem(&files.image).to_lowercase().contains(PET);
-    let (range, limits) = if pet {
+    let (range, limits) = if is_pet(files) {
         (IntensityRange { low: 0.0, high: rng.random_range(PET_WHITE) * PET_SCALE }, BEYOND)
     } else if lowest < CT_AIR {
         let centred = |level: f32, width: f32| IntensityRange { low: level - width / 2.0, high: level + width / 2.0 };
@@ -190,7 +197,7 @@ impl MaskedScans {
             .ok_or_else(|| Error::invalid(format!("`{shown}`: its masks are empty, expected a voxel")))?;
         let inside: Vec<[usize; 3]> =
             target.indexed_iter().filter(|(_, &v)| v).map(|((k, j, i), _)| [k, j, i]).collect();
-        let ScanBlock { block, axis, grey } = draw_block(files, &image, &inside, rng);
+        let ScanBlock { block, axis, grey, .. } = draw_block(files, &image, &inside, rng);
         let mut labels = Array3::from_elem(block.dims(), AIR);
         let mut objects = Vec::new();
         for (number, mask) in (1..=u8::MAX).zip(&masks) {

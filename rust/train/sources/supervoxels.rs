@@ -4,9 +4,9 @@
 //! 2004, in three dimensions; as targets: ScribblePrompt, 2024.
 
 use super::files::{scans, ScanFiles};
-use super::scans::{draw_block, ScanBlock};
+use super::scans::{draw_block, is_pet, ScanBlock};
 use super::VolumeSource;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::train::phantom::field::blur;
 use crate::train::phantom::shapes::log_uniform;
 use crate::train::phantom::{Kind, LabelVolume, Object, AIR};
@@ -30,27 +30,35 @@ const LEAST_SLICES: usize = 3;
 /// The share of its voxels that have only voxels of its own beside them in the plane: others are rims.
 const LEAST_INSIDE: f64 = 0.4;
 /// Darker supervoxels are air.
-const DARKEST: f32 = 10.0;
+const DARKEST: f32 = 20.0;
+/// How near to the edge of the scan a voxel may be, in pixels, and the share of a supervoxel that may be nearer: where a
+/// scan is cut off there is no border.
+const EDGE: usize = 3;
+const MOST_AT_EDGE: f64 = 0.1;
 /// Steps of edge weights between grey levels.
 const STEPS: f32 = 16.0;
 const MOST_STEPS: usize = 4096;
 
-/// Scans of some folders.
+/// Scans of some folders, without PET, whose voxels are too coarse.
 pub struct Supervoxels {
     files: Vec<ScanFiles>,
 }
 
 impl Supervoxels {
     pub fn open(folders: &[PathBuf]) -> Result<Self> {
-        Ok(Self { files: scans(folders)? })
+        let files: Vec<ScanFiles> = scans(folders)?.into_iter().filter(|scan| !is_pet(scan)).collect();
+        match files.is_empty() {
+            false => Ok(Self { files }),
+            true => Err(Error::invalid("data.sources, supervoxels: only PET in its folders, expected CT or MR")),
+        }
     }
 }
 
 impl VolumeSource for Supervoxels {
     fn volume(&self, rng: &mut Rng) -> Result<LabelVolume> {
-        let files = self.files.choose(rng).expect("a folder without volumes is refused");
+        let files = self.files.choose(rng).expect("no scan is refused");
         let image = volume::read_image(&files.image)?;
-        let ScanBlock { block, grey, .. } = draw_block(files, &image, &[], rng);
+        let ScanBlock { block, grey, scanned, .. } = draw_block(files, &image, &[], rng);
         let width = rng.random_range(BLUR);
         let mut smooth = grey.values.clone();
         for mut plane in smooth.outer_iter_mut() {
@@ -62,8 +70,10 @@ impl VolumeSource for Supervoxels {
         let mut stats = vec![Piece::default(); block.slices * block.side * block.side];
         for (((z, r, c), &piece), &value) in pieces.indexed_iter().zip(&smooth) {
             let beside = [(r.wrapping_sub(1), c), (r + 1, c), (r, c.wrapping_sub(1)), (r, c + 1)];
+            let far = [(r.wrapping_sub(EDGE), c), (r + EDGE, c), (r, c.wrapping_sub(EDGE)), (r, c + EDGE)];
             let inside = beside.iter().all(|&(r, c)| pieces.get((z, r, c)) == Some(&piece));
-            stats[piece as usize].add(z, value, inside);
+            let scanned = far.iter().all(|&(r, c)| scanned.get((z, r, c)) != Some(&false));
+            stats[piece as usize].add(z, value, inside, scanned);
         }
         let largest = (LARGEST * pieces.len() as f64) as usize;
         let fits: Vec<u32> = (0..stats.len() as u32).filter(|&n| stats[n as usize].is_object(largest)).collect();
@@ -82,6 +92,7 @@ impl VolumeSource for Supervoxels {
 struct Piece {
     count: usize,
     inside: usize,
+    edge: usize,
     sum: f64,
     first: usize,
     last: usize,
@@ -89,19 +100,21 @@ struct Piece {
 
 impl Piece {
     /// Voxels come slice by slice.
-    fn add(&mut self, slice: usize, value: f32, inside: bool) {
+    fn add(&mut self, slice: usize, value: f32, inside: bool, scanned: bool) {
         if self.count == 0 {
             self.first = slice;
         }
         self.last = slice;
         self.count += 1;
         self.inside += usize::from(inside);
+        self.edge += usize::from(!scanned);
         self.sum += f64::from(value);
     }
 
     fn is_object(&self, largest: usize) -> bool {
         (LEAST_VOXELS..=largest).contains(&self.count)
             && self.inside as f64 >= LEAST_INSIDE * self.count as f64
+            && self.edge as f64 <= MOST_AT_EDGE * self.count as f64
             && self.last - self.first + 1 >= LEAST_SLICES
             && (self.sum / self.count as f64) as f32 > DARKEST
     }
