@@ -47,7 +47,7 @@ const PET: &str = "pet";
 const PET_WHITE: std::ops::Range<f32> = 4.0..15.0;
 const PET_SCALE: f32 = 100.0;
 /// Grey levels of what is black and white.
-const LEVELS: f32 = 255.0;
+pub const LEVELS: f32 = 255.0;
 /// What lies beyond a drawn CT window stays visible up to these grey levels.
 const BEYOND: (f32, f32) = (-60.0, 320.0);
 

@@ -4,7 +4,7 @@
 //! 2004, in three dimensions; as targets: ScribblePrompt, 2024.
 
 use super::files::{scans, ScanFiles};
-use super::scans::{draw_block, is_pet, ScanBlock};
+use super::scans::{draw_block, is_pet, ScanBlock, LEVELS};
 use super::VolumeSource;
 use crate::error::{Error, Result};
 use crate::train::phantom::field::blur;
@@ -60,7 +60,8 @@ impl VolumeSource for Supervoxels {
         let image = volume::read_image(&files.image)?;
         let ScanBlock { block, grey, scanned, .. } = draw_block(files, &image, &[], rng);
         let width = rng.random_range(BLUR);
-        let mut smooth = grey.values.clone();
+        // What is darker than black or brighter than white has no borders.
+        let mut smooth = grey.values.mapv(|value| value.clamp(0.0, LEVELS));
         for mut plane in smooth.outer_iter_mut() {
             let blurred = blur(&plane.to_owned(), width);
             plane.assign(&blurred);
