@@ -44,6 +44,7 @@ fn clips(c: &mut Criterion) {
         stochastic_propagation: true,
         displacement_stride: Some(2),
         intensity_model: true,
+        framing: promem::train::config::Framing::Object,
     };
     let bare = ClipOptions { displacement_stride: None, intensity_model: false, ..whole.clone() };
     let parts = [

@@ -86,6 +86,7 @@ fn trained(
         stochastic_propagation: false,
         displacement_stride: Some(network.config().mask_stride() as usize),
         intensity_model: true,
+        framing: promem::train::config::Framing::Object,
     };
     let batch = Batch::new(vec![Clip::new(images.clone(), masks.clone(), &options)], Device::Cpu);
     let weights = if case.intensity_weight > 0.0 { vec![case.intensity_weight as f32] } else { Vec::new() };

@@ -315,6 +315,7 @@ fn gradients_reach_every_weight_that_inference_reads() {
             stochastic_propagation: true,
             displacement_stride: Some(network_config.mask_stride() as usize),
             intensity_model: network_config.intensity_channels.is_some(),
+            framing: promem::train::config::Framing::Object,
         };
         let clips: Vec<_> = (0..2).map(|n| source.clip(n, &options).unwrap()).collect();
         let batch = Batch::new(clips, Device::Cpu);

@@ -4,6 +4,7 @@
 use crate::error::Result;
 use crate::slices::intensity_model::IntensityModel;
 use crate::slices::registration;
+use crate::train::config::Framing;
 use ndarray::{Array3, Array4, ArrayView2, Axis};
 
 /// How clips are cut.
@@ -19,6 +20,8 @@ pub struct ClipOptions {
     pub displacement_stride: Option<usize>,
     /// Prepare what intensities say of each slice, as the prompt slice teaches it.
     pub intensity_model: bool,
+    /// Which part of a slice is shown.
+    pub framing: Framing,
 }
 
 /// Slices [T, S, S] of grey 0..1 and masks [T, S, S].
@@ -97,6 +100,7 @@ mod tests {
             stochastic_propagation: false,
             displacement_stride: None,
             intensity_model: true,
+            framing: Framing::Object,
         };
         let clip = Clip::new(images, masks, &options);
         let evidence = clip.log_likelihood_ratio.expect("it was asked for");

@@ -24,6 +24,7 @@ pub mod plot;
 pub mod run;
 pub mod scans;
 pub mod simulated_user;
+pub mod sources;
 pub mod stochastic_propagation;
 pub mod trainer;
 pub mod unroll;
@@ -51,6 +52,8 @@ pub enum Purpose {
     Validation = 4,
     /// Initial weights.
     Weights = 5,
+    /// Which source of a mixture gives a volume.
+    Source = 6,
 }
 
 /// The generator of one purpose and number of a run.

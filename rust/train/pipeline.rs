@@ -162,6 +162,7 @@ mod tests {
             stochastic_propagation: true,
             displacement_stride: None,
             intensity_model: false,
+            framing: crate::train::config::Framing::Object,
         };
         for workers in [1, 3] {
             let mut pipeline = Pipeline::start(Arc::new(Numbers), Box::new(options_of), 2, workers, 4);

@@ -9,7 +9,7 @@ use crate::session::{choose_precision, guarded};
 use crate::tracking::MaskPrior;
 use crate::train::checkpoint::{self, Progress};
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
-use crate::train::config::TrainConfig;
+use crate::train::config::{Framing, Stage, TrainConfig};
 use crate::train::feed::Feed;
 use crate::train::flat::Named;
 use crate::train::initialise::initialise;
@@ -17,6 +17,7 @@ use crate::train::log::{Log, LogLine};
 use crate::train::phantom::Phantoms;
 use crate::train::pipeline::Pipeline;
 use crate::train::scans::Scans;
+use crate::train::sources::Mixture;
 use crate::train::trainer::{build, line, Replica, Sums, Trainer};
 use crate::train::validate::{self, Validation, ValidationSettings};
 use std::collections::BTreeMap;
@@ -67,6 +68,9 @@ pub struct Ended {
 
 /// Where clips come from.
 pub fn source(config: &TrainConfig) -> Result<Arc<dyn ClipSource>> {
+    if !config.data.sources.is_empty() {
+        return Ok(Arc::new(Mixture::open(config.seed, &config.data)?));
+    }
     if config.data.scans.is_empty() {
         return Ok(Arc::new(Phantoms::new(config.seed, config.data.held_out.clone(), Vec::new())));
     }
@@ -95,8 +99,9 @@ pub fn clip_options(config: &TrainConfig, stage: usize) -> ClipOptions {
         length: stage.length,
         side: stage.image_size as usize,
         stochastic_propagation: config.data.stochastic_propagation,
-        displacement_stride: (config.prior.registered > 0.0).then_some(mask_stride),
-        intensity_model: config.intensity_model.clip_fraction > 0.0,
+        displacement_stride: (config.prior.registered > 0.0 && stage.length > 1).then_some(mask_stride),
+        intensity_model: config.intensity_model.clip_fraction > 0.0 && stage.length > 1,
+        framing: stage.framing,
     }
 }
 
@@ -177,7 +182,13 @@ pub fn validation_clips(config: &TrainConfig, stage: usize, count: usize) -> Res
         true => Arc::new(Phantoms::new(VALIDATION_SEED, config.data.held_out.clone(), Vec::new())),
         false => source(config)?,
     };
-    validate::clips(&*source, &clip_options(config, stage), count)
+    // A slice alone has nothing to track.
+    let mut options = clip_options(config, stage);
+    if options.length == 1 {
+        let tracked = Stage { length: 2, framing: Framing::Object, ..config.stages[stage].clone() };
+        options = clip_options(&TrainConfig { stages: vec![tracked], ..config.clone() }, 0);
+    }
+    validate::clips(&*source, &options, count)
 }
 
 /// What the averaged weights reach, with each prior that the run trains.
@@ -221,7 +232,12 @@ fn first_weights(config: &TrainConfig) -> Result<Named> {
 
 /// What the model file says of itself.
 fn about(config: &TrainConfig, step: u64, seconds: f64) -> BTreeMap<String, String> {
-    let data = if config.data.scans.is_empty() { "generated anatomy".into() } else { config.data.scans.join(", ") };
+    let sources: Vec<String> = config.data.sources.iter().map(|source| source.kind.name()).collect();
+    let data = match (sources.is_empty(), config.data.scans.is_empty()) {
+        (false, _) => sources.join(", "),
+        (true, true) => "generated anatomy".into(),
+        (true, false) => config.data.scans.join(", "),
+    };
     let prior = if config.prior.registered > 0.0 { "registered" } else { "none" };
     let field_of_view = if config.data.scans.is_empty() { "object" } else { "slice" };
     BTreeMap::from([

@@ -4,14 +4,16 @@
 //! priors they get.
 
 use crate::geometry::SliceIndex;
-use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::{at_mask_resolution, DecoderOutput, DenseInputs, ImageEmbedding, MaskChoice, Presence, Sam2};
+use crate::model::prompt_encoder::Point;
+use crate::model::{
+    at_mask_resolution, average_pool, DecoderOutput, DenseInputs, ImageEmbedding, MaskChoice, Presence, Sam2,
+};
 use crate::tracking::candidates::attended;
 use crate::tracking::{attending, tensors, MaskPrior, Phase, PriorInput, SliceOutput, Tracker};
 use crate::train::batch::{masks_in, Batch};
 use crate::train::loss::Prediction;
-use crate::train::plan::{ClipPlan, TrainingPrompt};
-use crate::train::simulated_user::{correction, noisy_box, random_point};
+use crate::train::plan::{ClipPlan, RoughMaskUse, TrainingPrompt};
+use crate::train::simulated_user::{click, drawn_box, next_click, rough_mask, scribble};
 use crate::train::Rng;
 use ndarray::ArrayView2;
 use tch::{Device, Tensor};
@@ -46,7 +48,7 @@ pub fn unroll_embedded(
             tracker.accept_mask(&images[0], &batch.mask(0)),
             batch.log_likelihood_ratio.as_ref().map(Tensor::shallow_clone),
         ),
-        TrainingPrompt::Box | TrainingPrompt::Point => {
+        _ => {
             let (rounds, output) = interact(&tracker, batch, &images[0], plan, rng);
             predictions.push(SlicePredictions { t: 0, rounds });
             let found = tracker.full_resolution(&output);
@@ -122,8 +124,8 @@ fn embed(network: &Sam2, batch: &Batch) -> Vec<ImageEmbedding> {
         .collect()
 }
 
-/// A box or a point and points that correct it, each on the mask before it: predictions of all rounds, and the last
-/// one's output.
+/// Any prompt but a true mask, and points that correct it, each on the mask before it: predictions of all rounds, and
+/// the last one's output.
 fn interact(
     tracker: &Tracker,
     batch: &Batch,
@@ -133,15 +135,9 @@ fn interact(
 ) -> (Vec<Prediction>, SliceOutput) {
     let truths: Vec<ArrayView2<bool>> =
         batch.clips.iter().map(|clip| clip.masks.index_axis(ndarray::Axis(0), 0)).collect();
-    let mut points: Vec<Vec<Point>> = (truths.iter())
-        .map(|truth| match plan.prompt {
-            TrainingPrompt::Box => noisy_box(truth, rng),
-            _ => random_point(truth, PointKind::Foreground, rng).into_iter().collect(),
-        })
-        .collect();
+    let (mut points, mut present) = first_prompt(tracker, &truths, plan, rng);
     let features = tracker.network().without_memory(image);
     let mut rounds = Vec::new();
-    let mut present: Option<Tensor> = None;
     loop {
         let prompts: Vec<&[Point]> = points.iter().map(Vec::as_slice).collect();
         let step = match &present {
@@ -155,8 +151,105 @@ fn interact(
         }
         let found = masks_in(&tracker.full_resolution(&output));
         for (found, (points, truth)) in found.outer_iter().zip(points.iter_mut().zip(&truths)) {
-            points.push(correction(&found, truth, rng));
+            points.push(next_click(&found, truth, plan.clicks, rng));
         }
         present = Some(output.logits);
+    }
+}
+
+/// Equally many points of each clip, and the mask that they correct, logits [B, 1, m, m].
+fn first_prompt(
+    tracker: &Tracker,
+    truths: &[ArrayView2<bool>],
+    plan: &ClipPlan,
+    rng: &mut Rng,
+) -> (Vec<Vec<Point>>, Option<Tensor>) {
+    let mut of_each = |points: &mut dyn FnMut(&ArrayView2<bool>, &mut Rng) -> Vec<Point>| -> Vec<Vec<Point>> {
+        truths.iter().map(|truth| points(truth, rng)).collect()
+    };
+    let style = plan.clicks;
+    match plan.prompt {
+        TrainingPrompt::Mask => unreachable!("a mask is not decoded"),
+        TrainingPrompt::Box => (of_each(&mut |truth, rng| drawn_box(truth, style, rng)), None),
+        TrainingPrompt::Point => (of_each(&mut |truth, rng| click(truth, style, rng).into_iter().collect()), None),
+        TrainingPrompt::Scribble(count) => (of_each(&mut |truth, rng| scribble(truth, count, rng)), None),
+        TrainingPrompt::RoughMask(what) => {
+            let mut rough = Vec::new();
+            let points = of_each(&mut |truth, rng| {
+                let mask = rough_mask(truth, rng);
+                let points = match what {
+                    RoughMaskUse::Refined => Vec::new(),
+                    RoughMaskUse::Corrected => vec![next_click(&mask.view(), truth, style, rng)],
+                };
+                rough.push(mask);
+                points
+            });
+            let network = tracker.network();
+            let side = network.config().image_size;
+            let values: Vec<f32> = rough.iter().flatten().map(|&inside| f32::from(inside)).collect();
+            let masks = Tensor::from_slice(&values).reshape([-1, 1, side, side]).to_device(network.device());
+            (points, Some(average_pool(&tensors::given_logits(&masks), network.config().mask_stride())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::Config;
+    use crate::model::Precision;
+    use crate::train::clip::{Clip, ClipOptions};
+    use crate::train::config::{ClickStyle, Framing};
+    use crate::train::{rng, Purpose};
+    use ndarray::Array3;
+
+    #[test]
+    fn every_prompt_is_followed_by_its_rounds_and_rounds_take_the_mask_before_along() {
+        let network = Sam2::pseudo_random(&Config::mini(), Device::Cpu, Precision::Fp32);
+        let side = network.config().image_size as usize;
+        let options = ClipOptions {
+            length: 1,
+            side,
+            stochastic_propagation: false,
+            displacement_stride: None,
+            intensity_model: false,
+            framing: Framing::Any,
+        };
+        let middle = side as f32 / 2.0;
+        let masks = Array3::from_shape_fn((1, side, side), |(_, r, c)| {
+            (r as f32 - middle).hypot(c as f32 - middle) < 0.3 * side as f32
+        });
+        let images = masks.mapv(|inside| if inside { 0.8 } else { 0.3 });
+        let batch = || Batch::new(vec![Clip::new(images.clone(), masks.clone(), &options); 2], Device::Cpu);
+        let rounds = |prompt: TrainingPrompt, corrections: usize| -> Vec<Tensor> {
+            let base = ClipPlan::inference(1, 6, MaskPrior::None, Vec::new());
+            let plan = ClipPlan { prompt, corrections, clicks: ClickStyle::Mixed, ..base };
+            let mut found = tch::no_grad(|| unroll(&network, &batch(), &plan, &mut rng(1, Purpose::Step, 0)));
+            assert_eq!((found.len(), found[0].t), (1, 0), "{prompt:?}");
+            found.remove(0).rounds.into_iter().map(|round| round.logits).collect()
+        };
+        let rough = |what| TrainingPrompt::RoughMask(what);
+        for prompt in [
+            TrainingPrompt::Box,
+            TrainingPrompt::Point,
+            TrainingPrompt::Scribble(5),
+            rough(RoughMaskUse::Corrected),
+            rough(RoughMaskUse::Refined),
+        ] {
+            let all = rounds(prompt, 7);
+            assert_eq!(all.len(), 8, "{prompt:?}");
+            assert!(all.iter().all(|logits| logits.size()[0] == 2 && bool::try_from(logits.isfinite().all()).unwrap()));
+        }
+        // The same click on a mask and on none: what is decoded differs, since the mask is the dense prompt.
+        let tracker = Tracker::new(&network, Phase::Training);
+        let image = &embed(&network, &batch())[0];
+        let features = network.without_memory(image);
+        let point = [Point { x: middle, y: middle, kind: crate::model::prompt_encoder::PointKind::Foreground }];
+        let logits = tensors::given_logits(&average_pool(&batch().mask(0), network.config().mask_stride()));
+        let prompts = [&point[..], &point[..]];
+        let (bare, corrected) = tch::no_grad(|| {
+            (tracker.prompt(image, &features, &prompts), tracker.correct(image, &features, &prompts, &logits))
+        });
+        assert!((bare.decoder.masks - corrected.decoder.masks).abs().max().double_value(&[]) > 1e-3);
     }
 }

@@ -128,8 +128,8 @@ fn sign(rng: &mut Rng) -> f32 {
 }
 
 /// What the scanner does: bias field, resolution, noise, display window, gamma. In: 0..255, out: 0..1. `prompt`: the
-/// object on the first slice.
-pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>) {
+/// object on the first slice; `around`: how often the window is the one around it.
+pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>, around: f64) {
     let (count, side, _) = images.dim();
     let bias = *[0.0, 0.05, 0.1, 0.2].choose(rng).expect("not empty");
     if bias > 0.0 {
@@ -164,15 +164,36 @@ pub fn acquire(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>
         };
         plane.assign(&if native < side { resize(image.view(), [side, side]) } else { image });
     }
-    display(rng, images, prompt);
+    display(rng, images, prompt, around);
 }
 
-/// How often the window is the one that inference takes around a prompted object, give or take; else it is the whole
-/// picture's.
-const AROUND_OBJECT: f64 = 0.7;
+/// How often a scan is augmented by a bias field, by a lower resolution, and by noise.
+const SCAN_BIAS: f64 = 0.25;
+const SCAN_BLUR: f64 = 0.3;
+const SCAN_NOISE: f64 = 0.4;
 
-fn display(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>) {
-    let around = rng.random_bool(AROUND_OBJECT);
+/// What another scanner would have made of a scan: a little bias, blur and noise, then window and gamma. In: mostly
+/// 0..255, out: 0..1.
+pub fn augment(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>, around: f64) {
+    let (count, side, _) = images.dim();
+    if rng.random_bool(SCAN_BIAS) {
+        let bias = rng.random_range(0.05..0.2);
+        *images *= &(smooth(rng, [2, 3, 3], [count, side, side]) * bias).mapv(f32::exp);
+    }
+    let softness = if rng.random_bool(SCAN_BLUR) { rng.random_range(0.4..1.2) } else { 0.0 };
+    let deviation = if rng.random_bool(SCAN_NOISE) { 8.0 * rng.random_range(0.0..1.0f32).powi(2) } else { 0.0 };
+    for mut plane in images.outer_iter_mut() {
+        let mut image = blur(&plane.to_owned(), softness);
+        if deviation > 0.0 {
+            image.mapv_inplace(|value| value + normal(rng) * deviation);
+        }
+        plane.assign(&image);
+    }
+    display(rng, images, prompt, around);
+}
+
+fn display(rng: &mut Rng, images: &mut Array3<f32>, prompt: ArrayView2<bool>, around: f64) {
+    let around = rng.random_bool(around);
     let margin = (normal(rng) * 0.35).exp();
     let whole = [rng.random_range(0.0..0.02), rng.random_range(0.98..1.0)];
     let gamma = (normal(rng) * if around { 0.12 } else { 0.25 }).exp();

@@ -95,6 +95,17 @@ pub struct LabelVolume {
     pub objects: Vec<Object>,
     /// Labels of one tissue: both of a pair, all of a row, neighbours, both halves of what was cut in two.
     pub alike: Vec<Vec<u8>>,
+    /// What a scanner saw, where the volume is of a scan; else intensities are drawn.
+    pub grey: Option<Grey>,
+}
+
+/// A scan's intensities on a grid of labels.
+#[derive(Debug)]
+pub struct Grey {
+    /// Most of them are from 0 to 255, [slices, rows, columns].
+    pub values: Array3<f32>,
+    /// What is beyond the scan.
+    pub outside: f32,
 }
 
 impl LabelVolume {
@@ -106,7 +117,7 @@ impl LabelVolume {
             painter.object(rng);
         }
         painter.body(rng);
-        Self { labels: painter.labels, objects: painter.objects, alike: painter.alike }
+        Self { labels: painter.labels, objects: painter.objects, alike: painter.alike, grey: None }
     }
 }
 

@@ -4,13 +4,14 @@
 //! involved.
 
 mod appearance;
-mod field;
+pub(super) mod field;
 mod label_map;
 mod render;
-mod shapes;
+pub(super) mod shapes;
 mod texture;
 
-pub use label_map::{Kind, LabelVolume, Object};
+pub(super) use label_map::AIR;
+pub use label_map::{Grey, Kind, LabelVolume, Object};
 pub use render::render;
 
 use crate::train::clip::{Clip, ClipOptions, ClipSource};
@@ -32,11 +33,17 @@ const ATTEMPTS: u64 = 40;
 ///
 /// ```
 /// use promem::train::clip::{ClipOptions, ClipSource};
+/// use promem::train::config::Framing;
 /// use promem::train::phantom::Phantoms;
 ///
-/// let options =
-///     ClipOptions { length: 4, side: 64, stochastic_propagation: true, displacement_stride: None, intensity_model:
-/// false };
+/// let options = ClipOptions {
+///     length: 4,
+///     side: 64,
+///     stochastic_propagation: true,
+///     displacement_stride: None,
+///     intensity_model: false,
+///     framing: Framing::Object,
+/// };
 /// let clip = Phantoms::new(1, Vec::new(), Vec::new()).clip(0, &options)?;
 /// assert_eq!((clip.images.dim(), clip.masks.dim()), ((4, 64, 64), (4, 64, 64)));
 /// assert!(clip.masks.index_axis(ndarray::Axis(0), 0).iter().any(|&inside| inside)); // the prompt
@@ -105,7 +112,7 @@ impl ClipSource for Phantoms {
 }
 
 /// The label map of a clip. Maps change one after the other, so that threads never wait for many at once.
-fn map_of(number: u64) -> u64 {
+pub(super) fn map_of(number: u64) -> u64 {
     let (round, slot) = (number / SIDE_BY_SIDE, number % SIDE_BY_SIDE);
     (round + slot * CLIPS_PER_MAP / SIDE_BY_SIDE) / CLIPS_PER_MAP * SIDE_BY_SIDE + slot
 }

@@ -1,12 +1,13 @@
 //! A label map becomes a clip: which object, which slices, which part of the plane, and what it looks like.
 
-use super::appearance::{acquire, Appearance};
+use super::appearance::{acquire, augment, Appearance};
 use super::field::blur;
-use super::label_map::{Kind, LabelVolume, Object};
+use super::label_map::{Grey, Kind, LabelVolume, Object};
 use super::shapes::{log_uniform, normal};
 use super::texture::Textures;
 use crate::slices::near::near;
 use crate::train::clip::{Clip, ClipOptions};
+use crate::train::config::Framing;
 use crate::train::stochastic_propagation::{coherent, stack};
 use crate::train::Rng;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
@@ -40,17 +41,38 @@ const ONE_OF_SEVERAL: f64 = 0.3;
 const SHOWN: std::ops::Range<f32> = 0.3..0.7;
 const SHOWN_AT_ALL: (f32, f32) = (0.10, 0.75);
 const SHOWN_OTHERWISE: f64 = 0.3;
+/// The same where a click has to find the object: how often the frame is the whole slice, and the share of the others.
+const WHOLE_SLICE: f64 = 0.3;
+const SHOWN_ANYHOW: (f32, f32) = (0.14, 0.9);
+/// Pixels of the frame that a clicked object must have.
+const LEAST_CLICKED: usize = 60;
+/// How often the intensity window is the one that inference takes around a prompted object, give or take; else it is
+/// the whole picture's.
+const WINDOW_AROUND_OBJECT: f64 = 0.7;
+const WINDOW_AROUND_CLICKED: f64 = 0.4;
 
 /// One clip of one object and its kind, or `None` where the draw does not fit.
 pub fn render(volume: &LabelVolume, objects: &[&Object], options: &ClipOptions, rng: &mut Rng) -> Option<(Kind, Clip)> {
     let object = *objects.choose_weighted(rng, |object| object.kind.share()).ok()?;
     let sequence = Sequence::draw(volume, object, options, rng)?;
-    let view = SliceView::draw(&sequence, volume, options.side, rng)?;
+    let view = SliceView::draw(&sequence, volume, options, rng)?;
     let masks = view.masks(&sequence);
-    if masks.index_axis(Axis(0), 0).iter().filter(|&&inside| inside).count() < LEAST_SHOWN {
+    let (least, around) = match options.framing {
+        Framing::Object => (LEAST_SHOWN, WINDOW_AROUND_OBJECT),
+        Framing::Any => (LEAST_CLICKED, WINDOW_AROUND_CLICKED),
+    };
+    let prompt = masks.index_axis(Axis(0), 0);
+    if prompt.iter().filter(|&&inside| inside).count() < least {
         return None;
     }
-    let images = view.images(&sequence, volume, object, masks.index_axis(Axis(0), 0), rng);
+    let images = match &volume.grey {
+        None => view.images(&sequence, volume, object, prompt, around, rng),
+        Some(grey) => {
+            let mut images = view.scanned(&sequence, grey);
+            augment(rng, &mut images, prompt, around);
+            images
+        }
+    };
     Some((object.kind, Clip::new(images, masks, options)))
 }
 
@@ -137,7 +159,8 @@ struct SliceView {
 }
 
 impl SliceView {
-    fn draw(sequence: &Sequence, volume: &LabelVolume, side: usize, rng: &mut Rng) -> Option<Self> {
+    fn draw(sequence: &Sequence, volume: &LabelVolume, options: &ClipOptions, rng: &mut Rng) -> Option<Self> {
+        let side = options.side;
         let prompt = sequence.masks.index_axis(Axis(0), 0);
         let (mut low, mut high) = ([usize::MAX; 2], [0; 2]);
         for ((r, c), _) in prompt.indexed_iter().filter(|(_, &inside)| inside) {
@@ -146,11 +169,17 @@ impl SliceView {
         }
         let longer = (high[0] - low[0]).max(high[1] - low[1]) as f32;
         let plane = volume.labels.dim().1 as f32;
-        let shown = match rng.random_bool(SHOWN_OTHERWISE) {
-            true => log_uniform(rng, SHOWN_AT_ALL.0, SHOWN_AT_ALL.1),
-            false => rng.random_range(SHOWN),
+        let covered = match options.framing {
+            Framing::Any if rng.random_bool(WHOLE_SLICE) => plane * rng.random_range(0.9..1.1),
+            Framing::Any => (longer / log_uniform(rng, SHOWN_ANYHOW.0, SHOWN_ANYHOW.1)).clamp(24.0, plane * 1.2),
+            Framing::Object => {
+                let shown = match rng.random_bool(SHOWN_OTHERWISE) {
+                    true => log_uniform(rng, SHOWN_AT_ALL.0, SHOWN_AT_ALL.1),
+                    false => rng.random_range(SHOWN),
+                };
+                (longer / shown).clamp(24.0, plane * 1.2)
+            }
         };
-        let covered = (longer / shown).clamp(24.0, plane * 1.2);
         let spread = (covered - longer).max(0.0) * 0.5;
         // The object lies anywhere in the frame that keeps it mostly inside, towards the middle of the plane.
         let centre = [0, 1].map(|c| {
@@ -230,6 +259,7 @@ impl SliceView {
         volume: &LabelVolume,
         object: &Object,
         prompt: ArrayView2<bool>,
+        around: f64,
         rng: &mut Rng,
     ) -> Array3<f32> {
         let first = sequence.slices[0];
@@ -263,8 +293,46 @@ impl SliceView {
             }
             out.assign(&(image * (1.0 + gain * normal(rng))));
         }
-        acquire(rng, &mut images, prompt);
+        acquire(rng, &mut images, prompt, around);
         images
+    }
+
+    /// What a scan shows in each slice's frame, the average of a thick slice's planes.
+    fn scanned(&self, sequence: &Sequence, grey: &Grey) -> Array3<f32> {
+        let count = sequence.slices.len();
+        let depth = grey.values.dim().0;
+        let mut images = Array3::zeros((count, self.side, self.side));
+        for (t, mut out) in images.outer_iter_mut().enumerate() {
+            let z = sequence.slices[t];
+            for n in 0..sequence.thickness {
+                let beside = if n % 2 == 1 { (z + n).min(depth - 1) } else { z.saturating_sub(n) };
+                out += &self.interpolated(grey.values.index_axis(Axis(0), beside), t, grey.outside);
+            }
+            out /= sequence.thickness as f32;
+        }
+        images
+    }
+
+    /// As `look`, bilinear.
+    fn interpolated(&self, plane: ArrayView2<f32>, t: usize, outside: f32) -> Array2<f32> {
+        let (rows, columns) = plane.dim();
+        let [row, column] = self.maps[t];
+        Array2::from_shape_fn((self.side, self.side), |(r, c)| {
+            let (r, c) = (r as f32 + 0.5, c as f32 + 0.5);
+            let y = row[0] * r + row[1] * c + row[2];
+            let x = column[0] * r + column[1] * c + column[2];
+            if y < 0.0 || x < 0.0 || y >= rows as f32 || x >= columns as f32 {
+                return outside;
+            }
+            // Pixel n has its middle at n + 0.5.
+            let (y, x) = ((y - 0.5).clamp(0.0, rows as f32 - 1.0), (x - 0.5).clamp(0.0, columns as f32 - 1.0));
+            let (y0, x0) = (y as usize, x as usize);
+            let (y1, x1) = ((y0 + 1).min(rows - 1), (x0 + 1).min(columns - 1));
+            let (fy, fx) = (y - y0 as f32, x - x0 as f32);
+            let upper = plane[(y0, x0)] * (1.0 - fx) + plane[(y0, x1)] * fx;
+            let lower = plane[(y1, x0)] * (1.0 - fx) + plane[(y1, x1)] * fx;
+            upper * (1.0 - fy) + lower * fy
+        })
     }
 }
 
@@ -289,6 +357,7 @@ mod tests {
             stochastic_propagation: false,
             displacement_stride: None,
             intensity_model: false,
+            framing: Framing::Object,
         };
         let volume = LabelVolume::generate(&mut rng(3, Purpose::LabelMap, 0));
         let objects: Vec<&Object> = volume.objects.iter().collect();

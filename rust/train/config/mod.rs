@@ -4,9 +4,14 @@ use crate::error::{Error, Result};
 use crate::model::config::{Config, Size, Version, SIZE_MULTIPLE};
 use crate::session::PrecisionChoice;
 use crate::tracking::MAX_WINDOW;
-use crate::train::phantom::Kind;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+mod data;
+mod prompt;
+
+pub use data::{DataConfig, SourceConfig, SourceKind};
+pub use prompt::{ClickStyle, PromptConfig};
 
 /// A training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,20 +52,6 @@ pub struct TrainConfig {
     pub log: LogConfig,
 }
 
-/// What is trained on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataConfig {
-    /// Data sets as `promem evaluate` names them (`m3d:0003/train=FOLDER`); none: generated anatomy.
-    pub scans: Vec<String>,
-    /// Section 2.1; off for the ablation.
-    pub stochastic_propagation: bool,
-    /// Kinds of generated objects that are never targets.
-    pub held_out: Vec<Kind>,
-    /// Threads that make clips.
-    pub workers: usize,
-}
-
 /// When memories are augmented (section 2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -83,23 +74,6 @@ pub struct MemoryConfig {
     pub windows: [usize; 2],
     /// How often the prompt is attended to from everywhere.
     pub pinned: f64,
-}
-
-/// Shares of the kinds of prompts, and what follows them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PromptConfig {
-    /// Share of masks.
-    pub mask: f64,
-    /// Share of boxes.
-    #[serde(rename = "box")]
-    pub bounds: f64,
-    /// Share of points.
-    pub point: f64,
-    /// Points that correct a box or a point (`num_correction_pt_per_frame`).
-    pub corrections: usize,
-    /// How often a second slice is given.
-    pub second_slice: f64,
 }
 
 /// Shares of the dense priors; beyond the paper.
@@ -193,6 +167,17 @@ impl OptimizerConfig {
     }
 }
 
+/// Which part of a slice is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framing {
+    /// The object and its surroundings, as inference shows an object whose mask it knows.
+    #[default]
+    Object,
+    /// Anything from the whole slice to the object alone, since a click tells no extent.
+    Any,
+}
+
 /// Steps of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -212,6 +197,12 @@ pub struct Stage {
     /// Every prompt is a mask: a network that learns from scratch learns to remember first.
     #[serde(default)]
     pub masks_only: bool,
+    /// Which part of a slice the first one shows.
+    #[serde(default)]
+    pub framing: Framing,
+    /// Prompts of this stage, instead of `[prompt]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<PromptConfig>,
 }
 
 /// How often a run reports, saves and validates.
@@ -228,9 +219,9 @@ pub struct LogConfig {
     pub validation_clips: usize,
 }
 
-const PAPER: &str = include_str!("presets/paper.toml");
-const COMPACT: &str = include_str!("presets/compact.toml");
-const TOY: &str = include_str!("presets/toy.toml");
+const PAPER: &str = include_str!("../presets/paper.toml");
+const COMPACT: &str = include_str!("../presets/compact.toml");
+const TOY: &str = include_str!("../presets/toy.toml");
 
 impl TrainConfig {
     /// Names and texts of the presets.
@@ -301,6 +292,11 @@ impl TrainConfig {
         (0, 0.0)
     }
 
+    /// The prompts of a stage.
+    pub fn prompt_of<'a>(&'a self, stage: &'a Stage) -> &'a PromptConfig {
+        stage.prompt.as_ref().unwrap_or(&self.prompt)
+    }
+
     /// The number of the first clip of a step.
     pub fn first_clip(&self, step: u64) -> u64 {
         let mut clips = 0;
@@ -341,8 +337,14 @@ impl TrainConfig {
         }
         for (n, stage) in self.stages.iter().enumerate() {
             let named = |what: &str| wrong(format!("stages[{n}]: {what}"));
-            if stage.steps == 0 || stage.batch == 0 || stage.accumulate == 0 || stage.length < 2 {
-                return named("expected steps, batch and accumulate of 1 or more and a length of 2 or more");
+            if stage.steps == 0 || stage.batch == 0 || stage.accumulate == 0 || stage.length == 0 {
+                return named("expected steps, batch, accumulate and length of 1 or more");
+            }
+            if let Some(prompt) = &stage.prompt {
+                prompt.validate(&format!("stages[{n}].prompt"))?;
+            }
+            if stage.length == 1 && (stage.masks_only || self.prompt_of(stage).mask > 0.0) {
+                return named("length 1 with prompts that are masks, which leaves nothing to predict: expected none");
             }
             if stage.batch % self.replicas.max(1) != 0 {
                 return named(&format!("batch {}: expected a multiple of the {} replicas", stage.batch, self.replicas));
@@ -360,18 +362,11 @@ impl TrainConfig {
                 "memory.windows [{low}, {high}]: expected two rising numbers from 1 to {MAX_WINDOW}"
             ));
         }
-        for (key, shares) in [
-            ("prompt", vec![self.prompt.mask, self.prompt.bounds, self.prompt.point]),
-            ("prior", vec![self.prior.none, self.prior.previous, self.prior.registered]),
-        ] {
-            let sum: f64 = shares.iter().sum();
-            if shares.iter().any(|s| s.is_nan() || *s < 0.0) || (sum - 1.0).abs() > 1e-6 {
-                return wrong(format!("{key}: shares {shares:?} sum to {sum}, expected 1"));
-            }
-        }
+        self.data.validate()?;
+        self.prompt.validate("prompt")?;
+        shares("prior", &[self.prior.none, self.prior.previous, self.prior.registered])?;
         for (key, share) in [
             ("memory.pinned", self.memory.pinned),
-            ("prompt.second_slice", self.prompt.second_slice),
             ("intensity_model.clip_fraction", self.intensity_model.clip_fraction),
             ("optimizer.warmup_fraction", self.optimizer.warmup_fraction),
             ("optimizer.final_lr_fraction", self.optimizer.final_lr_fraction),
@@ -379,9 +374,7 @@ impl TrainConfig {
             ("optimizer.betas[0]", self.optimizer.betas[0]),
             ("optimizer.betas[1]", self.optimizer.betas[1]),
         ] {
-            if !(0.0..=1.0).contains(&share) {
-                return wrong(format!("{key} {share}: expected a share from 0 to 1"));
-            }
+            self::share(key, share)?;
         }
         if self.intensity_model.clip_fraction > 0.0 && network(&self.network)?.intensity_channels.is_none() {
             return wrong(format!(
@@ -402,6 +395,22 @@ impl TrainConfig {
             return wrong("log: expected every and checkpoint of 1 or more".into());
         }
         Ok(())
+    }
+}
+
+/// Refuses shares that do not sum to one.
+fn shares(key: &str, shares: &[f64]) -> Result<()> {
+    let sum: f64 = shares.iter().sum();
+    match shares.iter().any(|s| s.is_nan() || *s < 0.0) || (sum - 1.0).abs() > 1e-6 {
+        true => Err(Error::invalid(format!("{key}: shares {shares:?} sum to {sum}, expected 1"))),
+        false => Ok(()),
+    }
+}
+
+fn share(key: &str, share: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("{key} {share}: expected a share from 0 to 1"))),
     }
 }
 
