@@ -3,7 +3,7 @@
 use crate::args::{PromptArgument, PromptSlices, Prompts as Arguments};
 use crate::extents::extents;
 use promem::geometry::{SliceIndex, VoxelIndex};
-use promem::prompt::{ObjectId, Prompts};
+use promem::prompt::{ObjectId, PointLabel, Prompt, Prompts};
 use promem::session::Session;
 use promem::volume::{self, LabelMap};
 use promem::{slices, Error, Result};
@@ -14,11 +14,26 @@ const DEFAULT_OBJECT: u16 = 1;
 
 /// Adds the prompts to the session; prompt masks are read and must be on the grid of `image`.
 pub fn add(session: &mut Session, arguments: &Arguments, image: &Path) -> Result<()> {
-    for (named, prompt) in &arguments.ordered {
+    if let Some(path) = &arguments.initial {
+        let labels = on_grid(session, path, image, "initial masks")?;
+        session.set_initial(labels.voxels())?;
+    }
+    let mut clicks: Vec<(VoxelIndex, PointLabel)> = Vec::new();
+    for (n, (named, prompt)) in arguments.ordered.iter().enumerate() {
         let object = object_or_default(*named)?;
         match prompt {
-            PromptArgument::Point(voxel, label) => session.prompts_mut().add_point(object, *voxel, *label)?,
-            PromptArgument::Box([a0, b0, a1, b1, slice]) => {
+            // Points in a row are one call: published networks decode them together.
+            PromptArgument::Point(voxel, label) => {
+                clicks.push((*voxel, *label));
+                let goes_on = |(next, prompt): &(Option<ObjectId>, PromptArgument)| {
+                    next == named && matches!(prompt, PromptArgument::Point(..))
+                };
+                if !arguments.ordered.get(n + 1).is_some_and(goes_on) {
+                    session.add_prompt(object, &Prompt::Clicks(std::mem::take(&mut clicks)))?;
+                }
+            }
+            PromptArgument::Voxels(prompt) => session.add_prompt(object, prompt)?,
+            PromptArgument::Box([a0, b0, a1, b1, slice], label) => {
                 let (columns, rows) = session.prompts().axis().in_plane();
                 let axis = session.prompts().axis();
                 let voxel = |column: usize, row: usize| {
@@ -26,18 +41,23 @@ pub fn add(session: &mut Session, arguments: &Arguments, image: &Path) -> Result
                     (index[columns.index()], index[rows.index()], index[axis.index()]) = (column, row, *slice);
                     VoxelIndex(index)
                 };
-                session.prompts_mut().add_box(object, voxel(*a0, *b0), voxel(*a1, *b1))?;
+                session.add_prompt(object, &Prompt::Box([voxel(*a0, *b0), voxel(*a1, *b1)], *label))?;
             }
             PromptArgument::Mask(path) => {
-                let labels = volume::read_labels(path)?;
-                labels.geometry().check_same_grid(session.geometry()).map_err(|e| {
-                    e.context(format!("prompt mask `{}` and image `{}`", path.display(), image.display()))
-                })?;
+                let labels = on_grid(session, path, image, "prompt mask")?;
                 add_mask(session.prompts_mut(), &labels, path, *named, arguments)?;
             }
         }
     }
     Ok(())
+}
+
+/// A label map on the scan's grid.
+fn on_grid(session: &Session, path: &Path, image: &Path, what: &str) -> Result<LabelMap> {
+    let labels = volume::read_labels(path)?;
+    let named = || format!("{what} `{}` and image `{}`", path.display(), image.display());
+    labels.geometry().check_same_grid(session.geometry()).map_err(|e| e.context(named()))?;
+    Ok(labels)
 }
 
 fn add_mask(

@@ -3,7 +3,7 @@
 use super::value::whole_numbers;
 use clap::{value_parser, ArgMatches, Args, Command, FromArgMatches};
 use promem::geometry::{SliceIndex, VoxelIndex};
-use promem::prompt::{ObjectId, PointLabel};
+use promem::prompt::{ObjectId, PointLabel, Prompt};
 use promem::{Error, Result};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,8 +13,10 @@ use std::str::FromStr;
 pub enum PromptArgument {
     Mask(PathBuf),
     Point(VoxelIndex, PointLabel),
+    /// A scribble, a lasso, or a box between two voxels.
+    Voxels(Prompt),
     /// i0, j0, i1, j1 and the slice; on other axes the two in-plane axes in rising order.
-    Box([usize; 5]),
+    Box([usize; 5], PointLabel),
 }
 
 /// Which slices of a prompt mask are prompts.
@@ -56,10 +58,34 @@ struct PromptOptions {
     /// A voxel inside the object, or with a last 0 outside it
     #[arg(long, value_name = "I,J,K[,0]", value_parser = point, allow_hyphen_values = true)]
     point: Vec<PromptArgument>,
-    /// Two opposite corners on slice K; on other axes the two in-plane axes in rising order
+    /// Two opposite corners on slice K (on other axes the two in-plane axes in rising order), or two corners I,J,K: flat
+    /// along one axis, a box on that plane; else a box in three dimensions, beyond which the object is not looked for
     #[arg(long = "box", id = "box", value_name = "I0,J0,I1,J1,K")]
-    #[arg(value_parser = bounding_box, allow_hyphen_values = true)]
+    #[arg(value_parser = |text: &str| bounding_box(text, PointLabel::Foreground), allow_hyphen_values = true)]
     boxes: Vec<PromptArgument>,
+    /// A line drawn on the object, on any plane
+    #[arg(long, value_name = "I,J,K;I,J,K;...")]
+    #[arg(value_parser = |text: &str| scribble(text, PointLabel::Foreground), allow_hyphen_values = true)]
+    scribble: Vec<PromptArgument>,
+    /// A closed line drawn around the object; on a slice that has a mask, what it holds is added
+    #[arg(long, value_name = "I,J,K;I,J,K;...")]
+    #[arg(value_parser = |text: &str| lasso(text, PointLabel::Foreground), allow_hyphen_values = true)]
+    lasso: Vec<PromptArgument>,
+    /// As --box: what lies in it is taken away from the object's masks
+    #[arg(long, value_name = "I0,J0,I1,J1,K")]
+    #[arg(value_parser = |text: &str| bounding_box(text, PointLabel::Background), allow_hyphen_values = true)]
+    negative_box: Vec<PromptArgument>,
+    /// A line drawn beside the object
+    #[arg(long, value_name = "I,J,K;I,J,K;...")]
+    #[arg(value_parser = |text: &str| scribble(text, PointLabel::Background), allow_hyphen_values = true)]
+    negative_scribble: Vec<PromptArgument>,
+    /// A closed line: what it holds is taken away from the object's mask
+    #[arg(long, value_name = "I,J,K;I,J,K;...")]
+    #[arg(value_parser = |text: &str| lasso(text, PointLabel::Background), allow_hyphen_values = true)]
+    negative_lasso: Vec<PromptArgument>,
+    /// Begin with the masks of this label map on the scan's grid; its labels are objects, and prompts correct them
+    #[arg(long, value_name = "FILE")]
+    initial: Option<PathBuf>,
     /// The object (label, 1 to 65535) of the prompts after it
     #[arg(long, value_name = "N", value_parser = object, allow_hyphen_values = true)]
     object: Vec<ObjectId>,
@@ -72,6 +98,7 @@ pub struct Prompts {
     pub ordered: Vec<(Option<ObjectId>, PromptArgument)>,
     pub label: Option<u16>,
     pub slices: PromptSlices,
+    pub initial: Option<PathBuf>,
 }
 
 impl Args for Prompts {
@@ -94,8 +121,18 @@ impl FromArgMatches for Prompts {
         let places = |name: &str| matches.indices_of(name).into_iter().flatten().collect::<Vec<usize>>();
         let masks = options.prompt_mask.into_iter().map(|path| Word::Prompt(PromptArgument::Mask(path)));
         let mut words: Vec<(usize, Word)> = places("prompt_mask").into_iter().zip(masks).collect();
-        words.extend(places("point").into_iter().zip(options.point.into_iter().map(Word::Prompt)));
-        words.extend(places("box").into_iter().zip(options.boxes.into_iter().map(Word::Prompt)));
+        let given = [
+            ("point", options.point),
+            ("box", options.boxes),
+            ("scribble", options.scribble),
+            ("lasso", options.lasso),
+            ("negative_box", options.negative_box),
+            ("negative_scribble", options.negative_scribble),
+            ("negative_lasso", options.negative_lasso),
+        ];
+        for (name, prompts) in given {
+            words.extend(places(name).into_iter().zip(prompts.into_iter().map(Word::Prompt)));
+        }
         words.extend(places("object").into_iter().zip(options.object.into_iter().map(Word::Object)));
         words.sort_by_key(|(place, _)| *place);
         let (mut object, mut ordered) = (None, Vec::new());
@@ -105,7 +142,7 @@ impl FromArgMatches for Prompts {
                 Word::Prompt(prompt) => ordered.push((object, prompt)),
             }
         }
-        Ok(Self { ordered, label: options.label, slices: options.prompt_slice })
+        Ok(Self { ordered, label: options.label, slices: options.prompt_slice, initial: options.initial })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
@@ -124,9 +161,36 @@ fn point(text: &str) -> Result<PromptArgument> {
     Ok(PromptArgument::Point(VoxelIndex([parts[0], parts[1], parts[2]]), label))
 }
 
-fn bounding_box(text: &str) -> Result<PromptArgument> {
-    let corners = whole_numbers(text, &[5])?;
-    Ok(PromptArgument::Box(corners.try_into().expect("five numbers were checked")))
+fn bounding_box(text: &str, label: PointLabel) -> Result<PromptArgument> {
+    let corners = whole_numbers(text, &[5, 6])?;
+    match corners[..] {
+        [i0, j0, k0, i1, j1, k1] => {
+            Ok(PromptArgument::Voxels(Prompt::Box([VoxelIndex([i0, j0, k0]), VoxelIndex([i1, j1, k1])], label)))
+        }
+        _ => Ok(PromptArgument::Box(corners.try_into().expect("five or six numbers were checked"), label)),
+    }
+}
+
+fn scribble(text: &str, label: PointLabel) -> Result<PromptArgument> {
+    Ok(PromptArgument::Voxels(Prompt::Scribble(voxels(text)?, label)))
+}
+
+fn lasso(text: &str, label: PointLabel) -> Result<PromptArgument> {
+    let corners = voxels(text)?;
+    if corners.len() < 3 {
+        return Err(Error::invalid(format!("{} corners, expected at least 3", corners.len())));
+    }
+    Ok(PromptArgument::Voxels(Prompt::Lasso(corners, label)))
+}
+
+/// Voxels I,J,K separated by semicolons.
+fn voxels(text: &str) -> Result<Vec<VoxelIndex>> {
+    let voxel = |part: &str| {
+        let index =
+            whole_numbers(part, &[3]).map_err(|_| Error::invalid("expected voxels I,J,K separated by semicolons"))?;
+        Ok(VoxelIndex([index[0], index[1], index[2]]))
+    };
+    text.split(';').filter(|part| !part.trim().is_empty()).map(voxel).collect()
 }
 
 fn object(text: &str) -> Result<ObjectId> {
