@@ -301,3 +301,56 @@ fn real_scans_are_segmented_on_their_own_grid() {
         assert!(out.voxels().iter().any(|&l| l > 0), "{}: nothing was written", image.display());
     }
 }
+
+#[test]
+fn scribbles_lassos_and_boxes_are_prompts_in_the_order_given() {
+    let demo = Demo::new();
+    let mask = demo.path("mask.nii.gz");
+    let labels = volume::read_labels(Path::new(&mask)).unwrap();
+    let prompted = labels.voxels().indexed_iter().find(|(_, &label)| label > 0).map(|((k, ..), _)| k).unwrap();
+    let voxels = |k: usize| format!("20,20,{k};24,24,{k};20,26,{k}");
+    let drawn = voxels(prompted);
+    for extra in [
+        vec!["--scribble", &drawn, "--negative-scribble", &drawn],
+        vec!["--lasso", &drawn, "--negative-lasso", &drawn],
+        vec!["--prompt-mask", &mask, "--prompt-slice", &prompted.to_string(), "--negative-box", &format!("20,20,24,24,{prompted}")],
+        vec!["--box", &format!("18,18,{},30,30,{}", prompted - 1, prompted + 1)],
+    ] {
+        let result = demo.segment("drawn.nii.gz", &[&extra[..], &["--no-stop", "--force"]].concat());
+        assert!(result.status.success(), "{extra:?}: {}", text(&result.stderr));
+    }
+    // The box in three dimensions bounds the slices.
+    let found = volume::read_labels(Path::new(&demo.path("drawn.nii.gz"))).unwrap();
+    let voxels = found.voxels();
+    let mut slices = voxels.indexed_iter().filter(|(_, &label)| label > 0).map(|((k, ..), _)| k);
+    assert!(slices.all(|k| k.abs_diff(prompted) <= 1));
+
+    let refusals = [
+        (vec!["--negative-scribble", drawn.as_str()], "it says where the object is not"),
+        (vec!["--lasso", "1,1,1;2,2,2;3,1,4"], "several planes"),
+        (vec!["--scribble", "1,1"], "expected voxels I,J,K separated by semicolons"),
+        (vec!["--box", "1,1,1,999,9,9"], "outside the volume"),
+    ];
+    for (extra, expected) in refusals {
+        let output = demo.segment("refused.nii.gz", &extra);
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(expected), "{extra:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_former_result_is_corrected_and_the_rest_of_it_stays() {
+    let demo = Demo::new();
+    let (mask, first) = (demo.path("mask.nii.gz"), demo.path("first.nii.gz"));
+    ok(demo.segment("first.nii.gz", &["--prompt-mask", &mask, "--no-stop"]));
+    let before = volume::read_labels(Path::new(&first)).unwrap();
+    let last = before.voxels().dim().0 - 1;
+    let corner = format!("0,0,12,12,{last}");
+    ok(demo.segment("second.nii.gz", &["--initial", &first, "--negative-box", &corner, "--no-stop"]));
+    let after = volume::read_labels(Path::new(&demo.path("second.nii.gz"))).unwrap();
+    let slice = |labels: &volume::LabelMap, k: usize| labels.voxels().index_axis(ndarray::Axis(0), k).to_owned();
+    assert!(slice(&after, last).slice(ndarray::s![..=12, ..=12]).iter().all(|&label| label == 0));
+    assert!((0..last).any(|k| slice(&after, k) == slice(&before, k) && slice(&before, k).iter().any(|&l| l > 0)));
+    let alone = demo.segment("third.nii.gz", &["--initial", &first]);
+    assert!(!alone.status.success() && text(&alone.stderr).contains("no prompt"));
+}
