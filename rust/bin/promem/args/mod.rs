@@ -115,7 +115,7 @@ mod tests {
             prompts,
             [
                 PromptArgument::Point(VoxelIndex([1, 2, 3]), PointLabel::Foreground),
-                PromptArgument::Box([1, 2, 3, 4, 5]),
+                PromptArgument::Box([1, 2, 3, 4, 5], PointLabel::Foreground),
                 PromptArgument::Mask("m.nii".into()),
                 PromptArgument::Point(VoxelIndex([4, 5, 6]), PointLabel::Background),
             ]
