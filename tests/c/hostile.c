@@ -1,4 +1,5 @@
-/* Numbers, pointers and structs that cannot be, on every function that takes one: each is refused with a status, and nothing is touched.
+/* Numbers, pointers and structs that cannot be, on every function that takes one: each is refused with a status,
+ * and nothing is touched.
  * Argument: a model file. */
 #define _POSIX_C_SOURCE 200809L
 #include "promem.h"

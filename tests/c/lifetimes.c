@@ -1,4 +1,5 @@
-/* Frees, forks and threads' ends at moments when nobody expects them. Arguments: a model file, "callbacks", "threads" or "forks". */
+/* Frees, forks and threads' ends at moments when nobody expects them. Arguments: a model file, "callbacks",
+ * "threads" or "forks". */
 #define _POSIX_C_SOURCE 200809L
 #include "promem.h"
 
