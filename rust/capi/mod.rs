@@ -1,16 +1,18 @@
 //! The C interface: check pointers, translate, call, translate back.
 //!
-//! The documentation of what is public here is the manual of `include/promem.h`, which `make header` writes and a test compares. No panic
-//! leaves it. Nothing here decides; that is `session`'s.
+//! The documentation of what is public here is the manual of `include/promem.h`, which `make header` writes and a test
+//! compares. No panic leaves it. Nothing here decides; that is `session`'s.
 
 #![allow(non_camel_case_types)]
 #![deny(missing_docs)]
 
 mod arguments;
 mod engine;
+mod handles;
 mod job;
 mod late;
 mod library;
+mod memory;
 mod model;
 mod options;
 mod process;

@@ -1,6 +1,9 @@
 //! Prompts: points, boxes and masks of objects on slices.
 
-use super::arguments::{array, buffer, handle, object, put, slice, usable, voxel};
+use super::arguments::{object, slice, voxel};
+use super::engine::Engine;
+use super::handles;
+use super::memory::{InArray, Out, OutArray};
 use super::prompt_record::promem_prompt;
 use super::session::promem_session;
 use super::status::{boundary, promem_status, BoundaryError, Outcome};
@@ -8,12 +11,10 @@ use crate::geometry::SliceIndex;
 use crate::prompt::{ObjectId, PointLabel, Prompt, Prompts};
 use crate::session::Session;
 use ndarray::Array2;
+use std::sync::Arc;
 
-/// # Safety
-/// `session` is NULL or live.
-unsafe fn with_session<R>(session: *mut promem_session, work: impl FnOnce(&mut Session) -> Outcome<R>) -> Outcome<R> {
-    // SAFETY: as the caller promises.
-    let engine = &unsafe { handle(session, "session") }?.engine;
+/// Changes prompts, and keeps their list for reading at any time.
+fn change<R>(engine: &Arc<Engine>, work: impl FnOnce(&mut Session) -> Outcome<R>) -> Outcome<R> {
     engine.claim()?.with(|session| {
         let done = work(session);
         engine.results.lock().prompts = listed(session);
@@ -21,8 +22,8 @@ unsafe fn with_session<R>(session: *mut promem_session, work: impl FnOnce(&mut S
     })
 }
 
-/// Says that a voxel belongs to an object (`positive` not 0) or does not. `ijk`: its three indices. An object's number, 1 to 65535, is its
-/// label in the label map.
+/// Says that a voxel belongs to an object (`positive` not 0) or does not. `ijk`: its three indices. An object's number,
+/// 1 to 65535, is its label in the label map.
 ///
 /// Errors: PROMEM_INVALID_ARGUMENT for an object or a voxel that cannot be, PROMEM_BUSY.
 ///
@@ -38,10 +39,9 @@ pub unsafe extern "C" fn promem_session_add_point(
     boundary(|| {
         let object = self::object(object)?;
         // SAFETY: as this function's caller promises.
-        let at = unsafe { voxel(ijk, "point") }?;
+        let (engine, at) = unsafe { (handles::share(session)?, voxel(ijk, "point")?) };
         let label = if positive != 0 { PointLabel::Foreground } else { PointLabel::Background };
-        // SAFETY: as this function's caller promises.
-        unsafe { with_session(session, |session| Ok(session.add_prompt(object, &Prompt::Clicks(vec![(at, label)]))?)) }
+        change(&engine, |session| Ok(session.add_prompt(object, &Prompt::Clicks(vec![(at, label)]))?))
     })
 }
 
@@ -61,14 +61,15 @@ pub unsafe extern "C" fn promem_session_add_box(
     boundary(|| {
         let object = self::object(object)?;
         // SAFETY: as this function's caller promises.
-        let corners = unsafe { (voxel(corner_ijk, "box corner")?, voxel(opposite_ijk, "box corner")?) };
-        // SAFETY: as this function's caller promises.
-        unsafe { with_session(session, |session| Ok(session.prompts_mut().add_box(object, corners.0, corners.1)?)) }
+        let (engine, corner, opposite) =
+            unsafe { (handles::share(session)?, voxel(corner_ijk, "box corner")?, voxel(opposite_ijk, "box corner")?) };
+        change(&engine, |session| Ok(session.prompts_mut().add_box(object, corner, opposite)?))
     })
 }
 
-/// Gives an object's mask on a slice: rows times columns bytes, row after row, not 0 inside (promem_session_slices tells which axes they are).
-/// Alone it is the result on its slice, voxel for voxel; beside points or a box it guides what they select. It replaces an earlier one.
+/// Gives an object's mask on a slice: rows times columns bytes, row after row, not 0 inside (promem_session_slices
+/// tells which axes they are). Alone it is the result on its slice, voxel for voxel; beside points or a box it guides
+/// what they select. It replaces an earlier one.
 ///
 /// Errors: PROMEM_INVALID_ARGUMENT for a count that is not rows times columns, or an empty mask; PROMEM_BUSY.
 ///
@@ -84,25 +85,22 @@ pub unsafe extern "C" fn promem_session_add_mask(
 ) -> promem_status {
     boundary(|| {
         let object = self::object(object)?;
-        usable(mask, "mask")?;
         // SAFETY: as this function's caller promises.
-        unsafe {
-            with_session(session, |session| {
-                let [rows, columns] = session.slice_size();
-                if count != rows * columns {
-                    return Err(BoundaryError::invalid(format!(
-                        "mask: {count} bytes, expected {rows} rows of {columns} columns, {}",
-                        rows * columns
-                    )));
-                }
-                array(mask, count, rows * columns, "mask")?;
-                // SAFETY: as many as a slice has, which fit in memory; readable, as this function's caller promises.
-                let bytes = std::slice::from_raw_parts(mask, count);
-                let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
-                let mask = Array2::from_shape_fn((rows, columns), |(r, c)| bytes[r * columns + c] != 0);
-                Ok(session.prompts_mut().add_mask(object, slice, mask)?)
-            })
-        }
+        let (engine, mask) = unsafe { (handles::share(session)?, InArray::new(mask, count, "mask")?) };
+        change(&engine, |session| {
+            let [rows, columns] = session.slice_size();
+            if mask.count() != rows * columns {
+                return Err(BoundaryError::invalid(format!(
+                    "mask: {} bytes, expected {rows} rows of {columns} columns, {}",
+                    mask.count(),
+                    rows * columns
+                )));
+            }
+            let bytes = mask.slice(rows * columns)?;
+            let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
+            let mask = Array2::from_shape_fn((rows, columns), |(r, c)| bytes[r * columns + c] != 0);
+            Ok(session.prompts_mut().add_mask(object, slice, mask)?)
+        })
     })
 }
 
@@ -120,17 +118,16 @@ unsafe fn take_back(
     boundary(|| {
         let id = self::object(object)?;
         // SAFETY: as the caller promises.
-        unsafe {
-            with_session(session, |session| {
-                let count = session.geometry().dims.along(session.axis());
-                let at = slice.map(|slice| self::slice(slice, count)).transpose()?;
-                if remove(session.prompts_mut(), id, at.unwrap_or(SliceIndex(0))) {
-                    return Ok(());
-                }
-                let place = slice.map_or(String::new(), |slice| format!(", slice {slice}"));
-                Err(BoundaryError::invalid(format!("object {object}{place}: no {what}")))
-            })
-        }
+        let engine = unsafe { handles::share(session) }?;
+        change(&engine, |session| {
+            let count = session.geometry().dims.along(session.axis());
+            let at = slice.map(|slice| self::slice(slice, count)).transpose()?;
+            if remove(session.prompts_mut(), id, at.unwrap_or(SliceIndex(0))) {
+                return Ok(());
+            }
+            let place = slice.map_or(String::new(), |slice| format!(", slice {slice}"));
+            Err(BoundaryError::invalid(format!("object {object}{place}: no {what}")))
+        })
     })
 }
 
@@ -195,12 +192,10 @@ pub unsafe extern "C" fn promem_session_remove_object(session: *mut promem_sessi
 pub unsafe extern "C" fn promem_session_clear_prompts(session: *mut promem_session) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        unsafe {
-            with_session(session, |session| {
-                session.prompts_mut().clear();
-                Ok(())
-            })
-        }
+        change(&unsafe { handles::share(session) }?, |session| {
+            session.prompts_mut().clear();
+            Ok(())
+        })
     })
 }
 
@@ -215,10 +210,9 @@ pub unsafe extern "C" fn promem_session_prompt_count(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        unsafe {
-            let all = handle(session, "session")?.engine.results.lock().prompts.len();
-            put(count, "count", all)
-        }
+        let (engine, count) = unsafe { (handles::borrow(session)?, Out::new(count, "count")?) };
+        count.write(engine.results.lock().prompts.len());
+        Ok(())
     })
 }
 
@@ -236,10 +230,9 @@ pub unsafe extern "C" fn promem_session_list_prompts(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        unsafe {
-            let all = &handle(session, "session")?.engine.results.lock().prompts;
-            buffer(prompts, count, all.len(), "prompts")?.copy_from_slice(all);
-        }
+        let (engine, out) = unsafe { (handles::borrow(session)?, OutArray::new(prompts, count, "prompts")?) };
+        let all = &engine.results.lock().prompts;
+        out.slice(all.len())?.copy_from_slice(all);
         Ok(())
     })
 }
