@@ -269,14 +269,18 @@ typedef struct {
 typedef struct {
     // The object, 1 to 65535.
     uint32_t object;
-    // How many points.
+    // How many points count: clicks and points of scribbles since the newest mask.
     uint32_t points;
     // The slice.
     int64_t slice;
-    // 1 where there is a box.
+    // 1 where a box counts.
     uint32_t has_box;
     // 1 where there is a mask.
     uint32_t has_mask;
+    // How many regions were added to the mask or taken away from it: lassos, and boxes that exclude.
+    uint32_t regions;
+    // How many prompts lie on the slice, of any kind.
+    uint32_t prompts;
 } promem_prompt;
 
 // How a propagation goes. All zero but the size is the default: every object, both ways, until it ends.
@@ -551,7 +555,11 @@ promem_status promem_session_reset(promem_session *session);
 // Says that a voxel belongs to an object (`positive` not 0) or does not. `ijk`: its three indices. An object's number,
 // 1 to 65535, is its label in the label map.
 //
-// Errors: PROMEM_INVALID_ARGUMENT for an object or a voxel that cannot be, PROMEM_BUSY.
+// Prompts of an object are an ordered history: each refines the mask that its slices have by then, of earlier prompts
+// or of a propagation. promem_session_undo takes back the newest.
+//
+// Errors: PROMEM_INVALID_ARGUMENT for an object or a voxel that cannot be, and for `positive` 0 where the slice has no
+// mask of the object; PROMEM_BUSY.
 promem_status promem_session_add_point(promem_session *session, uint32_t object, const int64_t *ijk, uint32_t positive);
 
 // Gives an object's box on a slice: two opposite corners, both inside; it replaces an earlier box of that slice.
@@ -563,8 +571,8 @@ promem_status promem_session_add_box(promem_session *session,
                                      const int64_t *opposite_ijk);
 
 // Gives an object's mask on a slice: rows times columns bytes, row after row, not 0 inside (promem_session_slices
-// tells which axes they are). Alone it is the result on its slice, voxel for voxel; beside points or a box it guides
-// what they select. It replaces an earlier one.
+// tells which axes they are). It is the result on its slice, voxel for voxel, and takes the place of the slice's
+// earlier prompts; later ones refine it.
 //
 // Errors: PROMEM_INVALID_ARGUMENT for a count that is not rows times columns, or an empty mask; PROMEM_BUSY.
 promem_status promem_session_add_mask(promem_session *session,
@@ -573,10 +581,59 @@ promem_status promem_session_add_mask(promem_session *session,
                                       const uint8_t *mask,
                                       size_t count);
 
-// Takes back the newest point of an object on a slice.
+// Draws a line on an object (`positive` not 0) or beside it: `count` voxels of three indices each, which are joined by
+// straight lines, on any plane or across planes. It becomes points on every slice that it crosses, which refine the
+// mask there.
 //
-// Errors: PROMEM_INVALID_ARGUMENT where there is none, PROMEM_BUSY.
-promem_status promem_session_remove_last_point(promem_session *session, uint32_t object, int64_t slice);
+// Errors: as promem_session_add_point; PROMEM_INVALID_ARGUMENT also without a voxel.
+promem_status promem_session_add_scribble(promem_session *session,
+                                          uint32_t object,
+                                          const int64_t *ijk,
+                                          size_t count,
+                                          uint32_t positive);
+
+// Draws a closed polygon on a plane of voxels: its `count` corners, at least 3, of three indices each, equal along one
+// axis.
+//
+// On a slice, `positive` not 0: the region is added to the object's mask; on a slice without a mask it goes around the
+// object. `positive` 0: it is taken away from the mask, to the voxel. On another plane: points inside it, on every
+// slice that it crosses.
+//
+// Errors: as promem_session_add_point; PROMEM_INVALID_ARGUMENT also for fewer than 3 corners or corners on several
+// planes.
+promem_status promem_session_add_lasso(promem_session *session,
+                                       uint32_t object,
+                                       const int64_t *ijk,
+                                       size_t count,
+                                       uint32_t positive);
+
+// Gives a box between two opposite corners, both inside, which may span several slices.
+//
+// `positive` not 0: the object lies on the slices of the box and on those of its other prompts only, so that
+// propagations end there. The box is a prompt on the middle one of its slices; where it is flat on a plane across the
+// slices, a point in its middle is. On one slice it is as promem_session_add_box. `positive` 0: what lies in the box
+// is taken away from the object's masks, to the voxel.
+//
+// Errors: as promem_session_add_point.
+promem_status promem_session_add_box_3d(promem_session *session,
+                                        uint32_t object,
+                                        const int64_t *corner_ijk,
+                                        const int64_t *opposite_ijk,
+                                        uint32_t positive);
+
+// Begins with masks that exist, of a former result or another tool: a label map of the whole scan, contiguous, i
+// fastest, 0 where there is no object. They are the result until the next propagation, and its beginning: prompts
+// correct them. What was found before is dropped, and so are masks that were set before; prompts stay. A label map of
+// zeros sets none.
+//
+// Errors: PROMEM_INVALID_ARGUMENT for a count that is not the number of voxels, PROMEM_BUSY.
+promem_status promem_session_set_initial(promem_session *session, const uint16_t *labels, size_t count);
+
+// Takes back the newest prompt of an object, whatever it is, on every slice that it lies on. `undone` gets 1, or 0
+// where there is none; it may be NULL. The result changes with the next propagation.
+//
+// Errors: PROMEM_INVALID_ARGUMENT for an object that cannot be, PROMEM_BUSY.
+promem_status promem_session_undo(promem_session *session, uint32_t object, uint32_t *undone);
 
 // Takes back everything said of an object on a slice. The result changes with the next propagation.
 //

@@ -90,12 +90,17 @@ fn run_watched(source: &str, tests: usize) {
 
 #[test]
 fn every_call_answers_and_nothing_leaks() {
-    run_watched("tests/c/api.c", 8);
+    run_watched("tests/c/api.c", 7);
 }
 
 #[test]
 fn wrong_arguments_are_refused_with_a_message() {
     run_watched("tests/c/refusals.c", 3);
+}
+
+#[test]
+fn prompts_of_every_kind_change_masks_and_are_undone() {
+    run_watched("tests/c/prompts.c", 6);
 }
 
 #[test]

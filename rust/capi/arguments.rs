@@ -2,6 +2,7 @@
 //!
 //! Every `unsafe` says what the header makes the caller promise. Handles are read in `handles`, arrays in `memory`.
 
+use super::memory::{usable, InArray};
 use super::status::{BoundaryError, Outcome};
 use crate::geometry::{Dims, SliceIndex, VoxelIndex};
 use crate::prompt::ObjectId;
@@ -90,20 +91,6 @@ pub(super) unsafe fn init_struct<T: Sized32>(pointer: *mut T, size: usize) -> Ou
     Ok(())
 }
 
-/// Refuses NULL, and an address where no `T` can be, before anything is read there or computed that would go there.
-pub(super) fn usable<T>(pointer: *const T, what: &'static str) -> Outcome {
-    if pointer.is_null() {
-        return Err(BoundaryError::Null(what));
-    }
-    if !pointer.is_aligned() {
-        return Err(BoundaryError::invalid(format!(
-            "{what}: its address is {pointer:p}, expected a multiple of {}",
-            align_of::<T>()
-        )));
-    }
-    Ok(())
-}
-
 /// A field for later versions, which this one does not understand unless it is 0.
 pub(super) fn reserved(struct_name: &str, found: u32) -> Outcome {
     match found {
@@ -164,7 +151,20 @@ pub(super) fn slice(number: i64, count: usize) -> Outcome<SliceIndex> {
 /// NULL, or three readable values.
 pub(super) unsafe fn voxel(pointer: *const i64, what: &'static str) -> Outcome<VoxelIndex> {
     // SAFETY: as the caller promises.
-    let ijk = unsafe { values::<_, 3>(pointer, what) }?;
+    voxel_of(*unsafe { values::<_, 3>(pointer, what) }?, what)
+}
+
+/// Voxels one after another, three indices each.
+///
+/// # Safety
+/// NULL, or readable for three times `count` values, where memory can hold them.
+pub(super) unsafe fn voxels(pointer: *const i64, count: usize, what: &'static str) -> Outcome<Vec<VoxelIndex>> {
+    // SAFETY: as the caller promises; a number of values that is too large for memory is refused.
+    let ijk = unsafe { InArray::new(pointer, count.saturating_mul(3), what) }?;
+    ijk.all()?.chunks_exact(3).map(|ijk| voxel_of([ijk[0], ijk[1], ijk[2]], what)).collect()
+}
+
+fn voxel_of(ijk: [i64; 3], what: &str) -> Outcome<VoxelIndex> {
     let index = |n: usize| {
         usize::try_from(ijk[n])
             .map_err(|_| BoundaryError::invalid(format!("{what} {},{},{}: a negative index", ijk[0], ijk[1], ijk[2])))

@@ -4,7 +4,7 @@
 //! which Rust type owns the value, so that a pointer is given out and taken back as the same type. Knows nothing of
 //! what the values do.
 
-use super::arguments::usable;
+use super::memory::usable;
 use super::process;
 use super::status::Outcome;
 use std::sync::Arc;

@@ -3,10 +3,23 @@
 //! In: pointers and counts of C programs. Out: values that are checked when they are made and used later without a
 //! further promise: nothing is computed for memory that cannot take the result. Knows nothing of what is stored there.
 
-use super::arguments::usable;
 use super::status::{BoundaryError, Outcome};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+
+/// Refuses NULL, and an address where no `T` can be, before anything is read there or computed that would go there.
+pub(super) fn usable<T>(pointer: *const T, what: &'static str) -> Outcome {
+    if pointer.is_null() {
+        return Err(BoundaryError::Null(what));
+    }
+    if !pointer.is_aligned() {
+        return Err(BoundaryError::invalid(format!(
+            "{what}: its address is {pointer:p}, expected a multiple of {}",
+            align_of::<T>()
+        )));
+    }
+    Ok(())
+}
 
 /// Where one result goes. It is written only, so that results may share memory with arguments.
 pub(super) struct Out<'a, T> {
@@ -41,11 +54,8 @@ impl<T> Out<'_, T> {
     }
 }
 
-/// Refuses an array of another length than `expected`, and one that memory cannot hold.
-fn check_count<T>(first: *const T, count: usize, expected: usize, what: &'static str) -> Outcome {
-    if count != expected {
-        return Err(BoundaryError::invalid(format!("{what}: room for {count} values, expected {expected}")));
-    }
+/// Refuses an array that memory cannot hold.
+fn check_fits<T>(first: *const T, count: usize, what: &'static str) -> Outcome {
     let last = count.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
     if last.and_then(|bytes| first.addr().checked_add(bytes)).is_none() {
         return Err(BoundaryError::invalid(format!("{what}: {count} values do not fit in memory")));
@@ -78,7 +88,15 @@ impl<'a, T> InArray<'a, T> {
 
     /// The values, which must be exactly `expected`.
     pub fn slice(&self, expected: usize) -> Outcome<&'a [T]> {
-        check_count(self.first, self.count, expected, self.what)?;
+        if self.count != expected {
+            return Err(BoundaryError::invalid(format!("{}: {} values, expected {expected}", self.what, self.count)));
+        }
+        self.all()
+    }
+
+    /// The values, however many they are.
+    pub fn all(&self) -> Outcome<&'a [T]> {
+        check_fits(self.first, self.count, self.what)?;
         // SAFETY: aligned and within memory; readable, as the caller of `new` promised.
         Ok(unsafe { std::slice::from_raw_parts(self.first, self.count) })
     }
@@ -113,7 +131,13 @@ impl<'a, T> OutArray<'a, T> {
 
     /// Refuses another length than `expected`, before it is computed what goes there.
     pub fn check(&self, expected: usize) -> Outcome {
-        check_count(self.first, self.count, expected, self.what)
+        if self.count != expected {
+            return Err(BoundaryError::invalid(format!(
+                "{}: room for {} values, expected {expected}",
+                self.what, self.count
+            )));
+        }
+        check_fits(self.first, self.count, self.what)
     }
 
     /// The values, which must be exactly `expected`. Arguments must have been read before: the array may share memory

@@ -269,7 +269,7 @@ pub unsafe extern "C" fn promem_session_set_cache_limit(session: *mut promem_ses
     })
 }
 
-/// Takes back every prompt and every result. Embeddings stay, so that what follows is quick. A session is good again
+/// Takes back every prompt, every mask that was set to begin with, and every result. Embeddings stay, so that what follows is quick. A session is good again
 /// after this, whatever went wrong before.
 ///
 /// Errors: PROMEM_BUSY.

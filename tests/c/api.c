@@ -38,42 +38,6 @@ static void a_model_describes_itself(void)
     REFUSED(promem_model_metadata(model, "nonsense", &value), PROMEM_INVALID_ARGUMENT, "the model has promem.");
 }
 
-static void prompts_are_listed_and_taken_back(void)
-{
-    promem_session *session = new_session();
-    int64_t a[3] = {3, 3, 2}, b[3] = {9, 8, 2};
-    uint32_t axis = 0;
-    uint64_t count = 0, rows = 0, columns = 0;
-    OK(promem_session_slices(session, &axis, &count, &rows, &columns));
-    CHECK(axis == PROMEM_AXIS_K && count == SLICES && rows == HEIGHT && columns == WIDTH);
-    OK(promem_session_add_point(session, 2, a, 1));
-    OK(promem_session_add_point(session, 2, b, 0));
-    OK(promem_session_add_box(session, 2, a, b));
-    OK(promem_session_add_mask(session, 1, 4, disk, PLANE));
-    size_t prompts = 0;
-    OK(promem_session_prompt_count(session, &prompts));
-    CHECK(prompts == 2);
-    promem_prompt all[2];
-    OK(promem_session_list_prompts(session, all, 2));
-    CHECK(all[0].object == 1 && all[0].slice == 4 && all[0].has_mask && !all[0].has_box && all[0].points == 0);
-    CHECK(all[1].object == 2 && all[1].slice == 2 && !all[1].has_mask && all[1].has_box && all[1].points == 2);
-    REFUSED(promem_session_list_prompts(session, all, 1), PROMEM_INVALID_ARGUMENT, "expected 2");
-    OK(promem_session_remove_last_point(session, 2, 2));
-    OK(promem_session_list_prompts(session, all, 2));
-    CHECK(all[1].points == 1);
-    OK(promem_session_remove_slice(session, 2, 2));
-    OK(promem_session_remove_object(session, 1));
-    OK(promem_session_prompt_count(session, &prompts));
-    CHECK(prompts == 0);
-    OK(promem_session_add_mask(session, 1, 4, disk, PLANE));
-    OK(promem_session_set_axis(session, PROMEM_AXIS_I));
-    OK(promem_session_prompt_count(session, &prompts));
-    CHECK(prompts == 0);
-    OK(promem_session_slices(session, &axis, &count, &rows, &columns));
-    CHECK(axis == PROMEM_AXIS_I && count == WIDTH && rows == SLICES && columns == HEIGHT);
-    promem_session_free(session);
-}
-
 static void a_given_mask_comes_back_voxel_for_voxel(void)
 {
     promem_session *session = new_session();
@@ -284,7 +248,6 @@ static void rounds(int count)
 static const struct test tests[] = {
     TEST(the_library_says_what_it_is),
     TEST(a_model_describes_itself),
-    TEST(prompts_are_listed_and_taken_back),
     TEST(a_given_mask_comes_back_voxel_for_voxel),
     TEST(copied_voxels_may_go_away),
     TEST(a_walk_stops_when_told_and_goes_on),

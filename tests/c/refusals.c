@@ -15,6 +15,7 @@ static void null_is_refused_everywhere_and_freed_anywhere(void)
     promem_slice_result result;
     int64_t ijk[3] = {1, 1, 1}, extent[6];
     uint32_t any;
+    uint16_t label = 0;
     size_t count;
     const char *text;
     state.struct_size = sizeof state;
@@ -35,7 +36,12 @@ static void null_is_refused_everywhere_and_freed_anywhere(void)
         NULLED(promem_session_add_point(NULL, 1, ijk, 1)), NULLED(promem_session_add_point(session, 1, NULL, 1)),
         NULLED(promem_session_add_box(NULL, 1, ijk, ijk)), NULLED(promem_session_add_box(session, 1, ijk, NULL)),
         NULLED(promem_session_add_box(session, 1, NULL, ijk)), NULLED(promem_session_add_mask(NULL, 1, 4, disk, PLANE)),
-        NULLED(promem_session_add_mask(session, 1, 4, NULL, PLANE)), NULLED(promem_session_remove_last_point(NULL, 1, 4)),
+        NULLED(promem_session_add_mask(session, 1, 4, NULL, PLANE)), NULLED(promem_session_undo(NULL, 1, &any)),
+        NULLED(promem_session_add_scribble(NULL, 1, ijk, 1, 1)), NULLED(promem_session_add_scribble(session, 1, NULL, 1, 1)),
+        NULLED(promem_session_add_lasso(NULL, 1, ijk, 1, 1)), NULLED(promem_session_add_lasso(session, 1, NULL, 1, 1)),
+        NULLED(promem_session_add_box_3d(NULL, 1, ijk, ijk, 1)), NULLED(promem_session_add_box_3d(session, 1, ijk, NULL, 1)),
+        NULLED(promem_session_add_box_3d(session, 1, NULL, ijk, 1)), NULLED(promem_session_set_initial(NULL, &label, 1)),
+        NULLED(promem_session_set_initial(session, NULL, VOXELS)),
         NULLED(promem_session_remove_slice(NULL, 1, 4)), NULLED(promem_session_remove_object(NULL, 1)),
         NULLED(promem_session_clear_prompts(NULL)), NULLED(promem_session_prompt_count(NULL, &count)),
         NULLED(promem_session_prompt_count(session, NULL)), NULLED(promem_session_list_prompts(NULL, NULL, 0)),
@@ -145,7 +151,6 @@ static void wrong_arguments_are_named(void)
     REFUSED(promem_session_add_mask(session, 1, SLICES, disk, PLANE), PROMEM_INVALID_ARGUMENT, "slice 9: expected 0 to 8");
     REFUSED(promem_session_add_mask(session, 1, -1, disk, PLANE), PROMEM_INVALID_ARGUMENT, "slice -1");
     REFUSED(promem_session_remove_slice(session, 1, 4), PROMEM_INVALID_ARGUMENT, "no prompt");
-    REFUSED(promem_session_remove_last_point(session, 1, 4), PROMEM_INVALID_ARGUMENT, "no point");
     REFUSED(promem_session_remove_object(session, 1), PROMEM_INVALID_ARGUMENT, "no prompt");
     REFUSED(promem_session_predict_slice(session, 1, 4, NULL, 0, NULL), PROMEM_INVALID_ARGUMENT, "to predict from");
     REFUSED(promem_session_propagate(session, NULL, NULL, NULL), PROMEM_INVALID_ARGUMENT, "no prompt");
