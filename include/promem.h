@@ -17,7 +17,7 @@
  *
  *     promem_session *session = NULL;
  *     promem_session_new(model, &volume, NULL, &session);
- *     promem_session_add_mask(session, 1, 60, mask, 512 * 512);       // object 1 on slice 60; or add_point, add_box
+ *     promem_session_add_mask(session, 1, 60, mask, 512 * 512);       // object 1 on slice 60; or add_point, add_box, ...
  *     promem_session_propagate(session, NULL, NULL, NULL);            // both ways, until the object ends
  *     promem_session_read_labels(session, NULL, labels, 512 * 512 * 120);
  *
@@ -546,7 +546,7 @@ promem_status promem_session_set_window(promem_session *session, double width, d
 // Errors: PROMEM_BUSY.
 promem_status promem_session_set_cache_limit(promem_session *session, uint64_t bytes);
 
-// Takes back every prompt and every result. Embeddings stay, so that what follows is quick. A session is good again
+// Takes back every prompt, every mask that was set to begin with, and every result. Embeddings stay, so that what follows is quick. A session is good again
 // after this, whatever went wrong before.
 //
 // Errors: PROMEM_BUSY.
