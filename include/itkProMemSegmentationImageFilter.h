@@ -225,6 +225,9 @@ private:
   void
   CheckPrompts(const promem::Session & session) const;
 
+  void
+  CheckMask(const promem::Session & session, std::uint32_t object, std::int64_t slice, unsigned int across) const;
+
   promem::PropagateOptions
   MakeOptions(const promem::Slices & slices) const;
 

@@ -7,6 +7,7 @@
 #include "itkProMemSegmentationImageFilter.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace itk
 {
@@ -17,6 +18,7 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::AddPrompts(promem::Sess
   const InputImageType * const image = this->GetInput();
   const RegionType             whole = image->GetLargestPossibleRegion();
   const unsigned int           across = static_cast<unsigned int>(session.slices().axis) - 1;
+  std::vector<IndexType>   indices;
   for (const PointPrompt & prompt : m_Points)
   {
     IndexType index;
@@ -25,15 +27,33 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::AddPrompts(promem::Sess
       itkExceptionMacro("point " << prompt.point << ": it lies at index " << index << ", expected a point inside the image, whose indices are "
                                  << whole.GetIndex() << " to " << whole.GetUpperIndex());
     }
-    session.add_point(prompt.object, this->ToLibrary(index), prompt.positive);
+    indices.push_back(index);
+  }
+  // A prompt refines the mask of those before it: masks first, then what says where the object is, then where it is not.
+  if (this->GetPromptLabelImage() != nullptr)
+  {
+    this->AddLabelImage(session);
   }
   for (const RegionPrompt & prompt : m_Regions)
   {
     this->AddRegionPrompt(session, prompt, across);
   }
-  if (this->GetPromptLabelImage() != nullptr)
+  for (const bool positive : { true, false })
   {
-    this->AddLabelImage(session);
+    for (std::size_t n = 0; n < m_Points.size(); ++n)
+    {
+      const PointPrompt & prompt = m_Points[n];
+      if (prompt.positive != positive)
+      {
+        continue;
+      }
+      const promem::Index library = this->ToLibrary(indices[n]);
+      if (!positive)
+      {
+        this->CheckMask(session, prompt.object, library[across], across);
+      }
+      session.add_point(prompt.object, library, positive);
+    }
   }
   this->CheckPrompts(session);
 }
@@ -91,6 +111,25 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::AddLabelImage(promem::S
   }
 }
 
+// Points outside an object need something that says where it is.
+template <typename TInputImage, typename TLabelImage>
+void
+ProMemSegmentationImageFilter<TInputImage, TLabelImage>::CheckMask(const promem::Session & session,
+                                                                   std::uint32_t           object,
+                                                                   std::int64_t            slice,
+                                                                   unsigned int            across) const
+{
+  const auto prompts = session.prompts();
+  const bool has = std::any_of(prompts.begin(), prompts.end(), [&](const promem_prompt & prompt) {
+    return prompt.object == object && prompt.slice == slice;
+  });
+  if (!has)
+  {
+    itkExceptionMacro("label " << object << ", slice " << this->FirstIndex()[across] + slice
+                               << ": it has only points outside the object, expected a point inside, a region or a mask as well");
+  }
+}
+
 // The library would say the same of slices that are counted from 0.
 template <typename TInputImage, typename TLabelImage>
 void
@@ -105,15 +144,6 @@ ProMemSegmentationImageFilter<TInputImage, TLabelImage>::CheckPrompts(const prom
     {
       itkExceptionMacro("label " << prompt.object << ": its prompt on slice " << slice << " lies outside the slice range " << m_SliceRange->first << " to "
                                  << m_SliceRange->second);
-    }
-    const bool positive = std::any_of(m_Points.begin(), m_Points.end(), [&](const PointPrompt & point) {
-      return point.object == prompt.object && point.positive &&
-             this->GetInput()->TransformPhysicalPointToIndex(point.point)[across] == slice;
-    });
-    if (prompt.has_box == 0 && prompt.has_mask == 0 && !positive)
-    {
-      itkExceptionMacro("label " << prompt.object << ", slice " << slice
-                                 << ": it has only points outside the object, expected a point inside, a region or a mask as well");
     }
   }
 }

@@ -17,26 +17,28 @@
  *
  *     promem_session *session = NULL;
  *     promem_session_new(model, &volume, NULL, &session);
- *     promem_session_add_mask(session, 1, 60, mask, 512 * 512);       // object 1 on slice 60; or add_point, add_box
+ *     promem_session_add_mask(session, 1, 60, mask, 512 * 512);       // object 1 on slice 60; or add_point, add_box, ...
  *     promem_session_propagate(session, NULL, NULL, NULL);            // both ways, until the object ends
  *     promem_session_read_labels(session, NULL, labels, 512 * 512 * 120);
  *
  *     promem_session_free(session);
  *     promem_model_free(model);
  *
- * Indices. i, j, k count voxels from 0; i is the fastest in memory unless strides say otherwise. Slices are numbered from 0 along the axis of the session.
+ * Indices. i, j, k count voxels from 0; i is the fastest in memory unless strides say otherwise. Slices are numbered
+ * from 0 along the axis of the session.
  *
- * Errors. A function that can fail returns a promem_status: PROMEM_OK, or a number that never changes its meaning. Results go to the last
- * arguments and are untouched on failure. promem_last_error_message says why, for the calling thread. Every function may be called with
- * NULL or numbers out of range; it answers with a status. No exception or panic leaves the library.
+ * Errors. A function that can fail returns a promem_status: PROMEM_OK, or a number that never changes its meaning.
+ * Results go to the last arguments and are untouched on failure. promem_last_error_message says why, for the calling
+ * thread. Every function may be called with NULL or numbers out of range; it answers with a status. No exception or
+ * panic leaves the library.
  *
- * Ownership. What ..._load, ..._new and ..._start_... give is the caller's to free, by the function of that name; freeing NULL is allowed. There is
- * nothing else to free. Texts and masks that are passed in are read during the call only; the voxels of a volume are read while its session
- * lives, unless they are copied.
+ * Ownership. What ..._load, ..._new and ..._start_... give is the caller's to free, by the function of that name;
+ * freeing NULL is allowed. There is nothing else to free. Texts and masks that are passed in are read during the call
+ * only; the voxels of a volume are read while its session lives, unless they are copied.
  *
- * Threads. Each handle's type says what may happen at the same time. As a rule: what takes a pointer to const may be called from any thread at
- * any time. Callbacks come on the thread that called, but for the log. A callback must return: it must not throw, jump
- * (longjmp) or end its thread, and it must not free what called it.
+ * Threads. Each handle's type says what may happen at the same time. As a rule: what takes a pointer to const may be
+ * called from any thread at any time. Callbacks come on the thread that called, but for the log. A callback must
+ * return: it must not throw, jump (longjmp) or end its thread, and it must not free what called it.
  *
  * End. A process may end at any time, also while something is computed: exit, and the return of main, cancel it and
  * wait for its end, at most 10 seconds; if it takes longer, the process ends with its status, without the handlers that
@@ -54,8 +56,9 @@
  * measurements), where the user has set nothing. libgomp reads it once, when it is loaded: set it before the process
  * starts, or before dlopen of the library; setenv in a program that is linked to it comes too late.
  *
- * Structs that may grow begin with struct_size. Set it by the function ..._init (or to sizeof), and set fields that you do not know to zero. A
- * program that was compiled against an older header goes on working; one that is newer than the library is refused with PROMEM_STRUCT_TOO_LARGE.
+ * Structs that may grow begin with struct_size. Set it by the function ..._init (or to sizeof), and set fields that you
+ * do not know to zero. A program that was compiled against an older header goes on working; one that is newer than the
+ * library is refused with PROMEM_STRUCT_TOO_LARGE.
  *
  * Versions. promem_abi_version() must equal PROMEM_ABI_VERSION; the library's soname carries it, too.
  *
@@ -168,27 +171,30 @@
 // The object and its surroundings.
 #define PROMEM_VIEW_OBJECT 2
 
-// A propagation in a thread of its own. While it runs, what changes its session answers PROMEM_BUSY; what reads does not.
+// A propagation in a thread of its own. While it runs, what changes its session answers PROMEM_BUSY; what reads does
+// not.
 //
-// Threads: any number may use a job at the same time; promem_job_free must be the last call. It may outlive its session, and the session it.
+// Threads: any number may use a job at the same time; promem_job_free must be the last call. It may outlive its
+// session, and the session it.
 typedef struct promem_job promem_job;
 
-// A network with its weights. It never changes: any number of threads and sessions may use one at the same time; they compute one after
-// the other. Sessions keep what they need of it, so it may be freed before them.
+// A network with its weights. It never changes: any number of threads and sessions may use one at the same time; they
+// compute one after the other. Sessions keep what they need of it, so it may be freed before them.
 typedef struct promem_model promem_model;
 
 // A scan seen along one axis through a model, with prompts and with what was found from them.
 //
-// Threads: functions that take a const promem_session may be called from any thread at any time, also while a propagation runs. Of the
-// others one may run at a time; while it does, or while a job runs, they answer PROMEM_BUSY. promem_session_free must be the last call.
+// Threads: functions that take a const promem_session may be called from any thread at any time, also while a
+// propagation runs. Of the others one may run at a time; while it does, or while a job runs, they answer PROMEM_BUSY.
+// promem_session_free must be the last call.
 typedef struct promem_session promem_session;
 
 // What a function answers: PROMEM_OK or the kind of error. A number never changes its meaning; new ones may come.
 typedef int32_t promem_status;
 
-// Receives the log, line by line, on whichever thread writes it, one line at a time: level (PROMEM_LOG_...), the part of the library,
-// the line (both UTF-8, for the duration of the call), and what was given with the callback. It must not call this
-// library, and must not throw, jump or end its thread.
+// Receives the log, line by line, on whichever thread writes it, one line at a time: level (PROMEM_LOG_...), the part
+// of the library, the line (both UTF-8, for the duration of the call), and what was given with the callback. It must
+// not call this library, and must not throw, jump or end its thread.
 typedef void (*promem_log_callback)(int32_t level, const char *target, const char *line, void *user_data);
 
 // How a model is loaded. All zero but the size is the default; promem_model_options_init sets that.
@@ -222,7 +228,8 @@ typedef struct {
     const char *path;
 } promem_model_info;
 
-// A scan in the caller's memory: voxels, and where they are in the patient. Values that are not finite count as the lowest.
+// A scan in the caller's memory: voxels, and where they are in the patient. Values that are not finite count as the
+// lowest.
 typedef struct {
     // sizeof(promem_volume)
     uint32_t struct_size;
@@ -234,7 +241,8 @@ typedef struct {
     uint64_t dims[3];
     // Bytes from a voxel to the next along i, j and k, of any sign; all zero: contiguous, i fastest.
     int64_t strides[3];
-    // From the index (i, j, k, 1) to millimetres: right, anterior, superior. Rows of the upper part of a 4x4 matrix; it must have an inverse.
+    // From the index (i, j, k, 1) to millimetres: right, anterior, superior. Rows of the upper part of a 4x4 matrix;
+    // it must have an inverse.
     double ijk_to_ras[3][4];
 } promem_volume;
 
@@ -250,8 +258,8 @@ typedef struct {
     double window_level;
     // Bound of the embeddings that are kept, in bytes; 0: PROMEM_DEFAULT_CACHE_BYTES.
     uint64_t cache_bytes;
-    // Not 0: copy the voxels (to 4 bytes each), so that the caller may free or change them. 0: read them where they lie whenever a slice
-    // is needed; they must stay and not change until the session is freed.
+    // Not 0: copy the voxels (to 4 bytes each), so that the caller may free or change them. 0: read them where they
+    // lie whenever a slice is needed; they must stay and not change until the session is freed.
     uint32_t copy_voxels;
     // Must be 0.
     uint32_t reserved;
@@ -261,14 +269,18 @@ typedef struct {
 typedef struct {
     // The object, 1 to 65535.
     uint32_t object;
-    // How many points.
+    // How many points count: clicks and points of scribbles since the newest mask.
     uint32_t points;
     // The slice.
     int64_t slice;
-    // 1 where there is a box.
+    // 1 where a box counts.
     uint32_t has_box;
     // 1 where there is a mask.
     uint32_t has_mask;
+    // How many regions were added to the mask or taken away from it: lassos, and boxes that exclude.
+    uint32_t regions;
+    // How many prompts lie on the slice, of any kind.
+    uint32_t prompts;
 } promem_prompt;
 
 // How a propagation goes. All zero but the size is the default: every object, both ways, until it ends.
@@ -293,19 +305,25 @@ typedef struct {
     uint32_t windows[6];
     // Banks kept from slice to slice, at most 16; 0: 2 (PROMEM_SAM2: 1).
     uint32_t beams;
-    // Whether every candidate attends to the prompt's memory: PROMEM_DEFAULT (PROMEM_SEARCH: only within the window), PROMEM_NO, PROMEM_YES.
+    // Whether every candidate attends to the prompt's memory: PROMEM_DEFAULT (PROMEM_SEARCH: only within the window),
+    // PROMEM_NO, PROMEM_YES.
     uint32_t include_prompt;
-    // Whether candidates attend to object pointers beyond their window, as SAM 2 does: PROMEM_DEFAULT, PROMEM_NO, PROMEM_YES.
+    // Whether candidates attend to object pointers beyond their window, as SAM 2 does: PROMEM_DEFAULT, PROMEM_NO,
+    // PROMEM_YES.
     uint32_t all_pointers;
-    // What the decoder is told of the slice before: PROMEM_DEFAULT (what the model was trained with), PROMEM_PRIOR_NONE, _PREVIOUS, _REGISTERED.
+    // The mask prior that the decoder gets from the previous slice: PROMEM_DEFAULT (as the model was trained),
+    // PROMEM_PRIOR_NONE, PROMEM_PRIOR_PREVIOUS or PROMEM_PRIOR_REGISTERED.
     uint32_t prior;
-    // What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE, PROMEM_VIEW_OBJECT.
+    // What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE,
+    // PROMEM_VIEW_OBJECT.
     uint32_t field_of_view;
-    // A run goes on while the object is there with at least this probability; 0: what the model was calibrated to, else 0.5.
+    // A run goes on while the object is there with at least this probability; 0: what the model was calibrated to,
+    // else 0.5.
     float presence_threshold;
     // Further candidates are tried only where the first one's predicted IoU is below this; 0: all on every slice.
     float accept_iou;
-    // Weight of what intensities on the prompt's slice say beside the network, at most 4; 0: what the model was calibrated to, below 0: none.
+    // Weight of what intensities on the prompt's slice say beside the network, at most 4; 0: what the model was
+    // calibrated to, below 0: none.
     float intensity_weight;
 } promem_propagate_options;
 
@@ -329,8 +347,8 @@ typedef struct {
     uint32_t reserved;
 } promem_progress;
 
-// Called after each slice on the calling thread; `progress` is valid during the call. Not 0: go on; 0: stop, and keep what is done. It may
-// call what takes a const promem_session.
+// Called after each slice on the calling thread; `progress` is valid during the call. Not 0: go on; 0: stop, and keep
+// what is done. It may call what takes a const promem_session.
 //
 // It must return: an exception, a longjmp or the end of its thread out of it is forbidden. The library does not
 // survive them: an exception ends the process, and a jump leaves the session in use (PROMEM_BUSY) for ever. promem.hpp
@@ -409,15 +427,17 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// A status by name, such as "PROMEM_OK"; "unknown status" for a number that this library does not know. The text is constant.
+// A status by name, such as "PROMEM_OK"; "unknown status" for a number that this library does not know. The text is
+// constant.
 const char *promem_status_name(promem_status status);
 
-// Why the last function that this thread called and that returns a status did not return PROMEM_OK: one line of UTF-8 that names the
-// thing, what was found and what was expected. "" after PROMEM_OK, and while the thread's own destructors run. It is
-// the library's and holds until the thread's next such call.
+// Why the last function that this thread called and that returns a status did not return PROMEM_OK: one line of UTF-8
+// that names the thing, what was found and what was expected. "" after PROMEM_OK, and while the thread's own
+// destructors run. It is the library's and holds until the thread's next such call.
 const char *promem_last_error_message(void);
 
-// The interface of the library that is loaded; compare it with PROMEM_ABI_VERSION, that of the header you compiled against.
+// The interface of the library that is loaded; compare it with PROMEM_ABI_VERSION, that of the header you compiled
+// against.
 uint32_t promem_abi_version(void);
 
 // The version of the library that is loaded, such as "0.1.0". The text is constant.
@@ -429,7 +449,8 @@ const char *promem_libtorch_version(void);
 // How many devices can be computed on. The CPU is the first. 0 in a child that was forked after a model was loaded.
 uint32_t promem_device_count(void);
 
-// A device's name, "cpu" or "cuda:0", as promem_model_options takes it; NULL where there is none of that number. The text is constant.
+// A device's name, "cpu" or "cuda:0", as promem_model_options takes it; NULL where there is none of that number. The
+// text is constant.
 const char *promem_device_name(uint32_t index);
 
 // How many threads an operation may use on the CPU, in the whole process; 0: one per core. By default one per core.
@@ -440,8 +461,8 @@ promem_status promem_set_thread_count(uint32_t threads);
 // How many threads an operation may use on the CPU.
 uint32_t promem_thread_count(void);
 
-// Where the log goes, for the whole process. NULL: nowhere, as by default; the library prints nothing itself. `user_data` must stay valid
-// until another callback is set; the former one is not called any more when this returns.
+// Where the log goes, for the whole process. NULL: nowhere, as by default; the library prints nothing itself.
+// `user_data` must stay valid until another callback is set; the former one is not called any more when this returns.
 //
 // Errors: PROMEM_INVALID_ARGUMENT for an unknown level, or where the process has a Rust logger of its own already;
 // PROMEM_BUSY in a log callback; PROMEM_FORKED.
@@ -465,9 +486,11 @@ promem_status promem_model_load(const char *path, const promem_model_options *op
 // Describes a model. `info->struct_size` must be set.
 promem_status promem_model_describe(const promem_model *model, promem_model_info *info);
 
-// What the model's file says of itself: the text under `key`, such as "promem.licence". It is the model's and valid while that is.
+// What the model's file says of itself: the text under `key`, such as "promem.licence". It is the model's and valid
+// while that is.
 //
-// Errors: PROMEM_INVALID_ARGUMENT where the file says nothing under that name; the message lists the names that there are.
+// Errors: PROMEM_INVALID_ARGUMENT where the file says nothing under that name; the message lists the names that there
+// are.
 promem_status promem_model_metadata(const promem_model *model, const char *key, const char **value);
 
 // Frees a model; NULL is allowed. Nobody may use it any more; sessions made of it may go on. In a forked child nothing
@@ -480,10 +503,11 @@ promem_status promem_volume_init(promem_volume *volume, size_t struct_size);
 // Sets all options to their defaults; `struct_size` is sizeof(promem_session_options).
 promem_status promem_session_options_init(promem_session_options *options, size_t struct_size);
 
-// Begins a session. `volume` and `options` are read during the call (options may be NULL); the voxels must stay, unless they are copied.
-// Free the session with promem_session_free.
+// Begins a session. `volume` and `options` are read during the call (options may be NULL); the voxels must stay,
+// unless they are copied. Free the session with promem_session_free.
 //
-// Errors: PROMEM_INVALID_ARGUMENT for sizes, strides or an option, PROMEM_BAD_FORMAT for a map to patient space without an inverse.
+// Errors: PROMEM_INVALID_ARGUMENT for sizes, strides or an option, PROMEM_BAD_FORMAT for a map to patient space
+// without an inverse.
 promem_status promem_session_new(const promem_model *model,
                                  const promem_volume *volume,
                                  const promem_session_options *options,
@@ -496,46 +520,59 @@ promem_status promem_session_new(const promem_model *model,
 // nothing is freed.
 void promem_session_free(promem_session *session);
 
-// The axis that slices lie across (PROMEM_AXIS_I, _J or _K), their number, and rows and columns of one. Columns and rows are the two other
-// axes in rising order: across k columns are i and rows j; across j columns are i and rows k; across i columns are j and rows k.
-// Any of the four pointers to results may be NULL.
-promem_status promem_session_slices(const promem_session *session, uint32_t *axis, uint64_t *count, uint64_t *rows, uint64_t *columns);
+// The axis that slices lie across (PROMEM_AXIS_I, _J or _K), their number, and rows and columns of one. Columns and
+// rows are the two other axes in rising order: across k columns are i and rows j; across j columns are i and rows k;
+// across i columns are j and rows k. Any of the four pointers to results may be NULL.
+promem_status promem_session_slices(const promem_session *session,
+                                    uint32_t *axis,
+                                    uint64_t *count,
+                                    uint64_t *rows,
+                                    uint64_t *columns);
 
 // Sees the scan across another axis. Prompts, results and embeddings are dropped: they belong to the old slices.
 //
 // Errors: PROMEM_BUSY, PROMEM_INVALID_ARGUMENT.
 promem_status promem_session_set_axis(promem_session *session, uint32_t axis);
 
-// Shows the network other intensities: width and level; width 0: chosen from the scan and the object. Prompts and results stay; the next
-// propagation computes everything anew.
+// Shows the network other intensities: width and level; width 0: chosen from the scan and the object. Prompts and
+// results stay; the next propagation computes everything anew.
 //
 // Errors: PROMEM_BUSY, PROMEM_INVALID_ARGUMENT.
 promem_status promem_session_set_window(promem_session *session, double width, double level);
 
-// Another bound of the embeddings that are kept, in bytes; 0: PROMEM_DEFAULT_CACHE_BYTES. What does not fit is dropped.
+// Another bound of the embeddings that are kept, in bytes; 0: PROMEM_DEFAULT_CACHE_BYTES. What does not fit is
+// dropped.
 //
 // Errors: PROMEM_BUSY.
 promem_status promem_session_set_cache_limit(promem_session *session, uint64_t bytes);
 
-// Takes back every prompt and every result. Embeddings stay, so that what follows is quick. A session is good again after this, whatever
-// went wrong before.
+// Takes back every prompt, every mask that was set to begin with, and every result. Embeddings stay, so that what follows is quick. A session is good again
+// after this, whatever went wrong before.
 //
 // Errors: PROMEM_BUSY.
 promem_status promem_session_reset(promem_session *session);
 
-// Says that a voxel belongs to an object (`positive` not 0) or does not. `ijk`: its three indices. An object's number, 1 to 65535, is its
-// label in the label map.
+// Says that a voxel belongs to an object (`positive` not 0) or does not. `ijk`: its three indices. An object's number,
+// 1 to 65535, is its label in the label map.
 //
-// Errors: PROMEM_INVALID_ARGUMENT for an object or a voxel that cannot be, PROMEM_BUSY.
+// Prompts of an object are an ordered history: each refines the mask that its slices have by then, of earlier prompts
+// or of a propagation. promem_session_undo takes back the newest.
+//
+// Errors: PROMEM_INVALID_ARGUMENT for an object or a voxel that cannot be, and for `positive` 0 where the slice has no
+// mask of the object; PROMEM_BUSY.
 promem_status promem_session_add_point(promem_session *session, uint32_t object, const int64_t *ijk, uint32_t positive);
 
 // Gives an object's box on a slice: two opposite corners, both inside; it replaces an earlier box of that slice.
 //
 // Errors: PROMEM_INVALID_ARGUMENT for corners outside the volume or on two slices, PROMEM_BUSY.
-promem_status promem_session_add_box(promem_session *session, uint32_t object, const int64_t *corner_ijk, const int64_t *opposite_ijk);
+promem_status promem_session_add_box(promem_session *session,
+                                     uint32_t object,
+                                     const int64_t *corner_ijk,
+                                     const int64_t *opposite_ijk);
 
-// Gives an object's mask on a slice: rows times columns bytes, row after row, not 0 inside (promem_session_slices tells which axes they are).
-// Alone it is the result on its slice, voxel for voxel; beside points or a box it guides what they select. It replaces an earlier one.
+// Gives an object's mask on a slice: rows times columns bytes, row after row, not 0 inside (promem_session_slices
+// tells which axes they are). It is the result on its slice, voxel for voxel, and takes the place of the slice's
+// earlier prompts; later ones refine it.
 //
 // Errors: PROMEM_INVALID_ARGUMENT for a count that is not rows times columns, or an empty mask; PROMEM_BUSY.
 promem_status promem_session_add_mask(promem_session *session,
@@ -544,10 +581,59 @@ promem_status promem_session_add_mask(promem_session *session,
                                       const uint8_t *mask,
                                       size_t count);
 
-// Takes back the newest point of an object on a slice.
+// Draws a line on an object (`positive` not 0) or beside it: `count` voxels of three indices each, which are joined by
+// straight lines, on any plane or across planes. It becomes points on every slice that it crosses, which refine the
+// mask there.
 //
-// Errors: PROMEM_INVALID_ARGUMENT where there is none, PROMEM_BUSY.
-promem_status promem_session_remove_last_point(promem_session *session, uint32_t object, int64_t slice);
+// Errors: as promem_session_add_point; PROMEM_INVALID_ARGUMENT also without a voxel.
+promem_status promem_session_add_scribble(promem_session *session,
+                                          uint32_t object,
+                                          const int64_t *ijk,
+                                          size_t count,
+                                          uint32_t positive);
+
+// Draws a closed polygon on a plane of voxels: its `count` corners, at least 3, of three indices each, equal along one
+// axis.
+//
+// On a slice, `positive` not 0: the region is added to the object's mask; on a slice without a mask it goes around the
+// object. `positive` 0: it is taken away from the mask, to the voxel. On another plane: points inside it, on every
+// slice that it crosses.
+//
+// Errors: as promem_session_add_point; PROMEM_INVALID_ARGUMENT also for fewer than 3 corners or corners on several
+// planes.
+promem_status promem_session_add_lasso(promem_session *session,
+                                       uint32_t object,
+                                       const int64_t *ijk,
+                                       size_t count,
+                                       uint32_t positive);
+
+// Gives a box between two opposite corners, both inside, which may span several slices.
+//
+// `positive` not 0: the object lies on the slices of the box and on those of its other prompts only, so that
+// propagations end there. The box is a prompt on the middle one of its slices; where it is flat on a plane across the
+// slices, a point in its middle is. On one slice it is as promem_session_add_box. `positive` 0: what lies in the box
+// is taken away from the object's masks, to the voxel.
+//
+// Errors: as promem_session_add_point.
+promem_status promem_session_add_box_3d(promem_session *session,
+                                        uint32_t object,
+                                        const int64_t *corner_ijk,
+                                        const int64_t *opposite_ijk,
+                                        uint32_t positive);
+
+// Begins with masks that exist, of a former result or another tool: a label map of the whole scan, contiguous, i
+// fastest, 0 where there is no object. They are the result until the next propagation, and its beginning: prompts
+// correct them. What was found before is dropped, and so are masks that were set before; prompts stay. A label map of
+// zeros sets none.
+//
+// Errors: PROMEM_INVALID_ARGUMENT for a count that is not the number of voxels, PROMEM_BUSY.
+promem_status promem_session_set_initial(promem_session *session, const uint16_t *labels, size_t count);
+
+// Takes back the newest prompt of an object, whatever it is, on every slice that it lies on. `undone` gets 1, or 0
+// where there is none; it may be NULL. The result changes with the next propagation.
+//
+// Errors: PROMEM_INVALID_ARGUMENT for an object that cannot be, PROMEM_BUSY.
+promem_status promem_session_undo(promem_session *session, uint32_t object, uint32_t *undone);
 
 // Takes back everything said of an object on a slice. The result changes with the next propagation.
 //
@@ -575,11 +661,12 @@ promem_status promem_session_list_prompts(const promem_session *session, promem_
 // Sets all options to their defaults; `struct_size` is sizeof(promem_propagate_options).
 promem_status promem_propagate_options_init(promem_propagate_options *options, size_t struct_size);
 
-// What the prompts of an object on a slice select there: a preview while the user points. `mask` gets rows times columns bytes, row after
-// row, 1 inside and 0 outside, or is NULL; `score` gets the predicted IoU (1 for a mask that was given), or is NULL. Results of propagations are
-// not touched, and the next one begins with this.
+// What the prompts of an object on a slice select there: a preview while the user points. `mask` gets rows times
+// columns bytes, row after row, 1 inside and 0 outside, or is NULL; `score` gets the predicted IoU (1 for a mask that
+// was given), or is NULL. Results of propagations are not touched, and the next one begins with this.
 //
-// Errors: PROMEM_INVALID_ARGUMENT without a positive prompt there or for a count that is not rows times columns, PROMEM_COMPUTE_ERROR, PROMEM_BUSY.
+// Errors: PROMEM_INVALID_ARGUMENT without a positive prompt there or for a count that is not rows times columns,
+// PROMEM_COMPUTE_ERROR, PROMEM_BUSY.
 promem_status promem_session_predict_slice(promem_session *session,
                                            uint32_t object,
                                            int64_t slice,
@@ -587,58 +674,66 @@ promem_status promem_session_predict_slice(promem_session *session,
                                            size_t count,
                                            double *score);
 
-// Segments: walks from every prompted slice and keeps what it finds for reading. `options` may be NULL, `progress` too.
+// Segments: walks from every prompted slice and keeps what it finds for reading. `options` may be NULL, `progress`
+// too.
 //
-// What an earlier propagation found from the same prompts with the same search is not computed again: after a new prompt only
-// what it can change is, and after a cancel it goes on where it stood.
+// What an earlier propagation found from the same prompts with the same search is not computed again: after a new
+// prompt only what it can change is, and after a cancel it goes on where it stood.
 //
-// Errors: PROMEM_INVALID_ARGUMENT without prompts or for an option; PROMEM_CANCELLED where `progress` answered 0 or promem_session_cancel was called,
-// and PROMEM_COMPUTE_ERROR: what was done is kept; PROMEM_BUSY.
+// Errors: PROMEM_INVALID_ARGUMENT without prompts or for an option; PROMEM_CANCELLED where `progress` answered 0 or
+// promem_session_cancel was called, and PROMEM_COMPUTE_ERROR: what was done is kept; PROMEM_BUSY.
 promem_status promem_session_propagate(promem_session *session,
                                        const promem_propagate_options *options,
                                        promem_progress_callback progress,
                                        void *user_data);
 
-// Ends what is running on the session, a propagation, a job or a computation ahead, after the slice that it is at. Does nothing where nothing runs.
+// Ends what is running on the session, a propagation, a job or a computation ahead, after the slice that it is at.
+// Does nothing where nothing runs.
 promem_status promem_session_cancel(const promem_session *session);
 
-// As promem_session_propagate, in the background. `options` is read during the call and may be NULL. Free the job with promem_job_free.
+// As promem_session_propagate, in the background. `options` is read during the call and may be NULL. Free the job with
+// promem_job_free.
 //
 // Errors: PROMEM_INVALID_ARGUMENT for an option, PROMEM_BUSY; what goes wrong later is the job's status.
-promem_status promem_session_start_propagate(promem_session *session, const promem_propagate_options *options, promem_job **job);
+promem_status promem_session_start_propagate(promem_session *session,
+                                             const promem_propagate_options *options,
+                                             promem_job **job);
 
-// Computes embeddings in the background while the user still points, those next to prompts first, until the cache is full. Models that see the object and
-// its surroundings (the default one) know what to compute only once there is a prompt. Free the job with promem_job_free.
+// Computes embeddings in the background while the user still points, those next to prompts first, until the cache is
+// full. Models that see the object and its surroundings (the default one) know what to compute only once there is a
+// prompt. Free the job with promem_job_free.
 //
 // Errors: PROMEM_BUSY.
-promem_status promem_session_start_precompute(promem_session *session,
-                                              promem_job **job);
+promem_status promem_session_start_precompute(promem_session *session, promem_job **job);
 
 // How far a job is, at once. `state->struct_size` must be set.
 promem_status promem_job_poll(const promem_job *job, promem_job_state *state);
 
-// Takes the slices that have become ready and were not taken yet, oldest first, at most `capacity`; `count` gets how many. Masks are read from the session.
+// Takes the slices that have become ready and were not taken yet, oldest first, at most `capacity`; `count` gets how
+// many. Masks are read from the session.
 promem_status promem_job_take_ready(const promem_job *job,
                                     promem_slice_result *results,
                                     size_t capacity,
                                     size_t *count);
 
-// Asks a job to end after the slice that it is at; what is done is kept. Returns at once; does nothing where it has ended.
+// Asks a job to end after the slice that it is at; what is done is kept. Returns at once; does nothing where it has
+// ended.
 promem_status promem_job_cancel(const promem_job *job);
 
-// Waits until a job has ended, at most `timeout_ms` milliseconds, below 0 for as long as it takes. `state` says whether it has, and how;
-// it may be NULL.
+// Waits until a job has ended, at most `timeout_ms` milliseconds, below 0 for as long as it takes. `state` says
+// whether it has, and how; it may be NULL.
 promem_status promem_job_wait(const promem_job *job, int64_t timeout_ms, promem_job_state *state);
 
-// Why a job did not end with PROMEM_OK, in one line; "" while it runs or where it did. The text is the job's and valid while that is.
+// Why a job did not end with PROMEM_OK, in one line; "" while it runs or where it did. The text is the job's and valid
+// while that is.
 const char *promem_job_error_message(const promem_job *job);
 
 // Cancels a job that still runs, waits for its end, and frees it; NULL is allowed. In a forked child nothing is freed.
 void promem_job_free(promem_job *job);
 
-// Reads the label map: the number of the object at each voxel, 0 where there is none. `extent`: first and last index along i, along j, along k, all
-// inside; NULL: the whole volume. `labels` gets its voxels contiguously, i fastest; `count` must be their number. Where objects overlap, the higher
-// score on that slice wins, at a tie the lower number.
+// Reads the label map: the number of the object at each voxel, 0 where there is none. `extent`: first and last index
+// along i, along j, along k, all inside; NULL: the whole volume. `labels` gets its voxels contiguously, i fastest;
+// `count` must be their number. Where objects overlap, the higher score on that slice wins, at a tie the lower number.
 //
 // Errors: PROMEM_INVALID_ARGUMENT for an extent outside the volume, or a count that is not its size.
 promem_status promem_session_read_labels(const promem_session *session,
@@ -646,22 +741,25 @@ promem_status promem_session_read_labels(const promem_session *session,
                                          uint16_t *labels,
                                          size_t count);
 
-// Reads one object's mask, whatever other objects claim: 1 inside, 0 outside. `extent` and `count` as for promem_session_read_labels.
+// Reads one object's mask, whatever other objects claim: 1 inside, 0 outside. `extent` and `count` as for
+// promem_session_read_labels.
 //
 // Errors: as promem_session_read_labels. An object without a result has an empty mask.
-promem_status promem_session_read_mask(const promem_session *session, uint32_t object, const int64_t *extent, uint8_t *mask, size_t count);
+promem_status promem_session_read_mask(const promem_session *session,
+                                       uint32_t object,
+                                       const int64_t *extent,
+                                       uint8_t *mask,
+                                       size_t count);
 
-// Reads an object's score on every slice: the predicted IoU of its mask there, 1 for a mask that was given, NaN where it has none. `count`
-// must be the number of slices.
+// Reads an object's score on every slice: the predicted IoU of its mask there, 1 for a mask that was given, NaN where
+// it has none. `count` must be the number of slices.
 //
 // Errors: PROMEM_INVALID_ARGUMENT for another count.
 promem_status promem_session_read_scores(const promem_session *session, uint32_t object, double *scores, size_t count);
 
-// The box of the voxels whose label may have changed since the last call of this function: first and last index along i, j and k into the six values
-// of `extent`, and 1 into `any`; 0, and `extent` untouched, where nothing has changed.
-promem_status promem_session_take_changes(const promem_session *session,
-                                          int64_t *extent,
-                                          uint32_t *any);
+// The box of the voxels whose label may have changed since the last call of this function: first and last index along
+// i, j and k into the six values of `extent`, and 1 into `any`; 0, and `extent` untouched, where nothing has changed.
+promem_status promem_session_take_changes(const promem_session *session, int64_t *extent, uint32_t *any);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -10,14 +10,16 @@
 //
 // Errors. Every status but PROMEM_OK becomes a promem::Error, also PROMEM_CANCELLED.
 //
-// Ownership. Model, Session and Job own one handle each; they move and do not copy. What was moved from may be assigned to and destroyed; other
-// use is an Error (PROMEM_NULL_ARGUMENT). A Volume owns nothing: its voxels must outlive the session, unless SessionOptions::copy_voxels is set.
+// Ownership. Model, Session and Job own one handle each; they move and do not copy. What was moved from may be assigned
+// to and destroyed; other use is an Error (PROMEM_NULL_ARGUMENT). A Volume owns nothing: its voxels must outlive the
+// session, unless SessionOptions::copy_voxels is set.
 //
-// Threads. Const functions may be called from any thread at any time. Of the others of a Session one may run at a time; a second is an Error
-// (PROMEM_BUSY). Moving and destroying are for one thread alone, as ever, and not for the session's own callback.
+// Threads. Const functions may be called from any thread at any time. Of the others of a Session one may run at a time;
+// a second is an Error (PROMEM_BUSY). Moving and destroying are for one thread alone, as ever, and not for the
+// session's own callback.
 //
-// Callbacks may throw: the propagation stops, and the exception comes out of the function that was called, when the C call has returned. They must
-// not jump (longjmp) or end their thread (pthread_exit).
+// Callbacks may throw: the propagation stops, and the exception comes out of the function that was called, when the C
+// call has returned. They must not jump (longjmp) or end their thread (pthread_exit).
 
 #ifndef PROMEM_HPP
 #define PROMEM_HPP
@@ -55,7 +57,8 @@ private:
     promem_status status_;
 };
 
-// Called after each slice on the thread that called; false stops. An exception stops, too, and comes out of the function that was called.
+// Called after each slice on the thread that called; false stops. An exception stops, too, and comes out of the
+// function that was called.
 using ProgressCallback = std::function<bool(const promem_progress &)>;
 
 namespace detail {
@@ -357,9 +360,21 @@ public:
     void add_point(std::uint32_t object, const Index &voxel, bool positive = true) {
         detail::check(promem_session_add_point(handle(), object, voxel.data(), positive));
     }
+    // Voxels along a line, which is drawn on the object or, not positive, beside it.
+    void add_scribble(std::uint32_t object, const std::vector<Index> &voxels, bool positive = true) {
+        detail::check(promem_session_add_scribble(handle(), object, flat(voxels), voxels.size(), positive));
+    }
+    // Corners of a closed polygon on a plane of voxels: around the object or added to it; not positive: taken away.
+    void add_lasso(std::uint32_t object, const std::vector<Index> &corners, bool positive = true) {
+        detail::check(promem_session_add_lasso(handle(), object, flat(corners), corners.size(), positive));
+    }
     // Two opposite corners on one slice, both inside.
     void add_box(std::uint32_t object, const Index &corner, const Index &opposite) {
         detail::check(promem_session_add_box(handle(), object, corner.data(), opposite.data()));
+    }
+    // Over several slices: the object lies on these only; not positive: what lies in the box is taken away.
+    void add_box_3d(std::uint32_t object, const Index &corner, const Index &opposite, bool positive = true) {
+        detail::check(promem_session_add_box_3d(handle(), object, corner.data(), opposite.data(), positive));
     }
     // Rows times columns bytes, row after row, not 0 inside; read during the call.
     void add_mask(std::uint32_t object, std::int64_t slice, const std::uint8_t *mask, std::size_t count) {
@@ -368,8 +383,16 @@ public:
     void add_mask(std::uint32_t object, std::int64_t slice, const std::vector<std::uint8_t> &mask) {
         add_mask(object, slice, mask.data(), mask.size());
     }
-    void remove_last_point(std::uint32_t object, std::int64_t slice) {
-        detail::check(promem_session_remove_last_point(handle(), object, slice));
+    // Begins with masks that exist: a label map of the whole scan, contiguous, i fastest; read during the call.
+    void set_initial(const std::uint16_t *labels, std::size_t count) {
+        detail::check(promem_session_set_initial(handle(), labels, count));
+    }
+    void set_initial(const std::vector<std::uint16_t> &labels) { set_initial(labels.data(), labels.size()); }
+    // Takes back the newest prompt of an object, whatever it is; false where there is none.
+    bool undo(std::uint32_t object) {
+        std::uint32_t undone = 0;
+        detail::check(promem_session_undo(handle(), object, &undone));
+        return undone != 0;
     }
     void remove_slice(std::uint32_t object, std::int64_t slice) { detail::check(promem_session_remove_slice(handle(), object, slice)); }
     void remove_object(std::uint32_t object) { detail::check(promem_session_remove_object(handle(), object)); }
@@ -416,7 +439,8 @@ public:
         return Job(job);
     }
 
-    // The number of the object at each voxel of `extent` (default: the whole volume), 0 for none; contiguous, i fastest.
+    // The number of the object at each voxel of `extent` (default: the whole volume), 0 for none; contiguous, i
+    // fastest.
     std::vector<std::uint16_t> labels(const std::optional<Extent> &extent = {}) const {
         std::vector<std::uint16_t> found(voxels(extent));
         read_labels(found.data(), found.size(), extent);
@@ -453,12 +477,17 @@ public:
     const promem_session *handle() const noexcept { return handle_.get(); }
 
 private:
+    static const std::int64_t *flat(const std::vector<Index> &voxels) {
+        static_assert(sizeof(Index) == 3 * sizeof(std::int64_t), "indices lie one after another");
+        return voxels.empty() ? nullptr : voxels.front().data();
+    }
     using Flat = std::array<std::int64_t, 6>;
     static Flat flatten(const std::optional<Extent> &extent) {
         const Extent box = extent.value_or(Extent{});
         return {box.first[0], box.last[0], box.first[1], box.last[1], box.first[2], box.last[2]};
     }
-    // How many voxels are asked for; 1 for a box that is not inside the volume, so that the library refuses it and nothing huge is allocated.
+    // How many voxels are asked for; 1 for a box that is not inside the volume, so that the library refuses it and
+    // nothing huge is allocated.
     std::size_t voxels(const std::optional<Extent> &extent) const {
         std::uint64_t count = 1;
         for (std::size_t axis = 0; axis < 3; ++axis) {
@@ -492,7 +521,8 @@ inline std::vector<std::string> devices() {
 inline void set_thread_count(std::uint32_t threads) { detail::check(promem_set_thread_count(threads)); }
 inline std::uint32_t thread_count() { return promem_thread_count(); }
 
-// Level (PROMEM_LOG_...), part of the library, line. Called on any thread, one line at a time; must not call this library. Exceptions are dropped.
+// Level (PROMEM_LOG_...), part of the library, line. Called on any thread, one line at a time; must not call this
+// library. Exceptions are dropped.
 using LogCallback = std::function<void(std::int32_t level, const char *target, const char *line)>;
 
 // Where the log of the whole process goes; an empty callback: nowhere, as by default.

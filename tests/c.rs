@@ -1,4 +1,5 @@
-//! The C interface from C: compiled without a warning, right and wrong calls, lives, threads, cancelling, and under AddressSanitizer.
+//! The C interface from C: compiled without a warning, right and wrong calls, lives, threads, cancelling, and under
+//! AddressSanitizer.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -77,14 +78,34 @@ fn the_header_compiles_under_every_warning() {
     world.run(&program, &[]);
 }
 
+/// Runs every test of a C program under AddressSanitizer: it watches the allocator of the whole process, the library's and
+/// libtorch's included.
+fn run_watched(source: &str, tests: usize) {
+    let world = World::new();
+    let program = world.compile(source, &["-fsanitize=address,undefined"]);
+    assert!(String::from_utf8_lossy(&std::fs::read(&program).unwrap()).contains("__asan_init"), "ASan is not on");
+    let passed = world.run(&program, &["all"]);
+    assert_eq!(passed.lines().count(), tests, "{passed}");
+}
+
 #[test]
 fn every_call_answers_and_nothing_leaks() {
-    let world = World::new();
-    // With it, the allocator of the whole process is watched, the library's and libtorch's included.
-    let program = world.compile("tests/c/api.c", &["-fsanitize=address,undefined"]);
-    assert!(String::from_utf8_lossy(&std::fs::read(&program).unwrap()).contains("__asan_init"), "ASan is not on");
-    let told = world.run(&program, &["all"]);
-    assert!(told.lines().count() >= 14, "{told}");
+    run_watched("tests/c/api.c", 7);
+}
+
+#[test]
+fn wrong_arguments_are_refused_with_a_message() {
+    run_watched("tests/c/refusals.c", 3);
+}
+
+#[test]
+fn prompts_of_every_kind_change_masks_and_are_undone() {
+    run_watched("tests/c/prompts.c", 6);
+}
+
+#[test]
+fn jobs_and_threads_share_a_process() {
+    run_watched("tests/c/jobs.c", 3);
 }
 
 #[test]
@@ -97,9 +118,9 @@ fn many_lives_take_no_more_memory() {
 #[test]
 fn hostile_arguments_are_refused_and_touch_nothing() {
     let world = World::new();
-    let told =
+    let passed =
         world.run(&world.compile("tests/c/hostile.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]), &[]);
-    assert_eq!(told.lines().count(), 8, "{told}");
+    assert_eq!(passed.lines().count(), 8, "{passed}");
 }
 
 /// A build in which Rust checks its own preconditions, such as that of a slice's length.

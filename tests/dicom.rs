@@ -124,7 +124,8 @@ fn the_real_series_lie_where_their_masks_are() {
     let scan = volume::read_image(&folder.join("dicom")).unwrap();
     let labels = volume::read_labels(&folder.join("label.nii.gz")).unwrap();
     assert_eq!(scan.geometry().dims.0, [512, 512, 20]);
-    // JPEG 2000; steps of 2 mm although SliceThickness is 3. The mask's rows run the other way: compare places, not indices.
+    // JPEG 2000; steps of 2 mm although SliceThickness is 3. The mask's rows run the other way: compare places, not
+    // indices.
     assert!((scan.geometry().spacing().0[2] - 2.0).abs() < 1e-3);
     let mut bone = Vec::new();
     for ((k, j, i), &label) in labels.voxels().indexed_iter() {

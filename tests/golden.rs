@@ -1,6 +1,7 @@
 //! The network and the search against the public implementation, at toy size, module by module and end to end.
 //!
-//! The numbers come from `tests/golden/generate.py`; within 1e-4 of the largest value of each array, scores within 1e-3.
+//! The numbers come from `tests/golden/generate.py`; within 1e-4 of the largest value of each array, scores within
+//! 1e-3.
 
 use promem::geometry::SliceIndex;
 use promem::model::config::{Config, Version};

@@ -32,6 +32,7 @@ fn the_header_is_that_of_the_sources() {
         "session",
         "prompt_record",
         "prompts",
+        "prompt_history",
         "options",
         "progress",
         "propagate",

@@ -1,4 +1,5 @@
-//! A session keeps what it found: a change computes no more than it can change, and the result is that of a fresh session.
+//! A session keeps what it found: a change computes no more than it can change, and the result is that of a fresh
+//! session.
 
 use ndarray::{Array2, Array3};
 use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, SliceRange, Spacing, VoxelIndex};

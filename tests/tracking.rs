@@ -1,4 +1,5 @@
-//! Inference and training take the same steps: the same prompt and the same slices give the same numbers through both, bit by bit.
+//! Inference and training take the same steps: the same prompt and the same slices give the same numbers through both,
+//! bit by bit.
 
 use ndarray::{Array2, Array3, Axis as ArrayAxis};
 use promem::geometry::{Axis, Dims, Geometry, IjkToRas, SliceIndex, Spacing, VoxelIndex};

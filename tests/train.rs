@@ -1,4 +1,5 @@
-//! Training: losses and stochastic propagation against their specification, runs that go on to the last bit, clear refusals.
+//! Training: losses and stochastic propagation against their specification, runs that go on to the last bit, clear
+//! refusals.
 
 mod common;
 #[path = "common/program.rs"]
@@ -55,7 +56,8 @@ fn the_loss_of_a_slice_equals_sam_2s() {
     assert!((found.total.double_value(&[]) - g.total).abs() < 1e-4);
 }
 
-/// `tests/golden/training_step.py`: the public implementation's own `_track_step` along a clip whose last slice the object is not on.
+/// `tests/golden/training_step.py`: the public implementation's own `_track_step` along a clip whose last slice the
+/// object is not on.
 #[test]
 fn the_loss_of_a_training_step_equals_the_public_implementations() {
     use promem::model::config::{Config, Version};

@@ -1,6 +1,8 @@
-//! What comes in as a pointer, checked. Every `unsafe` says what the header makes the caller promise.
+//! Arguments of C programs, checked: structs that may grow, texts, numbers and indices.
+//!
+//! Every `unsafe` says what the header makes the caller promise. Handles are read in `handles`, arrays in `memory`.
 
-use super::process;
+use super::memory::{usable, InArray};
 use super::status::{BoundaryError, Outcome};
 use crate::geometry::{Dims, SliceIndex, VoxelIndex};
 use crate::prompt::ObjectId;
@@ -89,50 +91,6 @@ pub(super) unsafe fn init_struct<T: Sized32>(pointer: *mut T, size: usize) -> Ou
     Ok(())
 }
 
-/// A handle that functions share, refused in a child that was forked: a lock of it may stay closed there for ever.
-///
-/// # Safety
-/// NULL, or a live handle of this library.
-pub(super) unsafe fn handle<'a, T>(pointer: *const T, what: &'static str) -> Outcome<&'a T> {
-    usable(pointer, what)?;
-    process::not_forked()?;
-    // SAFETY: not NULL and aligned; live, as the caller promises.
-    Ok(unsafe { &*pointer })
-}
-
-/// Writes a result, which must have somewhere to go.
-///
-/// # Safety
-/// NULL, or writable.
-pub(super) unsafe fn put<T>(pointer: *mut T, what: &'static str, value: T) -> Outcome {
-    usable(pointer, what)?;
-    // SAFETY: it is writable, as the caller says; what was there is not dropped.
-    unsafe { pointer.write(value) };
-    Ok(())
-}
-
-/// Refuses NULL, and an address where no `T` can be, before anything is read there or computed that would go there.
-pub(super) fn usable<T>(pointer: *const T, what: &'static str) -> Outcome {
-    if pointer.is_null() {
-        return Err(BoundaryError::Null(what));
-    }
-    if !pointer.is_aligned() {
-        return Err(BoundaryError::invalid(format!(
-            "{what}: its address is {pointer:p}, expected a multiple of {}",
-            align_of::<T>()
-        )));
-    }
-    Ok(())
-}
-
-/// As [`usable`] where NULL is allowed.
-pub(super) fn usable_or_null<T>(pointer: *const T, what: &'static str) -> Outcome {
-    match pointer.is_null() {
-        true => Ok(()),
-        false => usable(pointer, what),
-    }
-}
-
 /// A field for later versions, which this one does not understand unless it is 0.
 pub(super) fn reserved(struct_name: &str, found: u32) -> Outcome {
     match found {
@@ -167,39 +125,10 @@ pub(super) unsafe fn optional_path(pointer: *const c_char, what: &'static str) -
 ///
 /// # Safety
 /// NULL, or `N` readable values.
-pub(super) unsafe fn values<'a, T, const N: usize>(pointer: *const T, what: &'static str) -> Outcome<&'a [T; N]> {
+unsafe fn values<'a, T, const N: usize>(pointer: *const T, what: &'static str) -> Outcome<&'a [T; N]> {
     usable(pointer, what)?;
     // SAFETY: aligned; `N` values are readable, as the caller says.
     Ok(unsafe { &*pointer.cast() })
-}
-
-/// Checks what a caller says of an array: it must have exactly `expected` values, and memory must be able to hold them.
-pub(super) fn array<T>(pointer: *const T, count: usize, expected: usize, what: &'static str) -> Outcome {
-    usable(pointer, what)?;
-    if count != expected {
-        return Err(BoundaryError::invalid(format!("{what}: room for {count} values, expected {expected}")));
-    }
-    let last = count.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
-    if last.and_then(|bytes| pointer.addr().checked_add(bytes)).is_none() {
-        return Err(BoundaryError::invalid(format!("{what}: {count} values do not fit in memory")));
-    }
-    Ok(())
-}
-
-/// A caller's array to fill, which must have exactly `expected` values. What goes there must be known before: the array
-/// may overlap with what was read for it.
-///
-/// # Safety
-/// NULL, or `count` writable values.
-pub(super) unsafe fn buffer<'a, T>(
-    pointer: *mut T,
-    count: usize,
-    expected: usize,
-    what: &'static str,
-) -> Outcome<&'a mut [T]> {
-    array(pointer, count, expected, what)?;
-    // SAFETY: `count` values are writable, as the caller says, and nobody else uses them meanwhile.
-    Ok(unsafe { std::slice::from_raw_parts_mut(pointer, count) })
 }
 
 pub(super) fn object(number: u32) -> Outcome<ObjectId> {
@@ -222,7 +151,20 @@ pub(super) fn slice(number: i64, count: usize) -> Outcome<SliceIndex> {
 /// NULL, or three readable values.
 pub(super) unsafe fn voxel(pointer: *const i64, what: &'static str) -> Outcome<VoxelIndex> {
     // SAFETY: as the caller promises.
-    let ijk = unsafe { values::<_, 3>(pointer, what) }?;
+    voxel_of(*unsafe { values::<_, 3>(pointer, what) }?, what)
+}
+
+/// Voxels one after another, three indices each.
+///
+/// # Safety
+/// NULL, or readable for three times `count` values, where memory can hold them.
+pub(super) unsafe fn voxels(pointer: *const i64, count: usize, what: &'static str) -> Outcome<Vec<VoxelIndex>> {
+    // SAFETY: as the caller promises; a number of values that is too large for memory is refused.
+    let ijk = unsafe { InArray::new(pointer, count.saturating_mul(3), what) }?;
+    ijk.all()?.chunks_exact(3).map(|ijk| voxel_of([ijk[0], ijk[1], ijk[2]], what)).collect()
+}
+
+fn voxel_of(ijk: [i64; 3], what: &str) -> Outcome<VoxelIndex> {
     let index = |n: usize| {
         usize::try_from(ijk[n])
             .map_err(|_| BoundaryError::invalid(format!("{what} {},{},{}: a negative index", ijk[0], ijk[1], ijk[2])))

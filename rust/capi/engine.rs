@@ -1,6 +1,7 @@
 //! A session behind its handle: one caller computes, anyone reads.
 
 use super::process::{self, Computing, Thread};
+use super::prompt_record::listed;
 use super::result_store::ResultStore;
 use super::status::{BoundaryError, Outcome};
 use crate::geometry::Dims;
@@ -46,6 +47,15 @@ impl Engine {
         *claimed = Some(Thread::current());
         self.cancelled.store(false, Ordering::SeqCst);
         Ok(Claim { engine: self.clone(), computing })
+    }
+
+    /// Changes the session's prompts, and keeps their list for reading at any time.
+    pub fn change_prompts<R>(self: &Arc<Self>, work: impl FnOnce(&mut Session) -> Outcome<R>) -> Outcome<R> {
+        self.claim()?.with(|session| {
+            let done = work(session);
+            self.results.lock().prompts = listed(session.prompts());
+            done
+        })
     }
 
     /// Ends what is running at its next slice.

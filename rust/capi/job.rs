@@ -1,10 +1,12 @@
 //! Propagations in the background.
 
-use super::arguments::{fill_struct, handle, put, usable, Sized32};
+use super::arguments::{fill_struct, optional_struct, Sized32};
 use super::engine::Claim;
-use super::options::promem_propagate_options;
+use super::handles::{self, Handle};
+use super::memory::{Out, OutArray};
+use super::options::{self, promem_propagate_options};
 use super::process::{self, Thread};
-use super::progress::promem_progress;
+use super::progress::{promem_progress, OnProgress};
 use super::propagate;
 use super::session::promem_session;
 use super::status::{boundary, c_text, caught, promem_status, BoundaryError, Outcome, PROMEM_OK};
@@ -67,15 +69,22 @@ struct Shared {
     ready: Mutex<VecDeque<promem_slice_result>>,
 }
 
-/// A propagation in a thread of its own. While it runs, what changes its session answers PROMEM_BUSY; what reads does not.
+/// A propagation in a thread of its own. While it runs, what changes its session answers PROMEM_BUSY; what reads does
+/// not.
 ///
-/// Threads: any number may use a job at the same time; promem_job_free must be the last call. It may outlive its session, and the session it.
+/// Threads: any number may use a job at the same time; promem_job_free must be the last call. It may outlive its
+/// session, and the session it.
 pub struct promem_job {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-type Work = dyn FnOnce(&Claim, &mut dyn FnMut(&promem_progress) -> bool) -> Outcome + Send;
+impl Handle for promem_job {
+    type Owner = Box<Self>;
+    const NAME: &'static str = "job";
+}
+
+type Work = dyn FnOnce(&Claim, &mut OnProgress) -> Outcome + Send;
 
 fn start(mut claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
     let shared = Arc::new(Shared::default());
@@ -85,7 +94,7 @@ fn start(mut claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
         process::is_alive_until_it_ends();
         claim.move_to(Thread::current());
         let (status, message) = caught(|| {
-            let mut told = |progress: &promem_progress| {
+            let mut on_progress = |progress: &promem_progress| {
                 of_thread.done.store(progress.done, Ordering::SeqCst);
                 of_thread.expected.store(progress.expected, Ordering::SeqCst);
                 if progress.object > 0 {
@@ -97,7 +106,7 @@ fn start(mut claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
             if of_thread.cancelled.load(Ordering::SeqCst) || claim.cancelled() {
                 return Err(propagate::cancelled());
             }
-            work(&claim, &mut told)
+            work(&claim, &mut on_progress)
         });
         let _ = of_thread.message.set(c_text(&message));
         // At one moment for all who look: the session is free and the job has ended.
@@ -113,7 +122,8 @@ fn start(mut claim: Claim, work: Box<Work>) -> Outcome<promem_job> {
     Ok(promem_job { shared, thread: Some(thread) })
 }
 
-/// As promem_session_propagate, in the background. `options` is read during the call and may be NULL. Free the job with promem_job_free.
+/// As promem_session_propagate, in the background. `options` is read during the call and may be NULL. Free the job with
+/// promem_job_free.
 ///
 /// Errors: PROMEM_INVALID_ARGUMENT for an option, PROMEM_BUSY; what goes wrong later is the job's status.
 ///
@@ -126,20 +136,20 @@ pub unsafe extern "C" fn promem_session_start_propagate(
     job: *mut *mut promem_job,
 ) -> promem_status {
     boundary(|| {
-        usable(job, "job")?;
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
-        let claim = engine.claim()?;
-        // SAFETY: as this function's caller promises.
-        let options = unsafe { propagate::read(&claim, options) }?;
-        let made = start(claim, Box::new(move |claim, told| propagate::propagate(claim, &options, told)))?;
-        // SAFETY: not NULL; writable, as this function's caller promises.
-        unsafe { put(job, "job", Box::into_raw(Box::new(made))) }
+        let (out, claim, options) =
+            unsafe { (Out::new(job, "job")?, handles::share(session)?.claim()?, optional_struct(options)?) };
+        let options = options::propagate_options(options, &claim)?;
+        let work =
+            move |claim: &Claim, on_progress: &mut OnProgress| propagate::propagate(claim, &options, on_progress);
+        out.write(handles::give(Box::new(start(claim, Box::new(work))?)));
+        Ok(())
     })
 }
 
-/// Computes embeddings in the background while the user still points, those next to prompts first, until the cache is full. Models that see the object and
-/// its surroundings (the default one) know what to compute only once there is a prompt. Free the job with promem_job_free.
+/// Computes embeddings in the background while the user still points, those next to prompts first, until the cache is
+/// full. Models that see the object and its surroundings (the default one) know what to compute only once there is a
+/// prompt. Free the job with promem_job_free.
 ///
 /// Errors: PROMEM_BUSY.
 ///
@@ -151,12 +161,10 @@ pub unsafe extern "C" fn promem_session_start_precompute(
     job: *mut *mut promem_job,
 ) -> promem_status {
     boundary(|| {
-        usable(job, "job")?;
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
-        let made = start(engine.claim()?, Box::new(propagate::precompute))?;
-        // SAFETY: not NULL; writable, as this function's caller promises.
-        unsafe { put(job, "job", Box::into_raw(Box::new(made))) }
+        let (out, engine) = unsafe { (Out::new(job, "job")?, handles::share(session)?) };
+        out.write(handles::give(Box::new(start(engine.claim()?, Box::new(propagate::precompute))?)));
+        Ok(())
     })
 }
 
@@ -180,13 +188,12 @@ fn state(job: &promem_job) -> promem_job_state {
 pub unsafe extern "C" fn promem_job_poll(job: *const promem_job, state: *mut promem_job_state) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let job = unsafe { handle(job, "job") }?;
-        // SAFETY: as this function's caller promises.
-        unsafe { fill_struct(state, self::state(job)) }
+        unsafe { fill_struct(state, self::state(handles::borrow(job)?)) }
     })
 }
 
-/// Takes the slices that have become ready and were not taken yet, oldest first, at most `capacity`; `count` gets how many. Masks are read from the session.
+/// Takes the slices that have become ready and were not taken yet, oldest first, at most `capacity`; `count` gets how
+/// many. Masks are read from the session.
 ///
 /// # Safety
 /// Pointers are NULL or valid; `results` is writable for `capacity` structs.
@@ -198,24 +205,26 @@ pub unsafe extern "C" fn promem_job_take_ready(
     count: *mut usize,
 ) -> promem_status {
     boundary(|| {
-        usable(count, "count")?;
-        // SAFETY: as this function's caller promises.
-        let job = unsafe { handle(job, "job") }?;
-        if capacity > 0 {
-            usable(results, "results")?;
-        }
+        // SAFETY: as this function's caller promises; NULL is allowed where there is no room.
+        let (job, results, count) = unsafe {
+            (
+                handles::borrow(job)?,
+                (capacity > 0).then(|| OutArray::new(results, capacity, "results")).transpose()?,
+                Out::new(count, "count")?,
+            )
+        };
         let mut ready = job.shared.ready.lock();
         let taken = ready.len().min(capacity);
-        for (n, result) in ready.drain(..taken).enumerate() {
-            // SAFETY: writable for `capacity` structs, as this function's caller promises.
-            unsafe { results.add(n).write(result) };
+        if let Some(results) = results {
+            results.fill_from(ready.drain(..taken));
         }
-        // SAFETY: as this function's caller promises.
-        unsafe { put(count, "count", taken) }
+        count.write(taken);
+        Ok(())
     })
 }
 
-/// Asks a job to end after the slice that it is at; what is done is kept. Returns at once; does nothing where it has ended.
+/// Asks a job to end after the slice that it is at; what is done is kept. Returns at once; does nothing where it has
+/// ended.
 ///
 /// # Safety
 /// `job` is NULL or live.
@@ -223,13 +232,13 @@ pub unsafe extern "C" fn promem_job_take_ready(
 pub unsafe extern "C" fn promem_job_cancel(job: *const promem_job) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        unsafe { handle(job, "job") }?.shared.cancelled.store(true, Ordering::SeqCst);
+        unsafe { handles::borrow(job) }?.shared.cancelled.store(true, Ordering::SeqCst);
         Ok(())
     })
 }
 
-/// Waits until a job has ended, at most `timeout_ms` milliseconds, below 0 for as long as it takes. `state` says whether it has, and how;
-/// it may be NULL.
+/// Waits until a job has ended, at most `timeout_ms` milliseconds, below 0 for as long as it takes. `state` says
+/// whether it has, and how; it may be NULL.
 ///
 /// # Safety
 /// Pointers are NULL or valid.
@@ -241,7 +250,7 @@ pub unsafe extern "C" fn promem_job_wait(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let job = unsafe { handle(job, "job") }?;
+        let job = unsafe { handles::borrow(job) }?;
         let limit = u64::try_from(timeout_ms).ok().map(|ms| Instant::now() + Duration::from_millis(ms.min(1 << 40)));
         let mut ended = job.shared.ended.lock();
         while ended.is_none() {
@@ -263,7 +272,8 @@ pub unsafe extern "C" fn promem_job_wait(
     })
 }
 
-/// Why a job did not end with PROMEM_OK, in one line; "" while it runs or where it did. The text is the job's and valid while that is.
+/// Why a job did not end with PROMEM_OK, in one line; "" while it runs or where it did. The text is the job's and valid
+/// while that is.
 ///
 /// # Safety
 /// `job` is NULL or live.
@@ -280,9 +290,8 @@ pub unsafe extern "C" fn promem_job_error_message(job: *const promem_job) -> *co
 /// `job` is NULL or live.
 #[no_mangle]
 pub unsafe extern "C" fn promem_job_free(job: *mut promem_job) {
-    if !job.is_null() {
-        // SAFETY: it was made by this library, and the caller gives it back.
-        let mut job = unsafe { Box::from_raw(job) };
+    // SAFETY: as this function's caller promises.
+    if let Some(mut job) = unsafe { handles::take(job) } {
         caught(|| {
             if process::not_forked().is_err() {
                 // Its thread is the parent's; nobody can wait for it here.
@@ -291,7 +300,7 @@ pub unsafe extern "C" fn promem_job_free(job: *mut promem_job) {
             }
             job.shared.cancelled.store(true, Ordering::SeqCst);
             if let Some(thread) = job.thread.take() {
-                // A thread that panicked has told so by its status.
+                // A panic of the thread is in its status already.
                 let _ = thread.join();
             }
             Ok(())

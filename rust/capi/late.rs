@@ -1,14 +1,15 @@
 //! Destructors that libtorch registers while it computes.
 //!
-//! In: the libraries of libtorch that are loaded. Out: nothing; their late destructors wait until nobody computes. Knows nothing of who
-//! computes.
+//! In: the libraries of libtorch that are loaded. Out: nothing; their late destructors wait until nobody computes.
+//! Knows nothing of who computes.
 //!
-//! A variable inside a function is made when the function first runs, and its destructor is registered then: after any handler of ours, so
-//! that at exit it would be destroyed before that handler runs. So where libtorch's libraries keep the address of `__cxa_atexit`, ours takes
-//! its place: it registers a destructor that waits first. Only tables of libtorch and of this library are changed, none of the host's.
+//! A variable inside a function is made when the function first runs, and its destructor is registered then: after any
+//! handler of ours, so that at exit it would be destroyed before that handler runs. So where libtorch's libraries keep
+//! the address of `__cxa_atexit`, ours takes its place: it registers a destructor that waits first. Only tables of
+//! libtorch and of this library are changed, none of the host's.
 
-/// Sees to it that destructors that libtorch's libraries register from now on wait for `everyone_has_left`, which gets the process's status.
-/// Libraries that were loaded meanwhile are found by calling it again.
+/// Sees to it that destructors that libtorch's libraries register from now on wait for `everyone_has_left`, which gets
+/// the process's status. Libraries that were loaded meanwhile are found by calling it again.
 pub(super) fn destructors_wait_for(everyone_has_left: fn(status: i32)) {
     #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
     elf::destructors_wait_for(everyone_has_left);
@@ -102,7 +103,8 @@ mod elf {
 
     /// Called for each file that the process has loaded.
     unsafe extern "C" fn replace_in(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
-        // SAFETY: the loader describes a file that stays loaded during the call: name, headers, dynamic section, tables.
+        // SAFETY: the loader describes a file that stays loaded during the call: name, headers, dynamic section,
+        // tables.
         unsafe {
             let info = &*info;
             if info.dlpi_name.is_null() || info.dlpi_phdr.is_null() {

@@ -21,13 +21,14 @@ pub const PROMEM_LOG_INFO: i32 = 3;
 /// And what helps to find a fault.
 pub const PROMEM_LOG_DEBUG: i32 = 4;
 
-/// Receives the log, line by line, on whichever thread writes it, one line at a time: level (PROMEM_LOG_...), the part of the library,
-/// the line (both UTF-8, for the duration of the call), and what was given with the callback. It must not call this
-/// library, and must not throw, jump or end its thread.
+/// Receives the log, line by line, on whichever thread writes it, one line at a time: level (PROMEM_LOG_...), the part
+/// of the library, the line (both UTF-8, for the duration of the call), and what was given with the callback. It must
+/// not call this library, and must not throw, jump or end its thread.
 pub type promem_log_callback =
     Option<unsafe extern "C" fn(level: i32, target: *const c_char, line: *const c_char, user_data: *mut c_void)>;
 
-/// The interface of the library that is loaded; compare it with PROMEM_ABI_VERSION, that of the header you compiled against.
+/// The interface of the library that is loaded; compare it with PROMEM_ABI_VERSION, that of the header you compiled
+/// against.
 #[no_mangle]
 pub extern "C" fn promem_abi_version() -> u32 {
     PROMEM_ABI_VERSION
@@ -61,7 +62,8 @@ pub extern "C" fn promem_device_count() -> u32 {
     }
 }
 
-/// A device's name, "cpu" or "cuda:0", as promem_model_options takes it; NULL where there is none of that number. The text is constant.
+/// A device's name, "cpu" or "cuda:0", as promem_model_options takes it; NULL where there is none of that number. The
+/// text is constant.
 #[no_mangle]
 pub extern "C" fn promem_device_name(index: u32) -> *const c_char {
     let names = process::not_forked().map_or(&[][..], |()| DEVICES.as_slice());
@@ -97,7 +99,7 @@ struct Receiver {
     level: LevelFilter,
 }
 
-// SAFETY: the caller was told that the callback comes from any thread.
+// SAFETY: the header says that the callback comes from any thread.
 unsafe impl Send for Receiver {}
 // SAFETY: as above.
 unsafe impl Sync for Receiver {}
@@ -144,8 +146,8 @@ impl Log for ToCallback {
     fn flush(&self) {}
 }
 
-/// Where the log goes, for the whole process. NULL: nowhere, as by default; the library prints nothing itself. `user_data` must stay valid
-/// until another callback is set; the former one is not called any more when this returns.
+/// Where the log goes, for the whole process. NULL: nowhere, as by default; the library prints nothing itself.
+/// `user_data` must stay valid until another callback is set; the former one is not called any more when this returns.
 ///
 /// Errors: PROMEM_INVALID_ARGUMENT for an unknown level, or where the process has a Rust logger of its own already;
 /// PROMEM_BUSY in a log callback; PROMEM_FORKED.

@@ -1,9 +1,11 @@
 //! Models: load, describe, free.
 
-use super::arguments::{fill_struct, handle, optional_path, optional_struct, optional_text, put, usable, Sized32};
+use super::arguments::{fill_struct, init_struct, optional_path, optional_struct, optional_text, Sized32};
+use super::handles::{self, Handle};
 use super::library::own_file;
+use super::memory::Out;
 use super::process::{self, Computing};
-use super::status::{boundary, c_text, caught, promem_status, BoundaryError};
+use super::status::{boundary, c_text, caught, promem_status, BoundaryError, Outcome};
 use crate::session::{self, SharedModel};
 use std::ffi::{c_char, CString};
 
@@ -52,8 +54,8 @@ unsafe impl Sized32 for promem_model_info {
     const NAME: &'static str = "promem_model_info";
 }
 
-/// A network with its weights. It never changes: any number of threads and sessions may use one at the same time; they compute one after
-/// the other. Sessions keep what they need of it, so it may be freed before them.
+/// A network with its weights. It never changes: any number of threads and sessions may use one at the same time; they
+/// compute one after the other. Sessions keep what they need of it, so it may be freed before them.
 pub struct promem_model {
     pub(super) shared: SharedModel,
     image_size: u32,
@@ -63,6 +65,35 @@ pub struct promem_model {
     precision: CString,
     path: CString,
     metadata: Vec<(CString, CString)>,
+}
+
+impl Handle for promem_model {
+    type Owner = Box<Self>;
+    const NAME: &'static str = "model";
+}
+
+/// Options of a caller, or their defaults.
+struct LoadOptions<'a> {
+    size: Option<i64>,
+    device: &'a str,
+    precision: &'a str,
+}
+
+impl LoadOptions<'_> {
+    /// # Safety
+    /// NULL, or a valid struct whose texts are NULL or NUL-terminated during `'_`.
+    unsafe fn read(options: *const promem_model_options) -> Outcome<Self> {
+        let mut read = Self { size: None, device: "auto", precision: "auto" };
+        // SAFETY: as the caller promises.
+        unsafe {
+            if let Some(options) = optional_struct(options)? {
+                read.size = (options.image_size > 0).then_some(i64::from(options.image_size));
+                read.device = optional_text(options.device, "device")?.unwrap_or(read.device);
+                read.precision = optional_text(options.precision, "precision")?.unwrap_or(read.precision);
+            }
+        }
+        Ok(read)
+    }
 }
 
 /// Sets all options to their defaults; `struct_size` is sizeof(promem_model_options).
@@ -75,7 +106,7 @@ pub unsafe extern "C" fn promem_model_options_init(
     struct_size: usize,
 ) -> promem_status {
     // SAFETY: as this function's caller promises.
-    boundary(|| unsafe { super::arguments::init_struct(options, struct_size) })
+    boundary(|| unsafe { init_struct(options, struct_size) })
 }
 
 /// Loads a model: a SAM 2, SAM 2.1 or MedSAM2 .pt, or a .safetensors. `path` in UTF-8; NULL: the environment's
@@ -98,21 +129,11 @@ pub unsafe extern "C" fn promem_model_load(
     model: *mut *mut promem_model,
 ) -> promem_status {
     boundary(|| {
-        usable(model, "model")?;
-        let _computing = Computing::begin()?;
         // SAFETY: as this function's caller promises.
-        let (path, options) = unsafe { (optional_path(path, "path")?, optional_struct(options)?) };
-        let (mut size, mut device, mut precision) = (None, "auto", "auto");
-        if let Some(options) = options {
-            size = (options.image_size > 0).then_some(i64::from(options.image_size));
-            // SAFETY: NULL or NUL-terminated, as this function's caller promises.
-            (device, precision) = unsafe {
-                (
-                    optional_text(options.device, "device")?.unwrap_or(device),
-                    optional_text(options.precision, "precision")?.unwrap_or(precision),
-                )
-            };
-        }
+        let (out, path, options) =
+            unsafe { (Out::new(model, "model")?, optional_path(path, "path")?, LoadOptions::read(options)?) };
+        let _computing = Computing::begin()?;
+        let LoadOptions { size, device, precision } = options;
         let path = match path {
             Some(path) => path,
             None => session::default_model(&own_file().unwrap_or_default())?,
@@ -130,9 +151,21 @@ pub unsafe extern "C" fn promem_model_load(
             metadata: loaded.metadata.iter().map(|(key, value)| (c_text(key), c_text(value))).collect(),
             shared: loaded.model,
         };
-        // SAFETY: not NULL; writable, as this function's caller promises.
-        unsafe { put(model, "model", Box::into_raw(Box::new(made))) }
+        out.write(handles::give(Box::new(made)));
+        Ok(())
     })
+}
+
+fn describe(model: &promem_model) -> promem_model_info {
+    promem_model_info {
+        struct_size: 0,
+        image_size: model.image_size,
+        parameters: model.parameters,
+        network: model.network.as_ptr(),
+        device: model.device.as_ptr(),
+        precision: model.precision.as_ptr(),
+        path: model.path.as_ptr(),
+    }
 }
 
 /// Describes a model. `info->struct_size` must be set.
@@ -146,24 +179,15 @@ pub unsafe extern "C" fn promem_model_describe(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let model = unsafe { handle(model, "model") }?;
-        let described = promem_model_info {
-            struct_size: 0,
-            image_size: model.image_size,
-            parameters: model.parameters,
-            network: model.network.as_ptr(),
-            device: model.device.as_ptr(),
-            precision: model.precision.as_ptr(),
-            path: model.path.as_ptr(),
-        };
-        // SAFETY: as this function's caller promises.
-        unsafe { fill_struct(info, described) }
+        unsafe { fill_struct(info, describe(handles::borrow(model)?)) }
     })
 }
 
-/// What the model's file says of itself: the text under `key`, such as "promem.licence". It is the model's and valid while that is.
+/// What the model's file says of itself: the text under `key`, such as "promem.licence". It is the model's and valid
+/// while that is.
 ///
-/// Errors: PROMEM_INVALID_ARGUMENT where the file says nothing under that name; the message lists the names that there are.
+/// Errors: PROMEM_INVALID_ARGUMENT where the file says nothing under that name; the message lists the names that there
+/// are.
 ///
 /// # Safety
 /// `model` is NULL or live, `key` NULL or NUL-terminated, `value` NULL or writable.
@@ -175,12 +199,15 @@ pub unsafe extern "C" fn promem_model_metadata(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let (model, key) = unsafe { (handle(model, "model")?, optional_text(key, "key")?) };
+        let (model, key, value) =
+            unsafe { (handles::borrow(model)?, optional_text(key, "key")?, Out::new(value, "value")?) };
         let key = key.ok_or(BoundaryError::Null("key"))?;
         let found = model.metadata.iter().find(|(known, _)| known.to_bytes() == key.as_bytes());
         match found {
-            // SAFETY: as this function's caller promises.
-            Some((_, text)) => unsafe { put(value, "value", text.as_ptr()) },
+            Some((_, text)) => {
+                value.write(text.as_ptr());
+                Ok(())
+            }
             None => {
                 let known: Vec<_> = model.metadata.iter().map(|(known, _)| known.to_string_lossy()).collect();
                 Err(BoundaryError::invalid(format!("metadata `{key}`: the model has {}", known.join(", "))))
@@ -196,9 +223,8 @@ pub unsafe extern "C" fn promem_model_metadata(
 /// `model` is NULL or live.
 #[no_mangle]
 pub unsafe extern "C" fn promem_model_free(model: *mut promem_model) {
-    if !model.is_null() {
-        // SAFETY: it was made by `promem_model_load`, and the caller gives it back.
-        let model = unsafe { Box::from_raw(model) };
+    // SAFETY: as this function's caller promises.
+    if let Some(model) = unsafe { handles::take(model) } {
         caught(|| {
             process::release(model);
             Ok(())

@@ -1,8 +1,9 @@
 //! How a propagation goes.
 
-use super::arguments::{init_struct, object, optional_struct, slice, Sized32};
+use super::arguments::{init_struct, object, slice, Sized32};
+use super::engine::Claim;
 use super::status::{boundary, promem_status, BoundaryError, Outcome};
-use crate::geometry::{Axis, Dims, SliceRange};
+use crate::geometry::SliceRange;
 use crate::session::{Direction, PropagateOptions};
 use crate::tracking::{FieldOfView, MaskPrior, PointerRule, PromptMemory, SearchOptions};
 
@@ -61,19 +62,25 @@ pub struct promem_propagate_options {
     pub windows: [u32; 6],
     /// Banks kept from slice to slice, at most 16; 0: 2 (PROMEM_SAM2: 1).
     pub beams: u32,
-    /// Whether every candidate attends to the prompt's memory: PROMEM_DEFAULT (PROMEM_SEARCH: only within the window), PROMEM_NO, PROMEM_YES.
+    /// Whether every candidate attends to the prompt's memory: PROMEM_DEFAULT (PROMEM_SEARCH: only within the window),
+    /// PROMEM_NO, PROMEM_YES.
     pub include_prompt: u32,
-    /// Whether candidates attend to object pointers beyond their window, as SAM 2 does: PROMEM_DEFAULT, PROMEM_NO, PROMEM_YES.
+    /// Whether candidates attend to object pointers beyond their window, as SAM 2 does: PROMEM_DEFAULT, PROMEM_NO,
+    /// PROMEM_YES.
     pub all_pointers: u32,
-    /// What the decoder is told of the slice before: PROMEM_DEFAULT (what the model was trained with), PROMEM_PRIOR_NONE, _PREVIOUS, _REGISTERED.
+    /// The mask prior that the decoder gets from the previous slice: PROMEM_DEFAULT (as the model was trained),
+    /// PROMEM_PRIOR_NONE, PROMEM_PRIOR_PREVIOUS or PROMEM_PRIOR_REGISTERED.
     pub prior: u32,
-    /// What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE, PROMEM_VIEW_OBJECT.
+    /// What of a slice the network is shown: PROMEM_DEFAULT (what the model was trained with), PROMEM_VIEW_SLICE,
+    /// PROMEM_VIEW_OBJECT.
     pub field_of_view: u32,
-    /// A run goes on while the object is there with at least this probability; 0: what the model was calibrated to, else 0.5.
+    /// A run goes on while the object is there with at least this probability; 0: what the model was calibrated to,
+    /// else 0.5.
     pub presence_threshold: f32,
     /// Further candidates are tried only where the first one's predicted IoU is below this; 0: all on every slice.
     pub accept_iou: f32,
-    /// Weight of what intensities on the prompt's slice say beside the network, at most 4; 0: what the model was calibrated to, below 0: none.
+    /// Weight of what intensities on the prompt's slice say beside the network, at most 4; 0: what the model was
+    /// calibrated to, below 0: none.
     pub intensity_weight: f32,
 }
 
@@ -99,15 +106,10 @@ fn unknown<T>(what: &str, found: u32, expected: &str) -> Outcome<T> {
     Err(BoundaryError::invalid(format!("{what} {found}: expected {expected}")))
 }
 
-/// # Safety
-/// NULL, or a valid struct.
-pub(super) unsafe fn read(
-    options: *const promem_propagate_options,
-    dims: Dims,
-    axis: Axis,
-) -> Outcome<PropagateOptions> {
-    // SAFETY: as the caller promises.
-    let Some(given) = unsafe { optional_struct(options) }? else {
+/// What a caller's options stand for in a session.
+pub(super) fn propagate_options(given: Option<promem_propagate_options>, claim: &Claim) -> Outcome<PropagateOptions> {
+    let axis = claim.with(|session| Ok(session.axis()))?;
+    let Some(given) = given else {
         return Ok(PropagateOptions::whole(SearchOptions::promem()));
     };
     let mut search = match given.memory {
@@ -159,7 +161,7 @@ pub(super) unsafe fn read(
         PROMEM_DOWN => Direction::Down,
         other => return unknown("direction", other, "PROMEM_BOTH (0), PROMEM_UP (1) or PROMEM_DOWN (2)"),
     };
-    let count = dims.along(axis);
+    let count = claim.engine().dims.along(axis);
     let range = match given.use_range {
         0 => None,
         _ => Some(SliceRange::new(slice(given.first_slice, count)?, slice(given.last_slice, count)?)?),

@@ -148,8 +148,8 @@ pub(super) fn watch_exit_anew() {
     WATCHED.call_once(watch_exit);
 }
 
-/// Makes the end of the process wait. Handlers run in the reverse order of their registration: this one before the destructors that
-/// libtorch registered when it was loaded, and those that it registers later wait themselves.
+/// Makes the end of the process wait. Handlers run in the reverse order of their registration: this one before the
+/// destructors that libtorch registered when it was loaded, and those that it registers later wait themselves.
 fn watch_exit() {
     late::destructors_wait_for(wait_at_exit);
     register();
@@ -191,8 +191,8 @@ fn register() {
     unsafe { libc::atexit(handler) };
 }
 
-/// Asks every other thread that computes to end and waits for them, and a moment for those threads' own ends; false where
-/// some still compute after [`LONGEST_WAIT`].
+/// Asks every other thread that computes to end and waits for them, and a moment for those threads' own ends; false
+/// where some still compute after [`LONGEST_WAIT`].
 fn everyone_has_left() -> bool {
     if not_forked().is_err() {
         return true; // the threads are the parent's

@@ -1,4 +1,4 @@
-//! What is told of a propagation while it goes on.
+//! Progress of a propagation, slice by slice, and the callback that receives it.
 
 use super::arguments::Sized32;
 use crate::session::{Progress, SliceReport};
@@ -31,8 +31,8 @@ unsafe impl Sized32 for promem_progress {
     const NAME: &'static str = "promem_progress";
 }
 
-/// Called after each slice on the calling thread; `progress` is valid during the call. Not 0: go on; 0: stop, and keep what is done. It may
-/// call what takes a const promem_session.
+/// Called after each slice on the calling thread; `progress` is valid during the call. Not 0: go on; 0: stop, and keep
+/// what is done. It may call what takes a const promem_session.
 ///
 /// It must return: an exception, a longjmp or the end of its thread out of it is forbidden. The library does not
 /// survive them: an exception ends the process, and a jump leaves the session in use (PROMEM_BUSY) for ever. promem.hpp
@@ -65,15 +65,26 @@ impl promem_progress {
     }
 }
 
-/// Whether a callback wants to go on; no callback always does.
-///
-/// # Safety
-/// The callback and its data are valid.
-pub(super) unsafe fn goes_on(
-    callback: promem_progress_callback,
+/// Receives progress, and answers whether to go on.
+pub(super) type OnProgress<'a> = dyn FnMut(&promem_progress) -> bool + 'a;
+
+/// A caller's callback and its data.
+#[derive(Clone, Copy)]
+pub(super) struct Callback {
+    function: promem_progress_callback,
     user_data: *mut c_void,
-    progress: &promem_progress,
-) -> bool {
-    // SAFETY: as the caller promises.
-    callback.is_none_or(|callback| unsafe { callback(progress, user_data) } != 0)
+}
+
+impl Callback {
+    /// # Safety
+    /// The function may be called with `user_data` on this thread while the value lives.
+    pub unsafe fn new(function: promem_progress_callback, user_data: *mut c_void) -> Self {
+        Self { function, user_data }
+    }
+
+    /// Whether the callback answers that the propagation goes on; it does where there is no callback.
+    pub fn call(&self, progress: &promem_progress) -> bool {
+        // SAFETY: as the caller of `new` promised.
+        self.function.is_none_or(|function| unsafe { function(progress, self.user_data) } != 0)
+    }
 }

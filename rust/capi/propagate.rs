@@ -1,20 +1,23 @@
 //! Predicting one slice, propagating through all.
 
-use super::arguments::{array, buffer, handle, object, put, slice, usable_or_null};
+use super::arguments::{object, optional_struct, slice};
 use super::engine::Claim;
+use super::handles;
+use super::memory::{Out, OutArray};
 use super::options::{self, promem_propagate_options};
-use super::progress::{goes_on, promem_progress, promem_progress_callback};
+use super::progress::{promem_progress, promem_progress_callback, Callback, OnProgress};
 use super::session::promem_session;
 use super::status::{boundary, promem_status, BoundaryError, Outcome};
 use crate::error::{Error, ErrorKind};
 use crate::session::{Flow, PropagateOptions, SliceReport};
 use std::ffi::c_void;
 
-/// What the prompts of an object on a slice select there: a preview while the user points. `mask` gets rows times columns bytes, row after
-/// row, 1 inside and 0 outside, or is NULL; `score` gets the predicted IoU (1 for a mask that was given), or is NULL. Results of propagations are
-/// not touched, and the next one begins with this.
+/// What the prompts of an object on a slice select there: a preview while the user points. `mask` gets rows times
+/// columns bytes, row after row, 1 inside and 0 outside, or is NULL; `score` gets the predicted IoU (1 for a mask that
+/// was given), or is NULL. Results of propagations are not touched, and the next one begins with this.
 ///
-/// Errors: PROMEM_INVALID_ARGUMENT without a positive prompt there or for a count that is not rows times columns, PROMEM_COMPUTE_ERROR, PROMEM_BUSY.
+/// Errors: PROMEM_INVALID_ARGUMENT without a positive prompt there or for a count that is not rows times columns,
+/// PROMEM_COMPUTE_ERROR, PROMEM_BUSY.
 ///
 /// # Safety
 /// Pointers are NULL or valid; `mask` is writable for `count` bytes.
@@ -28,41 +31,41 @@ pub unsafe extern "C" fn promem_session_predict_slice(
     score: *mut f64,
 ) -> promem_status {
     boundary(|| {
-        // SAFETY: as this function's caller promises.
-        let session = unsafe { handle(session, "session") }?;
         let object = self::object(object)?;
-        usable_or_null(score, "score")?;
-        session.engine.claim()?.with(|session| {
+        // SAFETY: as this function's caller promises.
+        let (engine, mask, score) = unsafe {
+            (handles::share(session)?, OutArray::optional(mask, count, "mask")?, Out::optional(score, "score")?)
+        };
+        engine.claim()?.with(|session| {
             let slice = self::slice(slice, session.geometry().dims.along(session.axis()))?;
             let [rows, columns] = session.slice_size();
-            if !mask.is_null() {
-                array(mask, count, rows * columns, "mask")?;
+            if let Some(mask) = &mask {
+                mask.check(rows * columns)?;
             }
             let (iou, found) = session.predict(object, slice, None)?;
-            if !mask.is_null() {
-                // SAFETY: as this function's caller promises.
-                let out = unsafe { buffer(mask, count, rows * columns, "mask") }?;
-                out.fill(0);
+            if let Some(mask) = mask {
+                let mask = mask.slice(rows * columns)?;
+                mask.fill(0);
                 for (row, column) in found.iter().flat_map(|found| found.pixels()) {
-                    out[row * columns + column] = 1;
+                    mask[row * columns + column] = 1;
                 }
             }
-            match score.is_null() {
-                true => Ok(()),
-                // SAFETY: as this function's caller promises.
-                false => unsafe { put(score, "score", iou) },
+            if let Some(score) = score {
+                score.write(iou);
             }
+            Ok(())
         })
     })
 }
 
-/// Segments: walks from every prompted slice and keeps what it finds for reading. `options` may be NULL, `progress` too.
+/// Segments: walks from every prompted slice and keeps what it finds for reading. `options` may be NULL, `progress`
+/// too.
 ///
-/// What an earlier propagation found from the same prompts with the same search is not computed again: after a new prompt only
-/// what it can change is, and after a cancel it goes on where it stood.
+/// What an earlier propagation found from the same prompts with the same search is not computed again: after a new
+/// prompt only what it can change is, and after a cancel it goes on where it stood.
 ///
-/// Errors: PROMEM_INVALID_ARGUMENT without prompts or for an option; PROMEM_CANCELLED where `progress` answered 0 or promem_session_cancel was called,
-/// and PROMEM_COMPUTE_ERROR: what was done is kept; PROMEM_BUSY.
+/// Errors: PROMEM_INVALID_ARGUMENT without prompts or for an option; PROMEM_CANCELLED where `progress` answered 0 or
+/// promem_session_cancel was called, and PROMEM_COMPUTE_ERROR: what was done is kept; PROMEM_BUSY.
 ///
 /// # Safety
 /// Pointers are NULL or valid.
@@ -75,15 +78,16 @@ pub unsafe extern "C" fn promem_session_propagate(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let claim = unsafe { handle(session, "session") }?.engine.claim()?;
-        // SAFETY: as this function's caller promises.
-        let options = unsafe { read(&claim, options) }?;
-        // SAFETY: as this function's caller promises.
-        propagate(&claim, &options, &mut |told| unsafe { goes_on(progress, user_data, told) })
+        let (claim, options, callback) = unsafe {
+            (handles::share(session)?.claim()?, optional_struct(options)?, Callback::new(progress, user_data))
+        };
+        let options = options::propagate_options(options, &claim)?;
+        propagate(&claim, &options, &mut |progress| callback.call(progress))
     })
 }
 
-/// Ends what is running on the session, a propagation, a job or a computation ahead, after the slice that it is at. Does nothing where nothing runs.
+/// Ends what is running on the session, a propagation, a job or a computation ahead, after the slice that it is at.
+/// Does nothing where nothing runs.
 ///
 /// # Safety
 /// `session` is NULL or live.
@@ -91,35 +95,23 @@ pub unsafe extern "C" fn promem_session_propagate(
 pub unsafe extern "C" fn promem_session_cancel(session: *const promem_session) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        unsafe { handle(session, "session") }?.engine.cancel();
+        unsafe { handles::borrow(session) }?.cancel();
         Ok(())
     })
-}
-
-/// # Safety
-/// NULL, or a valid struct.
-pub(super) unsafe fn read(claim: &Claim, options: *const promem_propagate_options) -> Outcome<PropagateOptions> {
-    let axis = claim.with(|session| Ok(session.axis()))?;
-    // SAFETY: as the caller promises.
-    unsafe { options::read(options, claim.engine().dims, axis) }
 }
 
 pub(super) fn cancelled() -> BoundaryError {
     BoundaryError::Library(Error::new(ErrorKind::Cancelled, "cancelled; the slices done so far are kept"))
 }
 
-/// Propagates onto the results. `told` says whether to go on.
-pub(super) fn propagate(
-    claim: &Claim,
-    options: &PropagateOptions,
-    told: &mut dyn FnMut(&promem_progress) -> bool,
-) -> Outcome {
+/// Propagates onto the results. `on_progress` says whether to go on.
+pub(super) fn propagate(claim: &Claim, options: &PropagateOptions, on_progress: &mut OnProgress) -> Outcome {
     claim.with(|session| {
         let results = &claim.engine().results;
         results.lock().begin();
         let outcome = session.propagate(options, &mut |report: SliceReport| {
             results.lock().report(&report);
-            let on = told(&promem_progress::of(&report)) && !claim.cancelled();
+            let on = on_progress(&promem_progress::of(&report)) && !claim.cancelled();
             Ok(if on { Flow::Continue } else { Flow::Stop })
         })?;
         results.lock().finish(outcome.masks);
@@ -130,11 +122,11 @@ pub(super) fn propagate(
     })
 }
 
-/// Computes embeddings ahead. `told` says whether to go on.
-pub(super) fn precompute(claim: &Claim, told: &mut dyn FnMut(&promem_progress) -> bool) -> Outcome {
+/// Computes embeddings ahead. `on_progress` says whether to go on.
+pub(super) fn precompute(claim: &Claim, on_progress: &mut OnProgress) -> Outcome {
     claim.with(|session| {
         let done = session.precompute(None, &mut |progress| {
-            let on = told(&promem_progress::ahead(progress)) && !claim.cancelled();
+            let on = on_progress(&promem_progress::ahead(progress)) && !claim.cancelled();
             if on {
                 Flow::Continue
             } else {

@@ -40,7 +40,8 @@ impl ResultStore {
         self.fresh.clear();
     }
 
-    /// A slice of it. The first report of a slice replaces what an earlier propagation left there, later ones compete with it.
+    /// A slice of it. The first report of a slice replaces what an earlier propagation left there, later ones compete
+    /// with it.
     pub fn report(&mut self, report: &SliceReport) {
         let (object, slice) = (report.object, report.slice);
         let before = self.shown.mask(object, slice).cloned();

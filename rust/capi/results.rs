@@ -1,7 +1,9 @@
 //! Reading what was found, also while a propagation goes on.
 
-use super::arguments::{buffer, extent, handle, object, put, usable};
+use super::arguments::{extent, object};
 use super::engine::Engine;
+use super::handles;
+use super::memory::{Out, OutArray};
 use super::result_store::Extent;
 use super::session::promem_session;
 use super::status::{boundary, promem_status};
@@ -18,9 +20,9 @@ fn plane<T: Copy>(engine: &Engine, axis: Axis, value: T) -> Array2<T> {
     Array2::from_elem((engine.dims.along(rows), engine.dims.along(columns)), value)
 }
 
-/// Reads the label map: the number of the object at each voxel, 0 where there is none. `extent`: first and last index along i, along j, along k, all
-/// inside; NULL: the whole volume. `labels` gets its voxels contiguously, i fastest; `count` must be their number. Where objects overlap, the higher
-/// score on that slice wins, at a tie the lower number.
+/// Reads the label map: the number of the object at each voxel, 0 where there is none. `extent`: first and last index
+/// along i, along j, along k, all inside; NULL: the whole volume. `labels` gets its voxels contiguously, i fastest;
+/// `count` must be their number. Where objects overlap, the higher score on that slice wins, at a tie the lower number.
 ///
 /// Errors: PROMEM_INVALID_ARGUMENT for an extent outside the volume, or a count that is not its size.
 ///
@@ -35,12 +37,11 @@ pub unsafe extern "C" fn promem_session_read_labels(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
-        // SAFETY: as this function's caller promises.
-        let (extent, out) = unsafe {
-            let extent = self::extent(extent, engine.dims)?;
-            (extent, buffer(labels, count, voxels(extent), "labels")?)
+        let (engine, extent, out) = unsafe {
+            let engine = handles::borrow(session)?;
+            (engine, self::extent(extent, engine.dims)?, OutArray::new(labels, count, "labels")?)
         };
+        let out = out.slice(voxels(extent))?;
         let results = engine.results.lock();
         let axis = results.axis();
         results.read(engine.dims, extent, out, |slice| {
@@ -52,7 +53,8 @@ pub unsafe extern "C" fn promem_session_read_labels(
     })
 }
 
-/// Reads one object's mask, whatever other objects claim: 1 inside, 0 outside. `extent` and `count` as for promem_session_read_labels.
+/// Reads one object's mask, whatever other objects claim: 1 inside, 0 outside. `extent` and `count` as for
+/// promem_session_read_labels.
 ///
 /// Errors: as promem_session_read_labels. An object without a result has an empty mask.
 ///
@@ -69,12 +71,11 @@ pub unsafe extern "C" fn promem_session_read_mask(
     boundary(|| {
         let object = self::object(object)?;
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
-        // SAFETY: as this function's caller promises.
-        let (extent, out) = unsafe {
-            let extent = self::extent(extent, engine.dims)?;
-            (extent, buffer(mask, count, voxels(extent), "mask")?)
+        let (engine, extent, out) = unsafe {
+            let engine = handles::borrow(session)?;
+            (engine, self::extent(extent, engine.dims)?, OutArray::new(mask, count, "mask")?)
         };
+        let out = out.slice(voxels(extent))?;
         let results = engine.results.lock();
         let axis = results.axis();
         results.read(engine.dims, extent, out, |slice| {
@@ -88,8 +89,8 @@ pub unsafe extern "C" fn promem_session_read_mask(
     })
 }
 
-/// Reads an object's score on every slice: the predicted IoU of its mask there, 1 for a mask that was given, NaN where it has none. `count`
-/// must be the number of slices.
+/// Reads an object's score on every slice: the predicted IoU of its mask there, 1 for a mask that was given, NaN where
+/// it has none. `count` must be the number of slices.
 ///
 /// Errors: PROMEM_INVALID_ARGUMENT for another count.
 ///
@@ -105,10 +106,9 @@ pub unsafe extern "C" fn promem_session_read_scores(
     boundary(|| {
         let object = self::object(object)?;
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
+        let (engine, out) = unsafe { (handles::borrow(session)?, OutArray::new(scores, count, "scores")?) };
         let results = engine.results.lock();
-        // SAFETY: as this function's caller promises.
-        let out = unsafe { buffer(scores, count, engine.dims.along(results.axis()), "scores") }?;
+        let out = out.slice(engine.dims.along(results.axis()))?;
         for (slice, score) in out.iter_mut().enumerate() {
             *score = results.shown().mask(object, SliceIndex(slice)).map_or(f64::NAN, |(score, _)| *score);
         }
@@ -116,8 +116,8 @@ pub unsafe extern "C" fn promem_session_read_scores(
     })
 }
 
-/// The box of the voxels whose label may have changed since the last call of this function: first and last index along i, j and k into the six values
-/// of `extent`, and 1 into `any`; 0, and `extent` untouched, where nothing has changed.
+/// The box of the voxels whose label may have changed since the last call of this function: first and last index along
+/// i, j and k into the six values of `extent`, and 1 into `any`; 0, and `extent` untouched, where nothing has changed.
 ///
 /// # Safety
 /// Pointers are NULL or valid; `extent` is writable for six values.
@@ -128,16 +128,17 @@ pub unsafe extern "C" fn promem_session_take_changes(
     any: *mut u32,
 ) -> promem_status {
     boundary(|| {
-        usable(any, "any")?;
         // SAFETY: as this function's caller promises.
-        let (engine, out) = unsafe { (&handle(session, "session")?.engine, buffer(extent, 6, 6, "extent")?) };
+        let (engine, out, any) = unsafe {
+            (handles::borrow(session)?, OutArray::new(extent, 6, "extent")?.slice(6)?, Out::new(any, "any")?)
+        };
         let changed = engine.results.lock().take_changed();
         if let Some(changed) = changed {
             for (axis, [first, last]) in changed.into_iter().enumerate() {
                 (out[2 * axis], out[2 * axis + 1]) = (first as i64, last as i64);
             }
         }
-        // SAFETY: as this function's caller promises.
-        unsafe { put(any, "any", u32::from(changed.is_some())) }
+        any.write(u32::from(changed.is_some()));
+        Ok(())
     })
 }

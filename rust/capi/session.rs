@@ -1,7 +1,9 @@
 //! Sessions: a scan seen through a model.
 
-use super::arguments::{handle, init_struct, optional_struct, put, reserved, usable, usable_or_null, Sized32};
+use super::arguments::{init_struct, optional_struct, reserved, Sized32};
 use super::engine::Engine;
+use super::handles::{self, Handle};
+use super::memory::Out;
 use super::model::promem_model;
 use super::process::{self, Computing};
 use super::status::{boundary, caught, promem_status, BoundaryError, Outcome};
@@ -37,8 +39,8 @@ pub struct promem_session_options {
     pub window_level: f64,
     /// Bound of the embeddings that are kept, in bytes; 0: PROMEM_DEFAULT_CACHE_BYTES.
     pub cache_bytes: u64,
-    /// Not 0: copy the voxels (to 4 bytes each), so that the caller may free or change them. 0: read them where they lie whenever a slice
-    /// is needed; they must stay and not change until the session is freed.
+    /// Not 0: copy the voxels (to 4 bytes each), so that the caller may free or change them. 0: read them where they
+    /// lie whenever a slice is needed; they must stay and not change until the session is freed.
     pub copy_voxels: u32,
     /// Must be 0.
     pub reserved: u32,
@@ -51,10 +53,16 @@ unsafe impl Sized32 for promem_session_options {
 
 /// A scan seen along one axis through a model, with prompts and with what was found from them.
 ///
-/// Threads: functions that take a const promem_session may be called from any thread at any time, also while a propagation runs. Of the
-/// others one may run at a time; while it does, or while a job runs, they answer PROMEM_BUSY. promem_session_free must be the last call.
+/// Threads: functions that take a const promem_session may be called from any thread at any time, also while a
+/// propagation runs. Of the others one may run at a time; while it does, or while a job runs, they answer PROMEM_BUSY.
+/// promem_session_free must be the last call.
 pub struct promem_session {
-    pub(super) engine: Arc<Engine>,
+    _opaque: [u8; 0],
+}
+
+impl Handle for promem_session {
+    type Owner = Arc<Engine>;
+    const NAME: &'static str = "session";
 }
 
 /// Sets all options to their defaults; `struct_size` is sizeof(promem_session_options).
@@ -99,10 +107,11 @@ fn cache_limit(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// Begins a session. `volume` and `options` are read during the call (options may be NULL); the voxels must stay, unless they are copied.
-/// Free the session with promem_session_free.
+/// Begins a session. `volume` and `options` are read during the call (options may be NULL); the voxels must stay,
+/// unless they are copied. Free the session with promem_session_free.
 ///
-/// Errors: PROMEM_INVALID_ARGUMENT for sizes, strides or an option, PROMEM_BAD_FORMAT for a map to patient space without an inverse.
+/// Errors: PROMEM_INVALID_ARGUMENT for sizes, strides or an option, PROMEM_BAD_FORMAT for a map to patient space
+/// without an inverse.
 ///
 /// # Safety
 /// Pointers are NULL or valid; every voxel that sizes and strides reach is readable.
@@ -114,11 +123,11 @@ pub unsafe extern "C" fn promem_session_new(
     session: *mut *mut promem_session,
 ) -> promem_status {
     boundary(|| {
-        usable(session, "session")?;
         let _computing = Computing::begin()?;
         // SAFETY: as this function's caller promises.
-        let (model, options, scan) =
-            unsafe { (handle(model, "model")?, optional_struct(options)?, raw_volume(volume)?) };
+        let (out, model, options, scan) = unsafe {
+            (Out::new(session, "session")?, handles::borrow(model)?, optional_struct(options)?, raw_volume(volume)?)
+        };
         let (mut chosen, mut shown, mut bytes, mut copy) = (PROMEM_AXIS_AUTO, Window::Auto, 0, false);
         if let Some(options) = options {
             reserved(promem_session_options::NAME, options.reserved)?;
@@ -131,9 +140,8 @@ pub unsafe extern "C" fn promem_session_new(
             true => Session::new(model, scan.to_volume()?, along, shown, limit)?,
             false => Session::new(model, scan, along, shown, limit)?,
         };
-        let made = promem_session { engine: Engine::new(made) };
-        // SAFETY: not NULL; writable, as this function's caller promises.
-        unsafe { put(session, "session", Box::into_raw(Box::new(made))) }
+        out.write(handles::give(Engine::new(made)));
+        Ok(())
     })
 }
 
@@ -147,22 +155,21 @@ pub unsafe extern "C" fn promem_session_new(
 /// `session` is NULL or live.
 #[no_mangle]
 pub unsafe extern "C" fn promem_session_free(session: *mut promem_session) {
-    if !session.is_null() {
-        // SAFETY: it was made by `promem_session_new`, and the caller gives it back.
-        let session = unsafe { Box::from_raw(session) };
+    // SAFETY: as this function's caller promises.
+    if let Some(engine) = unsafe { handles::take(session) } {
         caught(|| {
             match process::not_forked() {
-                Ok(()) => session.engine.close(),
-                Err(_) => std::mem::forget(session),
+                Ok(()) => engine.close(),
+                Err(_) => std::mem::forget(engine),
             }
             Ok(())
         });
     }
 }
 
-/// The axis that slices lie across (PROMEM_AXIS_I, _J or _K), their number, and rows and columns of one. Columns and rows are the two other
-/// axes in rising order: across k columns are i and rows j; across j columns are i and rows k; across i columns are j and rows k.
-/// Any of the four pointers to results may be NULL.
+/// The axis that slices lie across (PROMEM_AXIS_I, _J or _K), their number, and rows and columns of one. Columns and
+/// rows are the two other axes in rising order: across k columns are i and rows j; across j columns are i and rows k;
+/// across i columns are j and rows k. Any of the four pointers to results may be NULL.
 ///
 /// # Safety
 /// Pointers are NULL or valid.
@@ -176,23 +183,21 @@ pub unsafe extern "C" fn promem_session_slices(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
-        usable_or_null(axis, "axis")?;
-        for pointer in [count, rows, columns] {
-            usable_or_null(pointer, "size")?;
-        }
+        let (engine, axis, sizes) = unsafe {
+            (
+                handles::borrow(session)?,
+                Out::optional(axis, "axis")?,
+                [Out::optional(count, "size")?, Out::optional(rows, "size")?, Out::optional(columns, "size")?],
+            )
+        };
         let along = engine.results.lock().axis();
-        let number = [PROMEM_AXIS_I, PROMEM_AXIS_J, PROMEM_AXIS_K][along.index()];
         let (columns_along, rows_along) = along.in_plane();
-        let [slices, high, wide] = [along, rows_along, columns_along].map(|axis| engine.dims.along(axis) as u64);
-        if !axis.is_null() {
-            // SAFETY: as this function's caller promises.
-            unsafe { put(axis, "axis", number) }?;
+        if let Some(axis) = axis {
+            axis.write([PROMEM_AXIS_I, PROMEM_AXIS_J, PROMEM_AXIS_K][along.index()]);
         }
-        for (pointer, value) in [(count, slices), (rows, high), (columns, wide)] {
-            if !pointer.is_null() {
-                // SAFETY: as this function's caller promises.
-                unsafe { put(pointer, "size", value) }?;
+        for (size, axis) in sizes.into_iter().zip([along, rows_along, columns_along]) {
+            if let Some(size) = size {
+                size.write(engine.dims.along(axis) as u64);
             }
         }
         Ok(())
@@ -209,7 +214,7 @@ pub unsafe extern "C" fn promem_session_slices(
 pub unsafe extern "C" fn promem_session_set_axis(session: *mut promem_session, axis: u32) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
+        let engine = unsafe { handles::share(session) }?;
         engine.claim()?.with(|session| {
             let along = self::axis(axis, || session.geometry().slice_axis())?;
             if along != session.axis() {
@@ -221,8 +226,8 @@ pub unsafe extern "C" fn promem_session_set_axis(session: *mut promem_session, a
     })
 }
 
-/// Shows the network other intensities: width and level; width 0: chosen from the scan and the object. Prompts and results stay; the next
-/// propagation computes everything anew.
+/// Shows the network other intensities: width and level; width 0: chosen from the scan and the object. Prompts and
+/// results stay; the next propagation computes everything anew.
 ///
 /// Errors: PROMEM_BUSY, PROMEM_INVALID_ARGUMENT.
 ///
@@ -236,7 +241,7 @@ pub unsafe extern "C" fn promem_session_set_window(
 ) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
+        let engine = unsafe { handles::share(session) }?;
         let window = window(width, level)?;
         engine.claim()?.with(|session| {
             session.set_window(window);
@@ -245,7 +250,8 @@ pub unsafe extern "C" fn promem_session_set_window(
     })
 }
 
-/// Another bound of the embeddings that are kept, in bytes; 0: PROMEM_DEFAULT_CACHE_BYTES. What does not fit is dropped.
+/// Another bound of the embeddings that are kept, in bytes; 0: PROMEM_DEFAULT_CACHE_BYTES. What does not fit is
+/// dropped.
 ///
 /// Errors: PROMEM_BUSY.
 ///
@@ -255,7 +261,7 @@ pub unsafe extern "C" fn promem_session_set_window(
 pub unsafe extern "C" fn promem_session_set_cache_limit(session: *mut promem_session, bytes: u64) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
+        let engine = unsafe { handles::share(session) }?;
         engine.claim()?.with(|session| {
             session.set_cache_limit(cache_limit(bytes));
             Ok(())
@@ -263,8 +269,8 @@ pub unsafe extern "C" fn promem_session_set_cache_limit(session: *mut promem_ses
     })
 }
 
-/// Takes back every prompt and every result. Embeddings stay, so that what follows is quick. A session is good again after this, whatever
-/// went wrong before.
+/// Takes back every prompt, every mask that was set to begin with, and every result. Embeddings stay, so that what follows is quick. A session is good again
+/// after this, whatever went wrong before.
 ///
 /// Errors: PROMEM_BUSY.
 ///
@@ -274,7 +280,7 @@ pub unsafe extern "C" fn promem_session_set_cache_limit(session: *mut promem_ses
 pub unsafe extern "C" fn promem_session_reset(session: *mut promem_session) -> promem_status {
     boundary(|| {
         // SAFETY: as this function's caller promises.
-        let engine = &unsafe { handle(session, "session") }?.engine;
+        let engine = unsafe { handles::share(session) }?;
         engine.claim()?.with(|session| {
             session.reset();
             engine.results.lock().clear(session.axis());

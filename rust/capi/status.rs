@@ -128,7 +128,8 @@ fn set_message(text: &str) {
 
 /// Runs what a function does; its error or panic becomes status and message.
 pub(super) fn boundary(work: impl FnOnce() -> Outcome) -> promem_status {
-    // The thread's message is there before anything of libtorch's in the thread is, so that what Rust does at a thread's end comes last.
+    // The thread's message is there before anything of libtorch's in the thread is, so that what Rust does at a
+    // thread's end comes last.
     set_message("");
     let (status, text) = caught(work);
     set_message(&text);
@@ -144,7 +145,8 @@ pub(super) fn caught(work: impl FnOnce() -> Outcome) -> (promem_status, String) 
     }
 }
 
-/// A status by name, such as "PROMEM_OK"; "unknown status" for a number that this library does not know. The text is constant.
+/// A status by name, such as "PROMEM_OK"; "unknown status" for a number that this library does not know. The text is
+/// constant.
 #[no_mangle]
 pub extern "C" fn promem_status_name(status: promem_status) -> *const c_char {
     let name: &'static CStr = match status {
@@ -166,9 +168,9 @@ pub extern "C" fn promem_status_name(status: promem_status) -> *const c_char {
     name.as_ptr()
 }
 
-/// Why the last function that this thread called and that returns a status did not return PROMEM_OK: one line of UTF-8 that names the
-/// thing, what was found and what was expected. "" after PROMEM_OK, and while the thread's own destructors run. It is
-/// the library's and holds until the thread's next such call.
+/// Why the last function that this thread called and that returns a status did not return PROMEM_OK: one line of UTF-8
+/// that names the thing, what was found and what was expected. "" after PROMEM_OK, and while the thread's own
+/// destructors run. It is the library's and holds until the thread's next such call.
 #[no_mangle]
 pub extern "C" fn promem_last_error_message() -> *const c_char {
     MESSAGE.try_with(|message| message.borrow().as_ptr()).unwrap_or(c"".as_ptr())

@@ -1,6 +1,6 @@
 //! A caller's scan.
 
-use super::arguments::{required_struct, Sized32};
+use super::arguments::{init_struct, required_struct, Sized32};
 use super::status::{boundary, promem_status, BoundaryError, Outcome};
 use crate::geometry::{Dims, Geometry, IjkToRas};
 use crate::volume::raw::RawVolume;
@@ -28,7 +28,8 @@ pub const PROMEM_FLOAT32: u32 = 9;
 /// double
 pub const PROMEM_FLOAT64: u32 = 10;
 
-/// A scan in the caller's memory: voxels, and where they are in the patient. Values that are not finite count as the lowest.
+/// A scan in the caller's memory: voxels, and where they are in the patient. Values that are not finite count as the
+/// lowest.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct promem_volume {
@@ -42,7 +43,8 @@ pub struct promem_volume {
     pub dims: [u64; 3],
     /// Bytes from a voxel to the next along i, j and k, of any sign; all zero: contiguous, i fastest.
     pub strides: [i64; 3],
-    /// From the index (i, j, k, 1) to millimetres: right, anterior, superior. Rows of the upper part of a 4x4 matrix; it must have an inverse.
+    /// From the index (i, j, k, 1) to millimetres: right, anterior, superior. Rows of the upper part of a 4x4 matrix;
+    /// it must have an inverse.
     pub ijk_to_ras: [[f64; 4]; 3],
 }
 
@@ -58,11 +60,12 @@ unsafe impl Sized32 for promem_volume {
 #[no_mangle]
 pub unsafe extern "C" fn promem_volume_init(volume: *mut promem_volume, struct_size: usize) -> promem_status {
     boundary(|| {
-        // SAFETY: as this function's caller promises.
-        unsafe { super::arguments::init_struct(volume, struct_size) }?;
-        if struct_size == size_of::<promem_volume>() {
-            // SAFETY: the struct reaches to its end.
-            unsafe { (*volume).ijk_to_ras = [[1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.]] };
+        // SAFETY: as this function's caller promises; a struct of full size reaches to its last field.
+        unsafe {
+            init_struct(volume, struct_size)?;
+            if struct_size == size_of::<promem_volume>() {
+                (*volume).ijk_to_ras = [[1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.]];
+            }
         }
         Ok(())
     })

@@ -27,9 +27,11 @@ impl Format {
 /// What a table of methods shows of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statistic {
+    /// The mean.
     Mean,
     /// The mean and its 95% interval.
     MeanInterval,
+    /// The median.
     Median,
     /// The median and the quartiles.
     MedianQuartiles,
@@ -42,7 +44,9 @@ pub struct Metric {
     title: &'static str,
     /// The heading says the tolerance.
     at_tolerance: bool,
+    /// Its value among an object's scores; `None` where it is undefined.
     pub value: fn(&Scores) -> Option<f64>,
+    /// How it is printed.
     pub format: Format,
     /// Decimals in `objects.csv`.
     pub csv_decimals: usize,

@@ -12,14 +12,23 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One metric of one pair of methods on one data set; differences are second minus first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
+    /// The data set's name.
     pub dataset: String,
+    /// The method of the first evaluation.
     pub first_method: String,
+    /// The method of the second evaluation.
     pub second_method: String,
+    /// The metric's title.
     pub metric: &'static str,
+    /// Objects with a value on both sides.
     pub objects: usize,
+    /// Patients of these objects.
     pub patients: usize,
+    /// Mean of the first side.
     pub first_mean: f64,
+    /// Mean of the second side.
     pub second_mean: f64,
+    /// Mean of second minus first.
     pub difference: f64,
     /// 95% bootstrap interval of the mean difference over patients.
     pub interval: Option<(f64, f64)>,

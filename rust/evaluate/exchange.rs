@@ -18,23 +18,29 @@ use std::path::{Path, PathBuf};
 /// The tasks of a data set, `tasks.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TaskFile {
+    /// The data set's name.
     pub dataset: String,
+    /// One for each case.
     pub cases: Vec<TaskCase>,
 }
 
 /// The tasks of one case. Paths are relative to the folder of `tasks.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TaskCase {
+    /// The case's name.
     pub name: String,
+    /// The scan, NIfTI.
     pub image: PathBuf,
     /// The slice axis: i, j or k.
     pub axis: String,
+    /// The objects to segment.
     pub targets: Vec<TaskTarget>,
 }
 
 /// The task of one object.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TaskTarget {
+    /// The name of the structure.
     pub name: String,
     /// The prediction's file name without extension.
     pub file: String,

@@ -21,7 +21,9 @@ pub enum Predictor {
 pub struct Method {
     /// Unique in a report.
     pub name: String,
+    /// What predicts the masks.
     pub predictor: Predictor,
+    /// How it is prompted and where it ends.
     pub protocol: Protocol,
     /// The variant of the preset that this is, if any.
     pub variant: Option<String>,

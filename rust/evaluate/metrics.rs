@@ -26,6 +26,7 @@ pub enum EmptyRule {
 pub struct MetricOptions {
     /// Tolerance of the normalised surface Dice, in mm.
     pub tolerance_mm: f64,
+    /// What the overlap of two empty masks is.
     pub empty: EmptyRule,
 }
 
@@ -40,9 +41,11 @@ impl Default for MetricOptions {
 /// empty mask, mm in a data set without spacing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
+    /// Dice coefficient, 0 to 1.
     pub dice: Option<f64>,
     /// Dice with the prompt slice removed from both masks.
     pub dice_without_prompt: Option<f64>,
+    /// Intersection over union, 0 to 1.
     pub iou: Option<f64>,
     /// Normalised surface Dice: share of both surfaces within the tolerance of the other; 0 if one mask is empty.
     pub surface_dice: Option<f64>,
@@ -52,7 +55,9 @@ pub struct Scores {
     pub average_surface_mm: Option<f64>,
     /// (predicted - true) / true.
     pub volume_error: Option<f64>,
+    /// Voxels of the ground truth.
     pub truth_voxels: usize,
+    /// Voxels of the prediction.
     pub predicted_voxels: usize,
     /// Predicted slices outside the ground-truth range.
     pub over_slices: usize,
@@ -66,8 +71,11 @@ pub struct Scores {
 /// Voxels inside each mask and inside both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Overlap {
+    /// Voxels of the ground truth.
     pub truth: usize,
+    /// Voxels of the prediction.
     pub predicted: usize,
+    /// Voxels of both.
     pub both: usize,
 }
 
@@ -86,6 +94,7 @@ impl Overlap {
         }
     }
 
+    /// Dice coefficient, 0 to 1; `None` where both masks are empty and `empty` leaves them out.
     pub fn dice(self, empty: EmptyRule) -> Option<f64> {
         match self.truth + self.predicted {
             0 => overlap_of_empty(empty),
@@ -93,6 +102,7 @@ impl Overlap {
         }
     }
 
+    /// Intersection over union, 0 to 1; `None` where both masks are empty and `empty` leaves them out.
     pub fn iou(self, empty: EmptyRule) -> Option<f64> {
         match self.truth + self.predicted - self.both {
             0 => overlap_of_empty(empty),

@@ -7,7 +7,9 @@ use serde::Serialize;
 /// One named variant of a protocol.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
+    /// In reports; unique in a preset.
     pub name: String,
+    /// The protocol that it stands for.
     pub protocol: Protocol,
 }
 
@@ -31,6 +33,7 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// Every preset, in the paper's order.
     pub const ALL: [Self; 6] = [Self::Table1, Self::Table2, Self::Table3, Self::Table4, Self::Table5, Self::Table6];
 
     /// Title of a report under this preset.
@@ -93,11 +96,13 @@ impl Preset {
 /// A figure that the paper states.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PaperFigure {
+    /// The table; `None` for the paper's main comparison.
     pub preset: Option<Preset>,
     /// The preset's variant; `None` for the paper's main comparison.
     pub variant: Option<&'static str>,
     /// Prefix of the data set's name.
     pub dataset: &'static str,
+    /// As the paper prints it.
     pub figure: &'static str,
 }
 

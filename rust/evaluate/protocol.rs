@@ -52,9 +52,13 @@ pub struct Protocol {
     pub axis: Option<Axis>,
     /// 0 is the object's first slice, 1 its last.
     pub position: f64,
+    /// What the model is prompted with.
     pub prompt: PromptKind,
+    /// Where a propagation ends.
     pub stop_rule: StopRule,
+    /// Which way it goes from the prompt slice.
     pub direction: Direction,
+    /// How memory is searched.
     pub search: SearchOptions,
 }
 
@@ -75,9 +79,11 @@ impl Default for Protocol {
 /// The prompt slice and the ground-truth range of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
+    /// The slice that the prompt lies on.
     pub prompt_slice: usize,
-    /// First and last slice of the ground-truth mask, both included.
+    /// First slice of the ground-truth mask.
     pub first: usize,
+    /// Last slice of the ground-truth mask, included.
     pub last: usize,
 }
 

@@ -21,13 +21,17 @@ use std::time::Instant;
 
 /// A data set with the name it has in reports.
 pub struct NamedDataset {
+    /// In reports and in the names of files.
     pub name: String,
+    /// Where its cases are read from.
     pub dataset: Box<dyn Dataset>,
 }
 
 /// A model with the name it has in reports.
 pub struct NamedModel {
+    /// In reports.
     pub name: String,
+    /// The loaded weights.
     pub model: SharedModel,
     /// Identifies weights, image size, device and precision.
     pub identity: String,
@@ -36,8 +40,11 @@ pub struct NamedModel {
 /// Options beside the protocols.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
+    /// How objects are scored.
     pub metrics: MetricOptions,
+    /// The intensities that the network gets.
     pub window: Window,
+    /// Bound of the slice embeddings that a session keeps.
     pub cache_bytes: usize,
     /// Only the first cases of each data set.
     pub cases: Option<usize>,
@@ -49,11 +56,27 @@ pub struct RunOptions {
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A case begins; `done` of `all` pairs of case and method have a result.
-    Case { dataset: &'a str, case: &'a str, done: usize, all: usize },
+    Case {
+        /// The data set's name.
+        dataset: &'a str,
+        /// The case's name.
+        case: &'a str,
+        /// Pairs of case and method with a result.
+        done: usize,
+        /// Pairs of case and method in the run.
+        all: usize,
+    },
     /// A slice was segmented.
     Slice,
     /// A case could not be read or scored; the run continues.
-    Failed { dataset: &'a str, case: &'a str, error: &'a Error },
+    Failed {
+        /// The data set's name.
+        dataset: &'a str,
+        /// The case's name.
+        case: &'a str,
+        /// Why.
+        error: &'a Error,
+    },
 }
 
 /// Counts of a run, in pairs of case and method.
@@ -63,6 +86,7 @@ pub struct Tally {
     pub computed: usize,
     /// Already in the store.
     pub resumed: usize,
+    /// Could not be read or scored.
     pub failed: usize,
     /// The watcher stopped the run; finished cases are in the store.
     pub stopped: bool,
@@ -70,10 +94,15 @@ pub struct Tally {
 
 /// The input of a run, and the store of its results.
 pub struct Evaluation<'a> {
+    /// The scans and their ground truth.
     pub datasets: &'a [NamedDataset],
+    /// The models that methods name by their place.
     pub models: &'a [NamedModel],
+    /// What is evaluated.
     pub methods: &'a [Method],
+    /// Options beside the protocols.
     pub options: &'a RunOptions,
+    /// Where results are kept.
     pub store: &'a Store,
 }
 

@@ -15,13 +15,19 @@ const EXACT: usize = 50;
 /// Summary statistics of many values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// Number of values.
     pub objects: usize,
+    /// Number of patients that they belong to.
     pub patients: usize,
+    /// The arithmetic mean of the values.
     pub mean: f64,
     /// 95% bootstrap interval of the mean over patients; `None` with fewer than two patients.
     pub interval: Option<(f64, f64)>,
+    /// The median.
     pub median: f64,
+    /// The first quartile.
     pub q1: f64,
+    /// The third quartile.
     pub q3: f64,
 }
 

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 pub struct ObjectResult {
     /// The name of the structure.
     pub target: String,
+    /// Its prompt slice and ground-truth range.
     pub task: Task,
+    /// Its metrics.
     pub scores: Scores,
 }
 
@@ -27,12 +29,17 @@ impl ObjectResult {
 /// A case's results under one method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
+    /// The data set's name.
     pub dataset: String,
+    /// The case's name.
     pub case: String,
+    /// Cases of one patient are not independent.
     pub patient: String,
+    /// The method's name.
     pub method: String,
     /// The settings it was computed with.
     pub settings: serde_json::Value,
+    /// One for each object that the case has; none where it could not be scored.
     pub objects: Vec<ObjectResult>,
     /// Why the case could not be scored; the next run tries it again.
     pub failure: Option<String>,
@@ -63,6 +70,7 @@ impl Store {
         Ok(store)
     }
 
+    /// The folder that [`Store::open`] was called with.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -95,6 +103,10 @@ impl Store {
         Ok(result.failure.is_none().then_some(result))
     }
 
+    /// Keeps a result; one of the same data set, method and case is replaced.
+    ///
+    /// # Errors
+    /// `Io` where the file cannot be written.
     pub fn write(&self, result: &CaseResult) -> Result<()> {
         let path = self.path(&result.dataset, &result.method, &result.case);
         if let Some(folder) = path.parent() {

@@ -11,7 +11,9 @@ use ndarray::{Array3, ArrayView3, ArrayViewMut1, Axis, Zip};
 /// Distances in mm from each border voxel of one mask to the nearest border voxel of the other, both ways, rising.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SurfaceDistances {
+    /// From the ground truth's border.
     pub truth_to_prediction: Vec<f64>,
+    /// From the prediction's border.
     pub prediction_to_truth: Vec<f64>,
 }
 

@@ -30,6 +30,7 @@ static FONT_READY: Lazy<bool> =
 /// One row of a box plot.
 #[derive(Debug, Clone)]
 pub struct BoxRow {
+    /// Printed beside the row.
     pub name: String,
     /// Rising, finite; every value is a dot.
     pub values: Vec<f64>,
@@ -42,6 +43,7 @@ pub struct BoxRow {
 /// One curve.
 #[derive(Debug, Clone)]
 pub struct Curve {
+    /// Printed in the legend.
     pub name: String,
     /// Rising x.
     pub points: Vec<(f64, f64)>,

@@ -1,11 +1,12 @@
 //! Which file imports which, inside one folder of `rust/`, and circles among them.
 //!
-//! An import of what `mod.rs` re-exports counts as one of the file that defines it. Declarations (`mod x;`) and re-exports (`pub use`) of
-//! `mod.rs` are no imports: they are the folder's table of contents. Test modules are left out.
+//! An import of what `mod.rs` re-exports counts as one of the file that defines it. Declarations (`mod x;`) and
+//! re-exports (`pub use`) of `mod.rs` are no imports: they are the folder's table of contents. Test modules are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Files by their module path (`["session", "track"]` for `session/track.rs` as well as `session/track/mod.rs`), with their text.
+/// Files by their module path (`["session", "track"]` for `session/track.rs` as well as `session/track/mod.rs`), with
+/// their text.
 pub type Files = BTreeMap<Vec<String>, String>;
 
 /// The module path of a file, `path` relative to `rust/`.

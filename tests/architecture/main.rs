@@ -18,7 +18,8 @@ const STRANGERS: [(&str, &[&str]); 3] = [
     ("tracking/candidates", &["tch::", "crate::model"]),
     ("slices", &["tch::", "std::fs"]),
 ];
-/// Where `unsafe` may stand: the C boundary, a caller's buffer, loading libtorch's CUDA half, the allocator's settings, and the CPU's kernels.
+/// Where `unsafe` may stand: the C boundary, a caller's buffer, loading libtorch's CUDA half, the allocator's settings,
+/// and the CPU's kernels.
 const UNSAFE: [&str; 5] = ["capi/", "volume/raw.rs", "session/cuda.rs", "session/allocator.rs", "model/cpu/"];
 
 fn rank(module: &str) -> Option<usize> {

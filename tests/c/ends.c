@@ -1,4 +1,5 @@
-/* Processes that end while something is computed: none may die of a signal. Each is a child that was forked before the library was used.
+/* Processes that end while something is computed: none may die of a signal. Each is a child that was
+ * forked before the library was used.
  * Arguments: a model file, how often the usual ends are tried. */
 #define _XOPEN_SOURCE 700
 #include "promem.h"

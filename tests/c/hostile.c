@@ -1,4 +1,5 @@
-/* Numbers, pointers and structs that cannot be, on every function that takes one: each is refused with a status, and nothing is touched.
+/* Numbers, pointers and structs that cannot be, on every function that takes one: each is refused with a status,
+ * and nothing is touched.
  * Argument: a model file. */
 #define _POSIX_C_SOURCE 200809L
 #include "promem.h"
@@ -39,6 +40,11 @@ static void counts_are_compared_before_memory_is_touched(promem_session *session
     for (EACH(n, counts)) {
         REJECTED(promem_session_add_mask(session, 1, 4, room.bytes, counts[n]));
         REJECTED(promem_session_predict_slice(session, 1, 4, room.bytes, counts[n], NULL));
+        REJECTED(promem_session_set_initial(session, (uint16_t *)(void *)&room, counts[n]));
+        if (counts[n] > VOXELS + 1) {
+            REJECTED(promem_session_add_scribble(session, 1, (int64_t *)(void *)&room, counts[n], 1));
+            REJECTED(promem_session_add_lasso(session, 1, (int64_t *)(void *)&room, counts[n], 1));
+        }
         REJECTED(promem_session_read_labels(session, NULL, (uint16_t *)(void *)&room, counts[n]));
         REJECTED(promem_session_read_mask(session, 1, NULL, room.bytes, counts[n]));
         REJECTED(promem_session_read_scores(session, 1, (double *)(void *)&room, counts[n]));
@@ -65,7 +71,6 @@ static void numbers_are_compared_before_they_are_used(promem_session *session)
     int64_t inside[3] = {1, 1, 4}, at[3];
     for (EACH(n, numbers)) {
         REJECTED(promem_session_add_mask(session, 1, numbers[n], disk, PLANE));
-        REJECTED(promem_session_remove_last_point(session, 1, numbers[n]));
         REJECTED(promem_session_remove_slice(session, 1, numbers[n]));
         REJECTED(promem_session_predict_slice(session, 1, numbers[n], NULL, 0, NULL));
         for (int axis = 0; axis < 3; axis++) {
@@ -76,6 +81,9 @@ static void numbers_are_compared_before_they_are_used(promem_session *session)
             REJECTED(promem_session_add_point(session, 1, at, 1));
             REJECTED(promem_session_add_box(session, 1, at, inside));
             REJECTED(promem_session_add_box(session, 1, inside, at));
+            REJECTED(promem_session_add_scribble(session, 1, at, 1, 1));
+            REJECTED(promem_session_add_box_3d(session, 1, at, inside, 1));
+            REJECTED(promem_session_add_box_3d(session, 1, inside, at, 0));
             for (int end = 0; end < 2; end++) {
                 int64_t extent[6] = {0, 0, 0, 0, 0, 0};
                 extent[2 * axis + end] = numbers[n];
@@ -99,7 +107,10 @@ static void numbers_are_compared_before_they_are_used(promem_session *session)
         REJECTED(promem_session_add_point(session, objects[n], inside, 1));
         REJECTED(promem_session_add_box(session, objects[n], inside, inside));
         REJECTED(promem_session_add_mask(session, objects[n], 4, disk, PLANE));
-        REJECTED(promem_session_remove_last_point(session, objects[n], 4));
+        REJECTED(promem_session_undo(session, objects[n], NULL));
+        REJECTED(promem_session_add_scribble(session, objects[n], inside, 1, 1));
+        REJECTED(promem_session_add_lasso(session, objects[n], inside, 1, 1));
+        REJECTED(promem_session_add_box_3d(session, objects[n], inside, inside, 1));
         REJECTED(promem_session_remove_slice(session, objects[n], 4));
         REJECTED(promem_session_remove_object(session, objects[n]));
         REJECTED(promem_session_predict_slice(session, objects[n], 4, NULL, 0, NULL));
@@ -185,7 +196,13 @@ static void misaligned_pointers_are_refused(promem_session *session)
     MISALIGNED(promem_session_add_box(session, 1, odd(), inside));
     MISALIGNED(promem_session_add_box(session, 1, inside, odd()));
     MISALIGNED(promem_session_add_mask(odd(), 1, 4, disk, PLANE));
-    MISALIGNED(promem_session_remove_last_point(odd(), 1, 4));
+    MISALIGNED(promem_session_undo(odd(), 1, NULL));
+    MISALIGNED(promem_session_undo(session, 1, odd()));
+    MISALIGNED(promem_session_add_scribble(session, 1, odd(), 1, 1));
+    MISALIGNED(promem_session_add_lasso(session, 1, odd(), 3, 1));
+    MISALIGNED(promem_session_add_box_3d(session, 1, odd(), inside, 1));
+    MISALIGNED(promem_session_add_box_3d(session, 1, inside, odd(), 1));
+    MISALIGNED(promem_session_set_initial(session, odd(), VOXELS));
     MISALIGNED(promem_session_remove_slice(odd(), 1, 4));
     MISALIGNED(promem_session_remove_object(odd(), 1));
     MISALIGNED(promem_session_clear_prompts(odd()));

@@ -1,4 +1,5 @@
-/* Frees, forks and threads' ends at moments when nobody expects them. Arguments: a model file, "callbacks", "threads" or "forks". */
+/* Frees, forks and threads' ends at moments when nobody expects them. Arguments: a model file, "callbacks",
+ * "threads" or "forks". */
 #define _POSIX_C_SOURCE 200809L
 #include "promem.h"
 
@@ -135,7 +136,11 @@ static void be_a_child(promem_session *session, promem_job *job)
     FORKED(promem_session_add_point(session, 1, ijk, 1));
     FORKED(promem_session_add_box(session, 1, ijk, ijk));
     FORKED(promem_session_add_mask(session, 1, 4, disk, PLANE));
-    FORKED(promem_session_remove_last_point(session, 1, 4));
+    FORKED(promem_session_add_scribble(session, 1, ijk, 1, 1));
+    FORKED(promem_session_add_lasso(session, 1, ijk, 1, 1));
+    FORKED(promem_session_add_box_3d(session, 1, ijk, ijk, 1));
+    FORKED(promem_session_set_initial(session, &label, 1));
+    FORKED(promem_session_undo(session, 1, &any));
     FORKED(promem_session_remove_slice(session, 1, 4));
     FORKED(promem_session_remove_object(session, 1));
     FORKED(promem_session_clear_prompts(session));

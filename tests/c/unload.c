@@ -1,4 +1,5 @@
-/* A host that loads the library by name, unloads it while a job runs, and ends. Arguments: a model file, the library. */
+/* A host that loads the library by name, unloads it while a job runs, and ends. Arguments: a model file, the
+ * library. */
 #define _POSIX_C_SOURCE 200809L
 #include "promem.h"
 

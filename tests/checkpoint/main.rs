@@ -58,7 +58,7 @@ fn origin() -> BTreeMap<String, String> {
         .into()
 }
 
-// ---- good files ------------------------------------------------------------------------------------------------------
+// ---- good files ----
 
 #[test]
 fn a_published_file_holds_its_weights_under_model() {
@@ -235,7 +235,7 @@ fn the_writer_alone_sets_its_own_keys() {
     assert!(!path.exists());
 }
 
-// ---- recognition -----------------------------------------------------------------------------------------------------
+// ---- recognition ----
 
 fn official_shapes(name: &str) -> Shapes {
     let table: Value = serde_json::from_str(include_str!("../fixtures/official_shapes.json")).unwrap();

@@ -294,6 +294,36 @@ void memory(const promem::Model &model, const std::vector<float> &scan, const st
     check(promem::Session(model, promem::Volume(scan.data(), dims), options).slices().count == 48, "a session's axis can be chosen");
 }
 
+void prompts(const promem::Model &model, const std::vector<float> &scan) {
+    promem::Session session = session_of(model, scan, 11);
+    session.add_scribble(1, {{22, 17, 3}, {24, 17, 5}});
+    const std::vector<promem_prompt> scribbled = session.prompts();
+    check(scribbled.size() == 3 && scribbled[0].slice == 3 && scribbled[0].points > 0 && scribbled[1].prompts == 2,
+          "a scribble lies on every slice that it crosses");
+    check(session.undo(1) && session.prompts().size() == 1, "undo takes the scribble back");
+
+    std::vector<std::uint8_t> left = cut(11);
+    for (std::size_t n = 0; n < pixels; ++n)
+        if (n % 48 <= 20) left[n] = 0;
+    session.add_lasso(1, {{0, 0, 4}, {20, 0, 4}, {20, 39, 4}, {0, 39, 4}}, false);
+    check(session.predict_slice(1, 4).mask == left, "a lasso takes a region away from the mask");
+    session.undo(1);
+    session.add_box_3d(1, {0, 0, 3}, {20, 39, 5}, false);
+    check(session.predict_slice(1, 4).mask == left, "a box takes voxels away from the mask");
+    check(session.undo(1) && session.undo(1) && !session.undo(1), "undo says where nothing is left");
+    check(status_of([&] { session.add_scribble(1, {}); }) == PROMEM_NULL_ARGUMENT, "a scribble without voxels is refused");
+
+    std::vector<std::uint16_t> known(count);
+    for (std::size_t n = 0; n < count; ++n) known[n] = scan[n] > 150 ? 5 : 0;
+    session.set_initial(known);
+    check(session.labels() == known, "masks that exist are the result");
+    session.reset();
+    session.add_box_3d(2, {12, 8, 3}, {30, 26, 5});
+    session.propagate();
+    const std::vector<double> scores = session.scores(2);
+    check(!std::isnan(scores[4]) && std::isnan(scores[2]) && std::isnan(scores[6]), "a box over several slices bounds the propagation");
+}
+
 void log(const std::string &path) {
     std::vector<std::string> lines;
     promem::set_log([&](std::int32_t, const char *, const char *line) { lines.emplace_back(line); });
@@ -324,6 +354,7 @@ int main(int argc, char **argv) try {
     jobs(model, scan, expected);
     threads(model, scan, expected);
     memory(model, scan, expected);
+    prompts(model, scan);
     log(argv[1]);
     std::printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 ? 0 : 1;

@@ -1,5 +1,8 @@
-"""Writes losses.json: the losses of SAM 2's training, from the formulas of its configuration (MultiStepMultiMasksAndIous with
-supervise_all_iou, iou_use_l1_loss, pred_obj_scores, focal_gamma_obj_score 0, focal_alpha_obj_score -1)."""
+"""Writes losses.json: the losses of SAM 2's training, from the formulas of its configuration.
+
+That is MultiStepMultiMasksAndIous: supervise_all_iou, iou_use_l1_loss, pred_obj_scores, focal_gamma_obj_score 0,
+focal_alpha_obj_score -1.
+"""
 
 import json
 import pathlib

@@ -195,7 +195,10 @@ class Reference:
 
     @torch.inference_mode()
     def walk(self, images, prompt_index, first, options=PROMEM, last=None):
-        """Yields each slice of `propagate` as soon as it is made: its number, the best candidate (None: the run has ended before it), the trace."""
+        """Yields each slice of `propagate` as soon as it is made: its number, the best candidate, the trace.
+
+        The candidate is None where the run has ended before the slice.
+        """
         last = (len(images) - 1) if last is None else last
         step = 1 if last >= prompt_index else -1
         banks = [[first]]

@@ -1,7 +1,8 @@
-"""Writes training_step.json: the loss of one training step on the public implementation's own `_track_step`, at toy size.
+"""Writes training_step.json: the loss of one training step on the public `_track_step`, at toy size.
 
-A clip of five slices, the first prompted by a mask, the object absent from the last; window 6, prompt attended to, no dropout, no random
-choices. Losses from the formulas of sam2.1_training (losses.py), summed over slices as MultiStepMultiMasksAndIous sums them.
+A clip of five slices, the first prompted by a mask, the object absent from the last; window 6, prompt attended to, no
+dropout, no random choices. Losses from the formulas of sam2.1_training (losses.py), summed over slices as
+MultiStepMultiMasksAndIous sums them.
 `tests/train.rs` computes the same in Rust.
 """
 

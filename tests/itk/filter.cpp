@@ -1,7 +1,9 @@
 // The ITK filter against the command line.
 //
-//     filter prepare DEMO FOLDER      from the demo's scan and mask: an oblique scan and prompts for the command line (see packages.sh)
-//     filter check FOLDER MODEL       compares with what the command line wrote into the folder; prints one line for each check
+//     filter prepare DEMO FOLDER      from the demo's scan and mask: an oblique scan and prompts for the command line
+//                                     (see packages.sh)
+//     filter check FOLDER MODEL       compares with what the command line wrote into the folder; prints one line for
+//                                     each check
 //     filter dicom SCAN FOLDER        writes a scan along the patient's axes as a DICOM series
 //     filter same ONE OTHER           whether two label files are equal and hold something
 
@@ -51,7 +53,8 @@ Oblique(const std::string & path)
   return place->GetOutput();
 }
 
-// Object 1 on slices 12, 13 and 18: their middle has no label, 13 is the nearest that has one. Object 2 on slices 13 and 15: at a tie the lower counts.
+// Object 1 on slices 12, 13 and 18: their middle has no label, 13 is the nearest that has one. Object 2 on slices 13
+// and 15: at a tie the lower counts.
 bool
 IsPrompt(itk::IndexValueType slice, bool second)
 {

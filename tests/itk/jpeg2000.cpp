@@ -1,9 +1,12 @@
 // Reads damaged JPEG 2000 files in DICOM through ITK and GDCM, and prints what came of each.
 //
-//     jpeg2000 write FOLDER COUNT     writes COUNT files: one valid image, random bytes of whose codestream are changed; always the same files
-//     jpeg2000 read FOLDER            one line for each file, by name: exit status or signal, and checksum of the pixels or message
+//     jpeg2000 write FOLDER COUNT     writes COUNT files: one valid image, random bytes of whose codestream
+//                                     are changed; always the same files
+//     jpeg2000 read FOLDER            one line for each file, by name: exit status or signal, and checksum
+//                                     of the pixels or message
 //
-// CMakeLists.txt builds it twice: as it is, and with jpeg2000_linked.cpp, which makes it need libpromem. What they print must be equal.
+// CMakeLists.txt builds it twice: as it is, and with jpeg2000_linked.cpp, which makes it need libpromem. What they
+// print must be equal.
 
 #include "itkGDCMImageIO.h"
 #include "itkImageFileReader.h"

@@ -1,4 +1,4 @@
-"""A generated scan, a toy model with pseudo-random weights, and the repository's package unless another is installed."""
+"""A generated scan, a toy model with pseudo-random weights, and this package unless another is installed."""
 
 import importlib.util
 import pathlib

@@ -87,9 +87,19 @@ def test_wrong_prompts_are_refused(session):
         r"mask: shape .* expected \(": lambda: session.add_mask(1, 3, np.ones((columns + 1, rows))),
         "empty": lambda: session.add_mask(1, 3, np.zeros((rows, columns))),
         "slice 9999": lambda: session.add_mask(1, 9999, np.ones((rows, columns))),
-        "no point": lambda: session.remove_last_point(1, 3),
+        "no mask to take it from": lambda: session.add_point(1, (1, 1, 3), positive=False),
+        "no voxel given": lambda: session.add_scribble(1, []),
+        "scribble: 1, expected three indices": lambda: session.add_scribble(1, (1, 1, 3)),
+        r"lasso: 5, expected several voxels \(i, j, k\)": lambda: session.add_lasso(1, 5),
+        "scribble 1,1,9999: outside": lambda: session.add_scribble(1, [(1, 1, 3), (1, 1, 9999)]),
+        "lasso: 2 corners, expected at least 3": lambda: session.add_lasso(1, [(1, 1, 3), (2, 2, 3)]),
+        "lasso: its corners lie on several planes": lambda: session.add_lasso(1, [(1, 1, 3), (2, 2, 4), (3, 1, 5)]),
+        "box corner: 2 indices": lambda: session.add_box_3d(1, (1, 1), (3, 3, 3)),
+        r"label map: shape \(3, 3, 3\), expected the scan's": lambda: session.set_initial(np.ones((3, 3, 3), int)),
+        "it has the value 70000": lambda: session.set_initial(np.full(session.shape, 70000)),
+        "object 0: ": lambda: session.undo(0),
         "no prompt": lambda: session.remove_slice(1, 3),
-        "no foreground": lambda: session.predict_slice(1, 3),
+        "no prompt to predict from": lambda: session.predict_slice(1, 3),
     }
     for words, work in cases.items():
         refused(invalid, promem.InvalidArgument, words, work)

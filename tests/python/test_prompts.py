@@ -2,6 +2,7 @@
 
 import numpy as np
 import promem
+import promem.worker
 import pytest
 from promem import Prompt
 
@@ -47,7 +48,7 @@ def test_each_label_of_a_map_is_an_object_on_the_middle_of_its_extent(placed):
     labels[2:8, 10:15, 3:9] = 2  # between 2 and 7: 4
     labels[[1, 8], 2:5, 12:20] = 300  # the middle, 4, is a gap: the nearer end
     assert placed.add_label_map(labels) == {2: [4], 7: [3], 300: [1]}
-    assert placed.prompts == [Prompt(n, s, 0, False, True) for n, s in ((2, 4), (7, 3), (300, 1))]
+    assert placed.prompts == [Prompt(n, s, 0, False, True, 0, 1) for n, s in ((2, 4), (7, 3), (300, 1))]
     for number, slice in ((2, 4), (7, 3), (300, 1)):
         np.testing.assert_array_equal(placed.predict_slice(number, slice)[0], labels[slice] == number)
 
@@ -131,3 +132,68 @@ def test_points_in_millimetres_without_a_doubtless_place_are_refused(placed, mod
         assert session.ijk_to_ras is None
         with pytest.raises(promem.InvalidArgument, match="it is not known where this scan lies.*ijk_to_ras="):
             session.add_point_mm(1, (3, 3, 3), space="RAS")
+
+
+@pytest.fixture
+def disk(placed):
+    """A mask of slice 4 of the small scan: rows 5 to 14, columns 8 to 17."""
+    mask = np.zeros(placed.slice_shape, bool)
+    mask[5:15, 8:18] = True
+    return mask
+
+
+def test_prompts_of_every_kind_are_undone_newest_first(placed, disk):
+    placed.add_point(1, (12, 10, 4))
+    placed.add_scribble(1, np.array([(12, 10, 3), (14, 10, 5)]))
+    placed.add_lasso(1, [(8, 5, 6), (17, 5, 6), (17, 14, 6), (8, 14, 6)])
+    placed.add_mask(1, 4, disk)
+    placed.add_box_3d(1, (8, 5, 2), (17, 14, 6))
+    four = Prompt(object=1, slice=4, points=0, has_box=True, has_mask=True, regions=0, prompts=4)
+    assert [prompt.slice for prompt in placed.prompts] == [3, 4, 5, 6] and placed.prompts[1] == four
+    assert placed.prompts[3].regions == 1
+    left = []
+    while placed.undo(1):
+        left.append([(prompt.slice, prompt.prompts) for prompt in placed.prompts])
+    assert left == [
+        [(3, 1), (4, 3), (5, 1), (6, 1)],
+        [(3, 1), (4, 2), (5, 1), (6, 1)],
+        [(3, 1), (4, 2), (5, 1)],
+        [(4, 1)],
+        [],
+    ]
+    assert not placed.undo(2)
+
+
+def test_what_is_excluded_leaves_the_mask_to_the_voxel(placed, disk):
+    placed.add_mask(1, 4, disk)
+    expected = disk.copy()
+    expected[:, :11] = False
+    placed.add_box_3d(1, (0, 0, 3), (10, 19, 5), positive=False)
+    np.testing.assert_array_equal(placed.predict_slice(1, 4)[0], expected)
+    placed.undo(1)
+    placed.add_lasso(1, [(0, 0, 4), (10, 0, 4), (10, 19, 4), (0, 19, 4)], positive=False)
+    np.testing.assert_array_equal(placed.predict_slice(1, 4)[0], expected)
+    placed.add_lasso(1, [(0, 0, 4), (10, 0, 4), (10, 19, 4), (0, 19, 4)])
+    expected[:, :11] = True
+    np.testing.assert_array_equal(placed.predict_slice(1, 4)[0], expected)
+
+
+def test_a_box_over_several_slices_bounds_the_propagation(placed):
+    placed.add_box_3d(1, (8, 5, 2), (17, 14, 6))
+    placed.propagate(never_stop=True)
+    (slices,) = np.nonzero(np.isfinite(placed.scores(1)))
+    assert 4 in slices and set(slices) <= set(range(2, 7))
+
+
+def test_masks_that_exist_are_the_result_and_are_corrected(placed, disk):
+    known = np.zeros(placed.shape, np.int64)
+    known[2:7, disk] = 3
+    placed.set_initial(known)
+    np.testing.assert_array_equal(placed.labels(), known)
+    placed.add_box_3d(3, (0, 0, 4), (10, 19, 4), positive=False)
+    placed.propagate()
+    np.testing.assert_array_equal(placed.labels()[4, :, :11], 0)
+    np.testing.assert_array_equal(placed.labels()[4, :, 11:], known[4, :, 11:])
+    placed.clear_prompts()
+    placed.set_initial(None)
+    assert not placed.labels().any()

@@ -35,17 +35,17 @@ def test_labels_are_those_of_the_command_line_voxel_for_voxel(session, demo, sli
 
 def test_prompts_are_listed_and_taken_back(session, slice_mask):
     number, mask = slice_mask
-    given = Prompt(object=1, slice=number, points=0, has_box=False, has_mask=True)
+    given = Prompt(object=1, slice=number, points=0, has_box=False, has_mask=True, regions=0, prompts=1)
     assert session.prompts == [given]
     session.add_point(2, (60, 50, 15))
     session.add_point(2, [61, 50, 15], positive=False)
     session.add_point(2, np.array([30, 40, 12]))
     session.add_box(2, (20, 30, 12), (70, 60, 12))
-    twelve = Prompt(object=2, slice=12, points=1, has_box=True, has_mask=False)
-    fifteen = Prompt(object=2, slice=15, points=2, has_box=False, has_mask=False)
+    twelve = Prompt(object=2, slice=12, points=1, has_box=True, has_mask=False, regions=0, prompts=2)
+    fifteen = Prompt(object=2, slice=15, points=2, has_box=False, has_mask=False, regions=0, prompts=2)
     assert session.prompts == [given, twelve, fifteen]
-    session.remove_last_point(2, 15)
-    assert [p.points for p in session.prompts] == [0, 1, 1]
+    assert session.undo(2)  # the box
+    assert session.prompts[1].has_box is False
     session.remove_slice(2, 12)
     assert [(p.object, p.slice) for p in session.prompts] == [(1, number), (2, 15)]
     session.remove_object(2)

@@ -38,7 +38,7 @@ def world():
 
 @pytest.fixture
 def oblique(world):
-    """The world with an oblique volume whose voxels are all different and its segmentation, both chosen in the editor."""
+    """The world with an oblique volume of different voxels and its segmentation, both chosen in the editor."""
     from mrml_world import SHAPE, placed, rotation
 
     voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)

@@ -1,4 +1,4 @@
-"""A package index on this machine with small wheels that look like those of libtorch, for the tests of `promem.install`.
+"""A package index on this machine with small wheels that look like those of libtorch, for tests of `promem.install`.
 
 In: what the server is to do wrong. Out: addresses, wheels, and what was asked for.
 """

@@ -1,4 +1,4 @@
-"""What a write does to segments: only what differs, under the editor's masks and overwrite modes, and undone exactly."""
+"""What a write does to segments: only what differs, under the editor's masks and modes, and undone exactly."""
 
 import numpy as np
 import pytest

@@ -55,10 +55,16 @@ def test_removed_or_changed_points_are_sent_again():
     assert names([said([FIRST])], [said([[1, 2, 3, False]])]) == ["remove_slice", "add_point"]
 
 
-def test_a_box_or_a_mask_replaces_the_one_before():
+def test_a_box_replaces_the_one_before():
     assert names([said([FIRST], BOX)], [said([FIRST], OTHER_BOX)]) == ["add_box"]
-    assert names([said([FIRST], None, MASK)], [said([FIRST, SECOND], None, OTHER_MASK)]) == ["add_mask", "add_point"]
-    assert names([said([FIRST])], [said([FIRST], BOX, MASK)]) == ["add_mask", "add_box"]
+
+
+def test_points_and_a_box_follow_a_new_mask():
+    again = ["remove_slice", "add_mask", "add_point", "add_point"]
+    assert names([said([FIRST], None, MASK)], [said([FIRST, SECOND], None, OTHER_MASK)]) == again
+    everything = ["remove_slice", "add_mask", "add_box", "add_point"]
+    assert names([said([FIRST])], [said([FIRST], BOX, MASK)]) == everything
+    assert names([said([], None, MASK)], [said([FIRST], None, OTHER_MASK)]) == ["add_mask", "add_point"]
 
 
 def test_a_removed_box_or_mask_resets_the_slice():

@@ -46,6 +46,7 @@ impl Report {
         Ok(Self { options, summaries, results })
     }
 
+    /// The numbers of each data set, in the order that [`Report::new`] got them.
     pub fn summaries(&self) -> &[DatasetSummary] {
         &self.summaries
     }

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 /// The title and the notes of a report.
 #[derive(Debug, Clone)]
 pub struct ReportOptions {
+    /// The heading of the report.
     pub title: String,
+    /// The table of the paper that the report repeats, if any.
     pub preset: Option<Preset>,
     /// Tolerance of the normalised surface Dice.
     pub tolerance_mm: f64,
@@ -22,14 +24,18 @@ pub struct ReportOptions {
 /// A case that could not be scored.
 #[derive(Debug, Clone, Serialize)]
 pub struct FailedCase {
+    /// The case's name.
     pub case: String,
+    /// Why, in one line.
     pub error: String,
 }
 
 /// A mean over objects.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct MeanOf {
+    /// The mean of the values.
     pub mean: f64,
+    /// Number of values.
     pub objects: usize,
 }
 
@@ -42,8 +48,11 @@ impl MeanOf {
 /// A method's numbers on one data set.
 #[derive(Debug, Clone, Serialize)]
 pub struct MethodSummary {
+    /// The method's name.
     pub method: String,
+    /// Number of scored cases.
     pub cases: usize,
+    /// Cases that could not be scored.
     pub failed: Vec<FailedCase>,
     /// By the metric's key.
     #[serde(flatten)]
@@ -52,7 +61,9 @@ pub struct MethodSummary {
     pub by_distance: BTreeMap<usize, MeanOf>,
     /// Mean Dice without the prompt slice of each class.
     pub by_class: BTreeMap<String, MeanOf>,
+    /// Slice embeddings computed for all cases.
     pub embeddings: usize,
+    /// Wall-clock time of all cases.
     pub seconds: f64,
     /// The paper's figure.
     pub paper: Option<&'static str>,
@@ -107,7 +118,9 @@ impl MethodSummary {
 /// All methods on one data set.
 #[derive(Debug, Clone, Serialize)]
 pub struct DatasetSummary {
+    /// The data set's name.
     pub dataset: String,
+    /// In the order of the run.
     pub methods: Vec<MethodSummary>,
 }
 

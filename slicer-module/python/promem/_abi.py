@@ -126,6 +126,8 @@ class Prompt(ctypes.Structure):
         ("slice", c_int64),
         ("has_box", c_uint32),
         ("has_mask", c_uint32),
+        ("regions", c_uint32),
+        ("prompts", c_uint32),
     ]
 
 
@@ -237,7 +239,11 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "promem_session_add_point": (STATUS, (_SESSION, c_uint32, _INDICES, c_uint32)),
     "promem_session_add_box": (STATUS, (_SESSION, c_uint32, _INDICES, _INDICES)),
     "promem_session_add_mask": (STATUS, (_SESSION, c_uint32, c_int64, _BYTES, ctypes.c_size_t)),
-    "promem_session_remove_last_point": (STATUS, (_SESSION, c_uint32, c_int64)),
+    "promem_session_add_scribble": (STATUS, (_SESSION, c_uint32, _INDICES, ctypes.c_size_t, c_uint32)),
+    "promem_session_add_lasso": (STATUS, (_SESSION, c_uint32, _INDICES, ctypes.c_size_t, c_uint32)),
+    "promem_session_add_box_3d": (STATUS, (_SESSION, c_uint32, _INDICES, _INDICES, c_uint32)),
+    "promem_session_set_initial": (STATUS, (_SESSION, POINTER(c_uint16), ctypes.c_size_t)),
+    "promem_session_undo": (STATUS, (_SESSION, c_uint32, POINTER(c_uint32))),
     "promem_session_remove_slice": (STATUS, (_SESSION, c_uint32, c_int64)),
     "promem_session_remove_object": (STATUS, (_SESSION, c_uint32)),
     "promem_session_clear_prompts": (STATUS, (_SESSION,)),

@@ -82,6 +82,16 @@ def indices(values: Any, what: str) -> Any:
     return (ctypes.c_int64 * 3)(*(whole(value, what, 64, signed=True) for value in given))
 
 
+def voxels(values: Any, what: str) -> tuple[Any, int]:
+    """Several voxels for C, three indices each, and how many they are."""
+    try:
+        given = [indices(voxel, what) for voxel in values]
+    except TypeError:
+        raise InvalidArgument(f"{what}: {values!r:.80}, expected several voxels (i, j, k)") from None
+    flat = [index for voxel in given for index in voxel]
+    return (ctypes.c_int64 * max(1, len(flat)))(*flat), len(given)
+
+
 def extent(value: Optional[ExtentLike], shape: tuple[int, int, int]) -> tuple[Any, tuple[int, int, int]]:
     """Six indices for C, and the shape [k, j, i]; a value of None is the whole volume of `shape`."""
     if value is None:

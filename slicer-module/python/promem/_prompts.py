@@ -58,9 +58,7 @@ def label_map(
     """The masks of a label map, by label, then slice. position: of the axis in [k, j, i]; slices: as
     `Session.add_label_map` has them.
     """
-    if array.shape != shape:
-        raise InvalidArgument(f"label map: shape {array.shape}, expected the scan's {shape}: [k, j, i]")
-    planes = np.moveaxis(_labels(array), position, 0)
+    planes = np.moveaxis(labels(array, shape), position, 0)
     on: dict[int, list[int]] = {}
     for number, plane in enumerate(planes):
         if plane.any():
@@ -75,7 +73,10 @@ def label_map(
     }
 
 
-def _labels(array: "NDArray[Any]") -> "NDArray[np.uint16]":
+def labels(array: "NDArray[Any]", shape: tuple[int, int, int]) -> "NDArray[np.uint16]":
+    """The numbers of objects of a label map of the scan's shape, contiguous."""
+    if array.shape != shape:
+        raise InvalidArgument(f"label map: shape {array.shape}, expected the scan's {shape}: [k, j, i]")
     if array.dtype.kind not in "biuf":
         raise InvalidArgument(f"label map: {array.dtype}, expected whole numbers")
     if array.dtype.kind in "if" or array.dtype.itemsize > 2:
@@ -85,7 +86,7 @@ def _labels(array: "NDArray[Any]") -> "NDArray[np.uint16]":
             wrong = array[array != np.floor(array)]
         if wrong.size:
             raise InvalidArgument(f"label map: it has the value {wrong[0]}, expected whole numbers from 0 to {_MOST}")
-    return array.astype(np.uint16)
+    return np.ascontiguousarray(array, np.uint16)
 
 
 def _chosen(slices: Slices, present: list[int], label: int) -> list[int]:

@@ -30,13 +30,20 @@ Space = Literal["RAS", "LPS"]
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is said of an object on a slice. points: how many."""
+    """What is said of an object on a slice.
+
+    points: how many count, clicks and points of scribbles since the newest mask. has_box: whether a box counts.
+    regions: how many were added to the mask or taken away from it, lassos and boxes that exclude. prompts: how many
+    lie on the slice, of any kind.
+    """
 
     object: int
     slice: int
     points: int
     has_box: bool
     has_mask: bool
+    regions: int
+    prompts: int
 
 
 class Session(Owner):
@@ -168,7 +175,7 @@ class Session(Owner):
         self._handle.call("promem_session_set_cache_limit", limit)
 
     def reset(self) -> None:
-        """Takes back every prompt and every result. A session is good again after this, whatever went wrong before."""
+        """Takes back every prompt, the masks of `set_initial` and every result. A session is good again after this, whatever went wrong before."""
         self._handle.call("promem_session_reset")
 
     # What is said of objects. An object's number, 1 to 65535, is its label.
@@ -180,10 +187,18 @@ class Session(Owner):
         self._handle.call("promem_session_prompt_count", ctypes.byref(count))
         found = (_abi.Prompt * count.value)()
         self._handle.call("promem_session_list_prompts", found, count.value)
-        return [Prompt(p.object, p.slice, p.points, bool(p.has_box), bool(p.has_mask)) for p in found]
+        return [
+            Prompt(p.object, p.slice, p.points, bool(p.has_box), bool(p.has_mask), p.regions, p.prompts) for p in found
+        ]
 
     def add_point(self, object: int, ijk: Sequence[int], positive: bool = True) -> None:
-        """Says that a voxel belongs to an object, or (`positive` False) does not. Errors: InvalidArgument, Busy."""
+        """Says that a voxel belongs to an object, or (`positive` False) does not.
+
+        Prompts of an object are an ordered history: each refines the mask that its slices have by then, of earlier
+        prompts or of a propagation. `undo` takes back the newest.
+
+        Errors: InvalidArgument, also for `positive` False where the slice has no mask of the object; Busy.
+        """
         at = _arguments.indices(ijk, "point")
         self._handle.call("promem_session_add_point", object_number(object), at, bool(positive))
 
@@ -207,6 +222,44 @@ class Session(Owner):
         self.add_point(object, voxel, positive)
         return voxel
 
+    def add_scribble(self, object: int, voxels: Sequence[Sequence[int]], positive: bool = True) -> None:
+        """Draws a line on an object, or (`positive` False) beside it.
+
+        voxels: (i, j, k) each, or an array of shape (n, 3), joined by straight lines on any plane or across planes.
+            The line becomes points on every slice that it crosses, which refine the mask there.
+
+        Errors: InvalidArgument for a voxel outside the scan, none, and as for `add_point`; Busy.
+        """
+        line, count = _arguments.voxels(voxels, "scribble")
+        self._handle.call("promem_session_add_scribble", object_number(object), line, count, bool(positive))
+
+    def add_lasso(self, object: int, corners: Sequence[Sequence[int]], positive: bool = True) -> None:
+        """Draws a closed polygon.
+
+        corners: at least 3 voxels (i, j, k), or an array of shape (n, 3), on one plane: equal along one axis.
+        positive: on a slice the region is added to the object's mask; without a mask there it goes around the object.
+            False: it is taken away from the mask, to the voxel. On a plane across the slices: points inside the
+            polygon, on every slice that it crosses.
+
+        Errors: InvalidArgument for fewer corners, several planes, and as for `add_point`; Busy.
+        """
+        polygon, count = _arguments.voxels(corners, "lasso")
+        self._handle.call("promem_session_add_lasso", object_number(object), polygon, count, bool(positive))
+
+    def add_box_3d(
+        self, object: int, corner_ijk: Sequence[int], opposite_ijk: Sequence[int], positive: bool = True
+    ) -> None:
+        """Gives a box over several slices: two opposite corners, both inside.
+
+        positive: the object lies on the slices of the box and of its other prompts only, and the box is a prompt on the
+            middle one; flat on a plane across the slices, a point in its middle is. On one slice it is as `add_box`.
+            False: what lies in the box is taken away from the object's masks, to the voxel.
+
+        Errors: InvalidArgument for corners outside the scan and as for `add_point`; Busy.
+        """
+        corners = (_arguments.indices(ijk, "box corner") for ijk in (corner_ijk, opposite_ijk))
+        self._handle.call("promem_session_add_box_3d", object_number(object), *corners, bool(positive))
+
     def add_box(self, object: int, corner_ijk: Sequence[int], opposite_ijk: Sequence[int]) -> None:
         """Gives an object's box on a slice: two opposite corners, both inside; it replaces an earlier box of that
         slice.
@@ -217,12 +270,14 @@ class Session(Owner):
         self._handle.call("promem_session_add_box", object_number(object), *corners)
 
     def add_mask(self, object: int, slice: int, mask: Any) -> None:
-        """Gives an object's mask on a slice, an array of `slice_shape`; it replaces an earlier one.
+        """Gives an object's mask on a slice, an array of `slice_shape`.
 
         mask: truth values, or numbers: 0 outside, and one other value inside (1, 255, a label). NaN and a second value,
             such as probabilities have, are refused: say `mask > 0.5`, or `labels == 3`.
 
-        Alone it is the result on its slice, voxel for voxel; beside points or a box it guides what they select.
+        It is the result on its slice, voxel for voxel, and takes the place of the slice's earlier prompts; later ones
+        refine it.
+
         Errors: InvalidArgument for another shape, other values or an empty mask, Busy.
         """
         given = _prompts.slice_mask(mask, self.slice_shape)
@@ -250,9 +305,30 @@ class Session(Owner):
                 self.add_mask(object, number, mask)
         return {object: list(slices) for object, slices in masks.items()}
 
-    def remove_last_point(self, object: int, slice: int) -> None:
-        """Takes back the newest point of an object on a slice. Errors: InvalidArgument where there is none, Busy."""
-        self._handle.call("promem_session_remove_last_point", object_number(object), slice_number(slice))
+    def set_initial(self, label_map: Any) -> None:
+        """Begins with masks that exist, of a former result or another tool. They are the result until the next
+        propagation, and its beginning: prompts correct them. What was found before is dropped, and so are masks that
+        were set before; prompts stay.
+
+        label_map: as in `add_label_map`, where 0 everywhere sets no masks; None: no masks.
+
+        Errors: InvalidArgument for another shape, grid or values, Busy.
+        """
+        if label_map is None:
+            label_map = np.zeros(self._shape, np.uint16)
+        read = _images.read(label_map, "label map")
+        labels = _prompts.labels(read.voxels, self._shape)
+        if read.ijk_to_ras is not None and self._ijk_to_ras is not None:
+            _voxels.check_same_grid(self._ijk_to_ras, read.ijk_to_ras, self._shape, "label map")
+        self._handle.call("promem_session_set_initial", _voxels.pointer(labels, ctypes.c_uint16), labels.size)
+
+    def undo(self, object: int) -> bool:
+        """Takes back the newest prompt of an object, whatever it is, on every slice that it lies on; False where there
+        is none. The result changes with the next propagation. Errors: InvalidArgument, Busy.
+        """
+        undone = ctypes.c_uint32()
+        self._handle.call("promem_session_undo", object_number(object), ctypes.byref(undone))
+        return bool(undone.value)
 
     def remove_slice(self, object: int, slice: int) -> None:
         """Takes back everything said of an object on a slice. Errors: InvalidArgument where there is nothing, Busy."""

@@ -93,12 +93,12 @@ def _change(number: int, before: Optional[SlicePrompts], after: SlicePrompts, gr
 
 
 def _only_adds(before: SlicePrompts, after: SlicePrompts) -> bool:
-    """Whether no prompt has to be removed. A box and a mask replace the previous ones."""
-    return (
-        after.points[: len(before.points)] == before.points
-        and (before.box is None or after.box is not None)
-        and (before.mask is None or after.mask is not None)
-    )
+    """Whether no prompt has to be removed. A box replaces the previous one; a mask takes the place of every earlier prompt
+    of its slice, so that a box and points must follow it.
+    """
+    if after.mask != before.mask:
+        return after.mask is not None and before.box is None and not before.points
+    return after.points[: len(before.points)] == before.points and (before.box is None or after.box is not None)
 
 
 def _mask(packed: Any, number: int, grid: Grid) -> Any:
