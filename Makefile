@@ -92,6 +92,7 @@ goldens: reference ## Regenerate the golden files with the public implementation
 
 soak: libtorch ## Create and destroy a thousand models and sessions through the C interface, looking for leaks
 	cargo test --release --test c -- --ignored --nocapture
+	PROMEM_SEQUENCES=10000 cargo test --release --test corrections random_sequences
 
 parity: libtorch reference ## Compare all official networks at full size with the public implementation (4.5 GB)
 	$(REFERENCE)/bin/python tests/golden/parity.py $(PARITY)
@@ -105,6 +106,7 @@ bench: setup reference ## Run the benchmarks: comparison with sam2, scaling, com
 	$(REFERENCE)/bin/python bench/compare_sam2.py
 	cargo bench --bench scaling
 	cargo bench --bench components
+	cargo bench --bench clicks
 	scripts/bench_memory.sh
 	scripts/bench_training.sh
 	cargo bench --bench training

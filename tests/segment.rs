@@ -313,7 +313,14 @@ fn scribbles_lassos_and_boxes_are_prompts_in_the_order_given() {
     for extra in [
         vec!["--scribble", &drawn, "--negative-scribble", &drawn],
         vec!["--lasso", &drawn, "--negative-lasso", &drawn],
-        vec!["--prompt-mask", &mask, "--prompt-slice", &prompted.to_string(), "--negative-box", &format!("20,20,24,24,{prompted}")],
+        vec![
+            "--prompt-mask",
+            &mask,
+            "--prompt-slice",
+            &prompted.to_string(),
+            "--negative-box",
+            &format!("20,20,24,24,{prompted}"),
+        ],
         vec!["--box", &format!("18,18,{},30,30,{}", prompted - 1, prompted + 1)],
     ] {
         let result = demo.segment("drawn.nii.gz", &[&extra[..], &["--no-stop", "--force"]].concat());
