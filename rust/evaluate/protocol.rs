@@ -216,9 +216,9 @@ mod tests {
             add_prompt(&mut prompts, object, &bar(), SliceIndex(5), kind).unwrap();
         }
         let given = &prompts.objects()[&object][&SliceIndex(5)];
-        let bounds = given.bounds.unwrap();
+        let bounds = given.bounds().unwrap();
         assert_eq!((bounds.first, bounds.last), ([2.0, 3.0], [4.0, 7.0]));
-        assert_eq!((given.points[0].row, given.points[0].column), (3.0, 4.0));
+        assert_eq!((given.points()[0].row, given.points()[0].column), (3.0, 4.0));
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Prompts {
         let before = self.objects.get(&object)?.iter().filter(|(_, given)| given.steps()[0].0 < call);
         let slices = || before.clone().map(|(&slice, _)| slice);
         let first = slices().next().map_or(range.first, |slice| slice.min(range.first));
-        let last = slices().last().map_or(range.last, |slice| slice.max(range.last));
+        let last = slices().next_back().map_or(range.last, |slice| slice.max(range.last));
         Some(SliceRange { first, last })
     }
 
