@@ -88,7 +88,7 @@ goldens: reference ## Regenerate the golden files with the public implementation
 	$(REFERENCE)/bin/python tests/golden/resize.py
 	$(REFERENCE)/bin/python tests/golden/generate.py
 	$(REFERENCE)/bin/python tests/golden/metrics.py
-	for golden in adamw losses stochastic_propagation training_step; do $(REFERENCE)/bin/python tests/golden/$$golden.py; done
+	for golden in corrections adamw losses stochastic_propagation training_step; do $(REFERENCE)/bin/python tests/golden/$$golden.py; done
 
 soak: libtorch ## Create and destroy a thousand models and sessions through the C interface, looking for leaks
 	cargo test --release --test c -- --ignored --nocapture

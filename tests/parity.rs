@@ -4,7 +4,9 @@
 
 use promem::geometry::SliceIndex;
 use promem::model::config::{Config, Size, Version};
-use promem::model::{Precision, Sam2};
+use promem::model::prompt_encoder::{Point, PointKind};
+use promem::model::{Attended, Attending, DenseInputs, ImageEmbedding, Precision, Presence, Sam2};
+use promem::tracking::candidates::PROMPT_SLOT;
 use promem::tracking::{Beam, ModelDefaults, Phase, SearchOptions, SliceContext, Tracker};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -30,6 +32,32 @@ fn check(network: &str, arrays: &HashMap<String, Tensor>, key: &str, found: &Ten
     let largest = expected.abs().max().double_value(&[]);
     eprintln!("{network} {key}: worst {:.1e} of the largest value", worst / largest);
     assert!(worst <= TOLERANCE * largest, "{network} {key}: worst {worst:.2e} of {largest:.2e}");
+}
+
+/// A click on the prompted slice, propagation, and two clicks that correct the next slice (`CORRECTIONS` of parity.py).
+fn check_corrections(name: &str, arrays: &HashMap<String, Tensor>, tracker: &Tracker, images: [&ImageEmbedding; 2]) {
+    let point = |x: f32, y: f32, kind| Point { x, y, kind };
+    let network = tracker.network();
+    let first = point(280.0, 230.0, PointKind::Foreground);
+    let prompted = tracker.prompt(images[0], &network.without_memory(images[0]), &[&[first]]).output;
+    let memory = tracker.remember(images[0], &prompted);
+    let attending = Attending {
+        memories: vec![Attended { memory: &memory, slot: PROMPT_SLOT as i64 }],
+        pointers: vec![(&memory, 1)],
+        pointer_span: DEPTH,
+    };
+    let mut output = tracker.track(images[1], &[attending.clone()], DenseInputs::default(), Presence::Judged).output;
+    let features = network.with_memory(images[1], &[attending]);
+    let clicks = [point(380.0, 200.0, PointKind::Background), point(300.0, 250.0, PointKind::Foreground)];
+    for count in 1..=clicks.len() {
+        output = tracker.correct(images[1], &features, &[&clicks[..count]], &output.logits).output;
+    }
+    check(name, arrays, "corrected.logits@2", &output.logits);
+    check(name, arrays, "corrected.pointer", &output.pointer);
+    for (n, found) in [&output.iou, &output.object_logit].into_iter().enumerate() {
+        let (found, expected) = (found.double_value(&[0, 0]), arrays["corrected.scores"].double_value(&[n as i64]));
+        assert!((found - expected).abs() < SCORE_TOLERANCE, "{name} corrected score {n}: {found} not {expected}");
+    }
 }
 
 #[test]
@@ -70,6 +98,7 @@ fn every_official_network_equals_the_public_one_at_512_pixels() {
                 assert!((found - expected).abs() < SCORE_TOLERANCE, "{name} score {n}: {found} not {expected}");
             }
             check(name, &arrays, "logits@2", &step.best.expect("the object is present").output.logits);
+            check_corrections(name, &arrays, &tracker, [&image, &next]);
         });
         compared += 1;
     }

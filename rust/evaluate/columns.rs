@@ -1,5 +1,7 @@
 //! The metrics of a report: keys, headings and number formats. Every table and comparison reads them from here.
 
+use crate::evaluate::interaction::curve::{self, WANTED};
+use crate::evaluate::interaction::Step;
 use crate::evaluate::metrics::Scores;
 use crate::evaluate::store::{CaseResult, ObjectResult};
 use serde_json::{json, Value};
@@ -156,6 +158,89 @@ pub const METRICS: [Metric; 11] = [
     },
 ];
 
+/// One metric of an object's interaction.
+pub struct InteractionMetric {
+    /// Name in files.
+    pub key: &'static str,
+    /// Heading in tables.
+    pub title: &'static str,
+    pub value: fn(&[Step]) -> Option<f64>,
+    pub csv_decimals: usize,
+    pub kind: InteractionKind,
+}
+
+/// How a metric of interaction is summarised over objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InteractionKind {
+    /// By its mean.
+    Mean,
+    /// By the share of objects that have a value, and the mean of those.
+    Reached,
+}
+
+const MEAN: InteractionMetric =
+    InteractionMetric { key: "", title: "", value: |_| None, csv_decimals: 4, kind: InteractionKind::Mean };
+const REACHED: InteractionMetric = InteractionMetric { csv_decimals: 0, kind: InteractionKind::Reached, ..MEAN };
+
+fn steps_to(steps: &[Step], wanted: f64) -> Option<f64> {
+    curve::steps_to(steps, curve::looked_at, wanted).map(|number| number as f64)
+}
+
+/// All metrics of interaction, in the order of the columns.
+pub const INTERACTION: [InteractionMetric; 8] = [
+    InteractionMetric {
+        key: "slice_dice",
+        title: "Dice of the prompt slice, last step",
+        value: |steps| steps.last()?.slice_dice,
+        ..MEAN
+    },
+    InteractionMetric {
+        key: "slice_dice_area",
+        title: "area under the curve, prompt slice",
+        value: |steps| curve::area(steps, |step| step.slice_dice),
+        ..MEAN
+    },
+    InteractionMetric {
+        key: "volume_dice",
+        title: "Dice of the volume, last step",
+        value: |steps| steps.last()?.volume_dice,
+        ..MEAN
+    },
+    InteractionMetric {
+        key: "volume_dice_area",
+        title: "area under the curve, volume",
+        value: |steps| curve::area(steps, |step| step.volume_dice),
+        ..MEAN
+    },
+    InteractionMetric {
+        key: "unprompted_dice",
+        title: "Dice of the slices without prompt, last step",
+        value: |steps| steps.last()?.unprompted_dice,
+        ..MEAN
+    },
+    InteractionMetric { key: "steps_to_0.80", title: "0.80 (steps)", value: |s| steps_to(s, WANTED[0]), ..REACHED },
+    InteractionMetric { key: "steps_to_0.85", title: "0.85 (steps)", value: |s| steps_to(s, WANTED[1]), ..REACHED },
+    InteractionMetric { key: "steps_to_0.90", title: "0.90 (steps)", value: |s| steps_to(s, WANTED[2]), ..REACHED },
+];
+
+/// A column of the table of steps.
+pub struct StepColumn {
+    /// Name in files, and of the field of [`Step`].
+    pub key: &'static str,
+    pub value: fn(&Step) -> Option<f64>,
+    pub csv_decimals: usize,
+}
+
+/// All columns of the table of steps.
+pub const STEP: [StepColumn; 6] = [
+    StepColumn { key: "number", value: |step| Some(step.number as f64), csv_decimals: 0 },
+    StepColumn { key: "slice", value: |step| step.slice.map(|slice| slice as f64), csv_decimals: 0 },
+    StepColumn { key: "slice_dice", value: |step| step.slice_dice, csv_decimals: 4 },
+    StepColumn { key: "volume_dice", value: |step| step.volume_dice, csv_decimals: 4 },
+    StepColumn { key: "unprompted_dice", value: |step| step.unprompted_dice, csv_decimals: 4 },
+    StepColumn { key: "seconds", value: |step| step.seconds, csv_decimals: 4 },
+];
+
 /// A column that says which object a line is about.
 pub struct Identity {
     /// Name in files.
@@ -209,6 +294,43 @@ mod tests {
             assert_eq!(differing.map(|m| m.key).collect::<Vec<_>>(), [metric.key]);
         }
         assert_eq!(METRICS.len() + 1, written.as_object().unwrap().len(), "`by_distance` alone is no column");
+    }
+
+    #[test]
+    fn step_columns_are_the_fields_of_a_step() {
+        let step = Step {
+            number: 1,
+            slice: Some(2),
+            slice_dice: Some(0.25),
+            volume_dice: Some(0.5),
+            unprompted_dice: Some(0.75),
+            seconds: Some(1.5),
+        };
+        let written = serde_json::to_value(step).unwrap();
+        for column in &STEP {
+            assert_eq!(written[column.key].as_f64(), (column.value)(&step), "{}", column.key);
+        }
+        assert_eq!(STEP.len(), written.as_object().unwrap().len());
+    }
+
+    #[test]
+    fn interaction_is_read_from_the_steps() {
+        let step = |number, dice, volume| Step {
+            number,
+            slice: Some(2),
+            slice_dice: Some(dice),
+            volume_dice: Some(volume),
+            unprompted_dice: Some(0.1),
+            seconds: None,
+        };
+        let steps = [step(1, 0.5, 0.2), step(2, 0.82, 0.4), step(3, 0.86, 0.6)];
+        let values: Vec<Option<f64>> = INTERACTION.iter().map(|metric| (metric.value)(&steps)).collect();
+        let expected = [Some(0.86), Some(0.75), Some(0.6), Some(0.4), Some(0.1), Some(2.0), Some(3.0), None];
+        for ((found, expected), metric) in values.iter().zip(expected).zip(&INTERACTION) {
+            let apart = found.unwrap_or(-1.0) - expected.unwrap_or(-1.0);
+            assert!(apart.abs() < 1e-12, "{}: {found:?}", metric.key);
+        }
+        assert!(INTERACTION.iter().all(|metric| (metric.value)(&[]).is_none()));
     }
 
     #[test]

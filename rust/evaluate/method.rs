@@ -1,5 +1,6 @@
 //! A method of a report: a predictor under a protocol.
 
+use crate::evaluate::interaction::baseline::Baseline;
 use crate::evaluate::protocol::Protocol;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -12,6 +13,8 @@ pub enum Predictor {
     Model(usize),
     /// The mask of the prompt slice, copied to its neighbours.
     Copy,
+    /// Masks from clicks by a method that learns nothing.
+    Baseline(Baseline),
     /// Another tool's masks in a folder.
     Masks(PathBuf),
 }

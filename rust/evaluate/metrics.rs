@@ -5,7 +5,7 @@
 use crate::datasets::BinaryMask;
 use crate::evaluate::surface::SurfaceDistances;
 use crate::geometry::{Axis, SliceIndex, Spacing};
-use ndarray::Zip;
+use ndarray::{ArrayView2, Zip};
 use serde::{Deserialize, Serialize};
 
 /// Overlap where both masks are empty. One empty mask against a non-empty one is always 0.
@@ -80,6 +80,24 @@ pub struct Overlap {
 }
 
 impl Overlap {
+    /// Of two masks of one shape.
+    pub fn of(truth: ArrayView2<bool>, predicted: ArrayView2<bool>) -> Self {
+        let mut found = Self::default();
+        Zip::from(truth).and(predicted).for_each(|&truth, &predicted| {
+            found.truth += usize::from(truth);
+            found.predicted += usize::from(predicted);
+            found.both += usize::from(truth && predicted);
+        });
+        found
+    }
+
+    /// Of several slices together.
+    pub fn total<'a>(slices: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        slices.for_each(|slice| all.add(*slice));
+        all
+    }
+
     fn add(&mut self, other: Self) {
         self.truth += other.truth;
         self.predicted += other.predicted;
@@ -155,8 +173,7 @@ pub fn score(
 ) -> Scores {
     assert_eq!(truth.dims(), prediction.dims(), "masks of one volume");
     let slices = overlaps(truth, prediction, axis);
-    let mut all = Overlap::default();
-    slices.iter().for_each(|slice| all.add(*slice));
+    let all = Overlap::total(slices.iter());
     let without_prompt = all.without(slices[prompt.0]);
     let surfaces = spacing.and_then(|Spacing([i, j, k])| SurfaceDistances::new(truth, prediction, [k, j, i]));
     let surface_dice = match (spacing, &surfaces) {

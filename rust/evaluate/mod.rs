@@ -5,9 +5,12 @@
 
 pub mod columns;
 pub mod compare;
+pub mod doubt;
 pub mod exchange;
+pub mod interaction;
 pub mod method;
 pub mod metrics;
+pub mod objects;
 pub mod preset;
 pub mod protocol;
 pub mod report;

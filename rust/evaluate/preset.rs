@@ -1,8 +1,16 @@
-//! Presets: the tables of the paper as variants of a protocol, and the figures that the paper states.
+//! Presets: the tables of the paper and simulated users as variants of a protocol, and the figures that the paper
+//! states.
 
+use crate::evaluate::interaction::user::Repaint;
+use crate::evaluate::interaction::{Action, Actions, Interaction};
 use crate::evaluate::protocol::{Protocol, StopRule};
 use crate::tracking::{PromptMemory, SearchOptions};
 use serde::Serialize;
+
+/// Clicks, lines and corrections of the presets.
+const CLICKS: usize = 5;
+const SCRIBBLES: usize = 3;
+const CORRECTIONS: usize = 3;
 
 /// One named variant of a protocol.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,7 +21,7 @@ pub struct Variant {
     pub protocol: Protocol,
 }
 
-/// A table of the paper.
+/// A table of the paper, or simulated users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
@@ -30,11 +38,29 @@ pub enum Preset {
     Table5,
     /// Free stop and ground-truth range
     Table6,
+    /// A simulated user who clicks five times, without and with a box first, or draws three lines
+    Clicks,
+    /// A simulated user who repaints three slices: the worst ones, or the most doubtful ones
+    Corrections,
 }
 
 impl Preset {
-    /// Every preset, in the paper's order.
-    pub const ALL: [Self; 6] = [Self::Table1, Self::Table2, Self::Table3, Self::Table4, Self::Table5, Self::Table6];
+    /// Every preset, the paper's tables in its order first.
+    pub const ALL: [Self; 8] = [
+        Self::Table1,
+        Self::Table2,
+        Self::Table3,
+        Self::Table4,
+        Self::Table5,
+        Self::Table6,
+        Self::Clicks,
+        Self::Corrections,
+    ];
+
+    /// Whether it sets the simulated user.
+    pub fn is_interactive(self) -> bool {
+        matches!(self, Self::Clicks | Self::Corrections)
+    }
 
     /// Title of a report under this preset.
     pub fn title(self) -> &'static str {
@@ -45,10 +71,12 @@ impl Preset {
             Self::Table4 => "Table 4: number of beams",
             Self::Table5 => "Table 5: memory windows",
             Self::Table6 => "Table 6: free stop and ground-truth range",
+            Self::Clicks => "Clicks and scribbles of a simulated user",
+            Self::Corrections => "Slices that a simulated user repaints",
         }
     }
 
-    /// The table's variants of `base`.
+    /// The preset's variants of `base`, whose simulated user tells where clicks lie.
     pub fn variants(self, base: &Protocol) -> Vec<Variant> {
         let with_search = |name: &str, search: SearchOptions| Variant {
             name: name.into(),
@@ -57,7 +85,21 @@ impl Preset {
         let search = || base.search.clone();
         let single = || SearchOptions { windows: vec![6], beams: 1, ..search() };
         let pinned = |search: SearchOptions| SearchOptions { prompt: PromptMemory::Pinned, ..search };
+        let with_user = |name: &str, action: Action, count: usize, repaint: Option<Repaint>| {
+            let user = base.interaction.unwrap_or(Interaction::new(Actions { action, count }));
+            let user = Interaction { action, count, repaint: repaint.unwrap_or(user.repaint), ..user };
+            Variant { name: name.into(), protocol: Protocol { interaction: Some(user), ..base.clone() } }
+        };
         match self {
+            Self::Clicks => vec![
+                with_user("clicks", Action::Clicks, CLICKS, None),
+                with_user("box and clicks", Action::BoxAndClicks, CLICKS, None),
+                with_user("scribbles", Action::Scribbles, SCRIBBLES, None),
+            ],
+            Self::Corrections => vec![
+                with_user("worst slices", Action::Corrections, CORRECTIONS, Some(Repaint::Worst)),
+                with_user("doubtful slices", Action::Corrections, CORRECTIONS, Some(Repaint::Doubtful)),
+            ],
             Self::Table1 => (1..=9)
                 .map(|tenth| {
                     let position = f64::from(tenth) / 10.0;

@@ -5,7 +5,7 @@
 
 use crate::datasets::BinaryMask;
 use crate::error::{Error, Result};
-use crate::evaluate::surface;
+use crate::evaluate::interaction::{user, Interaction};
 use crate::geometry::{Axis, SliceIndex, SliceRange, Spacing, VoxelIndex};
 use crate::prompt::{ObjectId, PointLabel, Prompts};
 use crate::session::Direction;
@@ -60,6 +60,9 @@ pub struct Protocol {
     pub direction: Direction,
     /// How memory is searched.
     pub search: SearchOptions,
+    /// The simulated user; `None`: the prompt alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interaction: Option<Interaction>,
 }
 
 impl Default for Protocol {
@@ -72,6 +75,7 @@ impl Default for Protocol {
             stop_rule: StopRule::Free,
             direction: Direction::Both,
             search: SearchOptions::promem(),
+            interaction: None,
         }
     }
 }
@@ -122,30 +126,38 @@ pub fn add_prompt(
 ) -> Result<()> {
     let axis = prompts.axis();
     let mask = truth.slice(axis, slice);
-    let (columns, rows) = axis.in_plane();
-    let voxel = |row: usize, column: usize| {
-        let mut index = [0; 3];
-        index[axis.index()] = slice.0;
-        index[rows.index()] = row;
-        index[columns.index()] = column;
-        VoxelIndex(index)
-    };
+    let voxel = |row: usize, column: usize| voxel_on_slice(axis, slice, row, column);
     match kind {
         PromptKind::Mask => prompts.add_mask(object, slice, mask),
         PromptKind::Box => {
-            let inside = || mask.indexed_iter().filter(|(_, &inside)| inside).map(|(place, _)| place);
-            let (Some(top), Some(bottom)) = (inside().map(|p| p.0).min(), inside().map(|p| p.0).max()) else {
-                return Err(empty(object, slice));
-            };
-            let left = inside().map(|p| p.1).min().unwrap_or(0);
-            let right = inside().map(|p| p.1).max().unwrap_or(0);
-            prompts.add_box(object, voxel(top, left), voxel(bottom, right))
+            let (first, last) = bounds_of(&mask).ok_or_else(|| empty(object, slice))?;
+            prompts.add_box(object, voxel(first[0], first[1]), voxel(last[0], last[1]))
         }
         PromptKind::Point => {
             let (row, column) = innermost(&mask).ok_or_else(|| empty(object, slice))?;
             prompts.add_point(object, voxel(row, column), PointLabel::Foreground)
         }
     }
+}
+
+/// The voxel at a row and column of a slice.
+pub fn voxel_on_slice(axis: Axis, slice: SliceIndex, row: usize, column: usize) -> VoxelIndex {
+    let (columns, rows) = axis.in_plane();
+    let mut index = [0; 3];
+    index[axis.index()] = slice.0;
+    index[rows.index()] = row;
+    index[columns.index()] = column;
+    VoxelIndex(index)
+}
+
+/// First and last row and column of a mask, both inside; `None` for an empty mask.
+pub fn bounds_of(mask: &Array2<bool>) -> Option<([usize; 2], [usize; 2])> {
+    let mut inside = mask.indexed_iter().filter(|(_, &inside)| inside).map(|((row, column), _)| [row, column]);
+    let start = inside.next()?;
+    let wider = |(first, last): ([usize; 2], [usize; 2]), at: [usize; 2]| {
+        ([0, 1].map(|n| first[n].min(at[n])), [0, 1].map(|n| last[n].max(at[n])))
+    };
+    Some(inside.fold((start, start), wider))
 }
 
 fn empty(object: ObjectId, slice: SliceIndex) -> Error {
@@ -155,19 +167,8 @@ fn empty(object: ObjectId, slice: SliceIndex) -> Error {
 /// The pixel with the largest distance to the background; pixels beyond the image border count as background. The first
 /// one at a tie.
 fn innermost(mask: &Array2<bool>) -> Option<(usize, usize)> {
-    let (rows, columns) = mask.dim();
-    let outside = ndarray::Array3::from_shape_fn((1, rows + 2, columns + 2), |(_, r, c)| {
-        r == 0 || c == 0 || r > rows || c > columns || !mask[(r - 1, c - 1)]
-    });
-    let distance = surface::squared_distance(outside.view(), [1.0; 3]);
-    let mut best: Option<((usize, usize), f64)> = None;
-    for ((row, column), _) in mask.indexed_iter().filter(|(_, &inside)| inside) {
-        let value = distance[(0, row + 1, column + 1)];
-        if best.is_none_or(|(_, most)| value > most) {
-            best = Some(((row, column), value));
-        }
-    }
-    best.map(|(place, _)| place)
+    let inside: Vec<_> = mask.indexed_iter().filter(|(_, &inside)| inside).map(|(at, _)| at).collect();
+    (!inside.is_empty()).then(|| user::innermost(&inside, mask.dim()))
 }
 
 /// Non-learning baseline: copies the mask of the prompt slice to its neighbours.

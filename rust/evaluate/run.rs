@@ -5,18 +5,19 @@
 
 use crate::datasets::{BinaryMask, Case, CaseEntry, Dataset};
 use crate::error::{Error, ErrorKind, Result};
+use crate::evaluate::doubt::SliceScore;
 use crate::evaluate::exchange::Predictions;
+use crate::evaluate::interaction::{clicks, corrections, Step};
 use crate::evaluate::method::{Method, Predictor};
 use crate::evaluate::metrics::{self, MetricOptions};
-use crate::evaluate::protocol::{add_prompt, copy, Protocol, StopRule, Task};
+use crate::evaluate::objects::{tasks, Objects, OnSlice};
+use crate::evaluate::protocol::{copy, Protocol, Task};
 use crate::evaluate::store::{CaseResult, ObjectResult, Store};
 use crate::evaluate::worst::WorstObjects;
 use crate::geometry::{Axis, SliceIndex};
-use crate::prompt::ObjectId;
-use crate::session::{Flow, PropagateOptions, Session, SharedModel, SliceReport};
+use crate::session::{Flow, Session, SharedModel};
 use crate::slices::intensity::Window;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// A data set with the name it has in reports.
@@ -163,7 +164,7 @@ impl Evaluation<'_> {
         (self.methods.iter())
             .map(|method| match &method.predictor {
                 Predictor::Masks(folder) => Predictions::open(folder, &named.name).map(Some),
-                Predictor::Model(_) | Predictor::Copy => Ok(None),
+                Predictor::Model(_) | Predictor::Copy | Predictor::Baseline(_) => Ok(None),
             })
             .collect()
     }
@@ -175,10 +176,20 @@ impl Evaluation<'_> {
                 json!({ "model": self.models[*n].identity, "window": format!("{:?}", self.options.window) })
             }
             Predictor::Copy => json!("copy"),
+            Predictor::Baseline(baseline) => json!(baseline),
             Predictor::Masks(_) => json!("predictions"),
         };
         json!({ "predictor": predictor, "protocol": method.protocol, "metrics": self.options.metrics })
     }
+}
+
+/// What a method made of a case, by object; slices and steps are empty where it has none.
+#[derive(Default)]
+struct Outcome {
+    masks: Vec<BinaryMask>,
+    slices: Vec<Vec<SliceScore>>,
+    steps: Vec<Vec<Step>>,
+    embeddings: usize,
 }
 
 /// One case of a run.
@@ -203,39 +214,13 @@ impl CaseWork<'_> {
             let method = &self.evaluation.methods[n];
             let axis = slice_axis(&method.protocol, self.entry, case);
             let begin = Instant::now();
-            let mut embeddings = 0;
-            let masks = match &method.predictor {
-                Predictor::Model(model) => {
-                    let kept = session.take().filter(|(key, _)| *key == (*model, axis));
-                    let opened = kept.map_or_else(|| self.session(case, *model, axis), |(_, session)| Ok(session));
-                    opened.and_then(|mut opened| {
-                        let before = opened.cache().encoded();
-                        let masks = segment(&mut opened, case, method, axis, watch);
-                        embeddings = opened.cache().encoded() - before;
-                        session = Some(((*model, axis), opened));
-                        masks
-                    })
-                }
-                Predictor::Copy => Ok(tasks(case, &method.protocol, axis)
-                    .into_iter()
-                    .zip(&case.targets)
-                    .map(|(task, target)| {
-                        copy(&target.mask, axis, task, method.protocol.stop_rule, case.image.geometry().spacing())
-                    })
-                    .collect()),
-                Predictor::Masks(_) => {
-                    let names: Vec<String> = case.targets.iter().map(|target| target.name.clone()).collect();
-                    let predictions = self.predictions[n].as_ref().expect("masks of another tool have a folder");
-                    predictions.case(&self.entry.name, &names, case.image.geometry())
-                }
-            };
-            let error = match masks {
-                Ok(masks) => {
-                    let objects = self.score(case, method, axis, &masks);
-                    worst.offer(&method.name, &self.entry.name, case, axis, &objects, &masks)?;
+            let error = match self.outcome(case, n, axis, &mut session, watch) {
+                Ok(outcome) => {
                     let mut result = self.result(method);
-                    (result.objects, result.embeddings) = (objects, embeddings);
+                    result.objects = self.score(case, method, axis, &outcome);
+                    result.embeddings = outcome.embeddings;
                     result.seconds = begin.elapsed().as_secs_f64();
+                    worst.offer(&method.name, &self.entry.name, case, axis, &result.objects, &outcome.masks)?;
                     self.evaluation.store.write(&result)?;
                     tally.computed += 1;
                     continue;
@@ -253,20 +238,80 @@ impl CaseWork<'_> {
         Ok(())
     }
 
+    /// A method's masks. `session`: that of the last model and axis, which the next method may share.
+    fn outcome(
+        &self,
+        case: &Case,
+        n: usize,
+        axis: Axis,
+        session: &mut Option<((usize, Axis), Session)>,
+        watch: &mut dyn FnMut(Event) -> Flow,
+    ) -> Result<Outcome> {
+        let method = &self.evaluation.methods[n];
+        let objects = Objects::new(case, &method.protocol, axis)?;
+        let masks_alone = |masks: Vec<BinaryMask>| Outcome { masks, ..Outcome::default() };
+        match &method.predictor {
+            Predictor::Model(model) => {
+                // Times of clicks are those of a session that has seen nothing.
+                let shared = |key: &(usize, Axis)| *key == (*model, axis) && method.protocol.interaction.is_none();
+                let kept = session.take().filter(|(key, _)| shared(key)).map(|(_, session)| session);
+                let mut opened = kept.map_or_else(|| self.session(case, *model, axis), Ok)?;
+                let before = opened.cache().encoded();
+                let outcome = self.interact(&mut opened, &objects, &mut || watch(Event::Slice));
+                let embeddings = opened.cache().encoded() - before;
+                *session = Some(((*model, axis), opened));
+                outcome.map(|outcome| Outcome { embeddings, ..outcome })
+            }
+            Predictor::Copy => {
+                let spacing = case.image.geometry().spacing();
+                let copied = |truth, task: &Task| copy(truth, axis, *task, method.protocol.stop_rule, spacing);
+                Ok(masks_alone(objects.iter().map(|(_, truth, task)| copied(truth, task)).collect()))
+            }
+            Predictor::Baseline(baseline) => {
+                let interaction = method.protocol.interaction.as_ref().expect("a baseline has a simulated user");
+                let (segmented, steps) = clicks::in_baseline(*baseline, &objects, interaction, &self.entry.name)?;
+                Ok(Outcome { steps, ..masks_alone(segmented.masks) })
+            }
+            Predictor::Masks(_) => {
+                let names: Vec<String> = case.targets.iter().map(|target| target.name.clone()).collect();
+                let predictions = self.predictions[n].as_ref().expect("masks of another tool have a folder");
+                Ok(masks_alone(predictions.case(&self.entry.name, &names, case.image.geometry())?))
+            }
+        }
+    }
+
+    /// Segments through a session, as the protocol's user prompts.
+    fn interact(&self, session: &mut Session, objects: &Objects, on_slice: &mut OnSlice) -> Result<Outcome> {
+        let (segmented, steps) = match &objects.protocol.interaction {
+            Some(user) if user.action.is_on_prompt_slice() => {
+                clicks::in_session(session, objects, user, &self.entry.name, on_slice)?
+            }
+            Some(user) => corrections::in_session(session, objects, user, on_slice)?,
+            None => {
+                session.reset();
+                objects.add_prompts(session)?;
+                (objects.propagate(session, objects.ranges(), on_slice)?, Vec::new())
+            }
+        };
+        Ok(Outcome { masks: segmented.masks, slices: segmented.slices, steps, embeddings: 0 })
+    }
+
     fn session(&self, case: &Case, model: usize, axis: Axis) -> Result<Session> {
         let options = self.evaluation.options;
         let model = self.evaluation.models[model].model.clone();
         Session::new(model, case.image.clone(), axis, options.window, options.cache_bytes)
     }
 
-    fn score(&self, case: &Case, method: &Method, axis: Axis, masks: &[BinaryMask]) -> Vec<ObjectResult> {
+    fn score(&self, case: &Case, method: &Method, axis: Axis, outcome: &Outcome) -> Vec<ObjectResult> {
         let spacing = self.named.dataset.has_spacing().then(|| case.image.geometry().spacing());
         let options = self.evaluation.options.metrics;
-        (case.targets.iter().zip(tasks(case, &method.protocol, axis)).zip(masks))
-            .map(|((target, task), mask)| {
+        (case.targets.iter().zip(tasks(case, &method.protocol, axis)).zip(&outcome.masks).enumerate())
+            .map(|(n, ((target, task), mask))| {
                 let prompt = SliceIndex(task.prompt_slice);
                 let scores = metrics::score(&target.mask, mask, spacing, axis, prompt, options);
-                ObjectResult { target: target.name.clone(), task, scores }
+                let slices = outcome.slices.get(n).cloned().unwrap_or_default();
+                let steps = outcome.steps.get(n).cloned().unwrap_or_default();
+                ObjectResult { target: target.name.clone(), task, scores, slices, steps }
             })
             .collect()
     }
@@ -295,57 +340,4 @@ impl CaseWork<'_> {
 /// The slice axis: the protocol's, else the data set's, else the one of the largest spacing.
 pub fn slice_axis(protocol: &Protocol, entry: &CaseEntry, case: &Case) -> Axis {
     protocol.axis.or(entry.axis).unwrap_or_else(|| case.image.geometry().slice_axis())
-}
-
-/// One task for each target; data sets leave out absent targets.
-pub fn tasks(case: &Case, protocol: &Protocol, axis: Axis) -> Vec<Task> {
-    let task = |mask: &BinaryMask| Task::new(mask, axis, protocol.position);
-    case.targets.iter().map(|target| task(&target.mask).expect("a target has voxels")).collect()
-}
-
-/// Segments all targets of a case in one propagation: objects share the slice embeddings.
-fn segment(
-    session: &mut Session,
-    case: &Case,
-    method: &Method,
-    axis: Axis,
-    watch: &mut dyn FnMut(Event) -> Flow,
-) -> Result<Vec<BinaryMask>> {
-    let geometry = case.image.geometry();
-    let count = geometry.dims.along(axis);
-    let protocol = &method.protocol;
-    let tasks = tasks(case, protocol, axis);
-    let objects: Vec<ObjectId> = (1..=case.targets.len())
-        .map(|n| {
-            u16::try_from(n).map_err(|_| Error::invalid("more than 65535 objects in a case")).and_then(ObjectId::new)
-        })
-        .collect::<Result<_>>()?;
-    session.reset(); // so that the time of each method is its own
-    let mut object_ranges = BTreeMap::new();
-    for ((&object, target), task) in objects.iter().zip(&case.targets).zip(&tasks) {
-        let slice = SliceIndex(task.prompt_slice);
-        add_prompt(session.prompts_mut(), object, &target.mask, slice, protocol.prompt)?;
-        object_ranges.insert(object, task.allowed(protocol.stop_rule, count));
-    }
-    if objects.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut search = protocol.search.clone();
-    // Under the ground-truth range, nothing else ends a propagation.
-    search.stop_when_absent &= protocol.stop_rule == StopRule::Free;
-    let options = PropagateOptions { direction: protocol.direction, object_ranges, ..PropagateOptions::whole(search) };
-    let outcome = session.propagate(&options, &mut |_: SliceReport| Ok(watch(Event::Slice)))?;
-    if outcome.stopped {
-        return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
-    }
-    let [i, j, k] = geometry.dims.0;
-    Ok((objects.iter())
-        .map(|&object| {
-            let found =
-                |slice| outcome.masks.mask(object, slice).map(|(_, mask)| (slice, mask.bounds().first, mask.inside()));
-            let planes: Vec<_> = (0..count).map(SliceIndex).filter_map(found).collect();
-            let planes = planes.iter().map(|(slice, first, inside)| (*slice, *first, inside.view()));
-            BinaryMask::from_planes([k, j, i], axis, planes)
-        })
-        .collect())
 }

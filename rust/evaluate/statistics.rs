@@ -84,7 +84,7 @@ pub fn bootstrap_mean(groups: &[&[f64]]) -> Option<(f64, f64)> {
     if groups.len() < 2 {
         return None;
     }
-    let mut random = SplitMix(0x9E37_79B9_7F4A_7C15);
+    let mut random = SplitMix::new(0x9E37_79B9_7F4A_7C15);
     let mut means: Vec<f64> = (0..DRAWS)
         .map(|_| {
             let (mut sum, mut count) = (0.0, 0);
@@ -102,9 +102,15 @@ pub fn bootstrap_mean(groups: &[&[f64]]) -> Option<(f64, f64)> {
 }
 
 /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-struct SplitMix(u64);
+#[derive(Debug)]
+pub struct SplitMix(u64);
 
 impl SplitMix {
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -114,7 +120,7 @@ impl SplitMix {
     }
 
     /// 0..n; the bias of a modulus is below n / 2^64.
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 }
@@ -129,19 +135,7 @@ pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
     if n == 0 {
         return None;
     }
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&a, &b| kept[a].abs().total_cmp(&kept[b].abs()));
-    let (mut ranks, mut tie_term, mut begin) = (vec![0.0; n], 0.0, 0);
-    while begin < n {
-        let same = |at: usize| kept[order[at]].abs() == kept[order[begin]].abs();
-        let end = (begin..n).find(|&at| !same(at)).unwrap_or(n);
-        let size = (end - begin) as f64;
-        for &index in &order[begin..end] {
-            ranks[index] = (begin + 1 + end) as f64 / 2.0;
-        }
-        tie_term += size * size * size - size;
-        begin = end;
-    }
+    let (ranks, tie_term) = mean_ranks(&kept.iter().map(|d| d.abs()).collect::<Vec<_>>());
     let positive: f64 = kept.iter().zip(&ranks).filter(|(d, _)| **d > 0.0).map(|(_, rank)| rank).sum();
     let total = (n * (n + 1)) as f64 / 2.0;
     if n <= EXACT {
@@ -155,6 +149,36 @@ pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
     }
     let z = (positive - total / 2.0) / variance.sqrt();
     Some(libm::erfc(z.abs() / std::f64::consts::SQRT_2))
+}
+
+/// Ranks from 1, of which equal values share the mean, and the sum of t^3 - t over groups of t equal values.
+fn mean_ranks(values: &[f64]) -> (Vec<f64>, f64) {
+    let n = values.len();
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let (mut ranks, mut tie_term, mut begin) = (vec![0.0; n], 0.0, 0);
+    while begin < n {
+        let same = |at: usize| values[order[at]] == values[order[begin]];
+        let end = (begin..n).find(|&at| !same(at)).unwrap_or(n);
+        let size = (end - begin) as f64;
+        for &index in &order[begin..end] {
+            ranks[index] = (begin + 1 + end) as f64 / 2.0;
+        }
+        tie_term += size * size * size - size;
+        begin = end;
+    }
+    (ranks, tie_term)
+}
+
+/// Spearman's rank correlation of pairs, ties with their mean rank, as `scipy.stats.spearmanr`. `None` for fewer than
+/// two pairs and where one side is constant.
+pub fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
+    let (x, _) = mean_ranks(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>());
+    let (y, _) = mean_ranks(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>());
+    let centre = (pairs.len() + 1) as f64 / 2.0;
+    let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - centre) * (b - centre)).sum::<f64>();
+    let spread = (sum(&x, &x) * sum(&y, &y)).sqrt();
+    (spread > 0.0).then(|| sum(&x, &y) / spread)
 }
 
 /// The probability that the ranks with a positive sign sum to at most `sum`, each sign having probability 1/2. Ranks
@@ -222,6 +246,15 @@ mod tests {
     fn wilcoxon_of_five_equal_signs_is_two_in_32() {
         assert_eq!(wilcoxon(&[1.0, 2.0, 3.0, 4.0, 5.0]), Some(2.0 / 32.0));
         assert_eq!(wilcoxon(&[0.0, 0.0]), None);
+    }
+
+    #[test]
+    fn spearman_equals_that_of_scipy_also_with_ties() {
+        let pairs = [(0.1, 5.0), (0.4, 5.0), (0.4, 1.0), (0.9, 7.0), (0.2, 2.0), (0.7, 2.0)];
+        // scipy.stats.spearmanr([.1, .4, .4, .9, .2, .7], [5, 5, 1, 7, 2, 2])
+        assert!((spearman(&pairs).unwrap() - 0.223_905_537_759_949_5).abs() < 1e-12, "{:?}", spearman(&pairs));
+        assert_eq!(spearman(&[(1.0, 3.0), (2.0, 3.0)]), None);
+        assert_eq!(spearman(&[]), None);
     }
 
     #[test]

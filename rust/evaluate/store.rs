@@ -2,6 +2,8 @@
 
 use crate::datasets::list_folder;
 use crate::error::{Error, ErrorKind, Result};
+use crate::evaluate::doubt::SliceScore;
+use crate::evaluate::interaction::Step;
 use crate::evaluate::metrics::Scores;
 use crate::evaluate::protocol::Task;
 use crate::output::{make_folder, write_json, Overwrite};
@@ -17,6 +19,12 @@ pub struct ObjectResult {
     pub task: Task,
     /// Its metrics.
     pub scores: Scores,
+    /// Of a model: the slices that it segmented without a prompt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceScore>,
+    /// What a simulated user did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
 }
 
 impl ObjectResult {
@@ -168,5 +176,33 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     match folder.is_dir() {
         true => list_folder(folder),
         false => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_without_slices_and_steps_are_read() {
+        let scores = Scores {
+            dice: Some(0.5),
+            dice_without_prompt: None,
+            iou: None,
+            surface_dice: None,
+            hausdorff_95_mm: None,
+            average_surface_mm: None,
+            volume_error: None,
+            truth_voxels: 3,
+            predicted_voxels: 2,
+            over_slices: 0,
+            under_slices: 1,
+            by_distance: Vec::new(),
+        };
+        let task = Task { prompt_slice: 2, first: 1, last: 3 };
+        let object = ObjectResult { target: "liver".into(), task, scores, slices: Vec::new(), steps: Vec::new() };
+        let written = serde_json::to_value(&object).unwrap();
+        assert_eq!(written.as_object().unwrap().len(), 3, "what is empty is not written: {written}");
+        assert_eq!(serde_json::from_value::<ObjectResult>(written).unwrap(), object);
     }
 }

@@ -21,14 +21,23 @@ STABILITY = {
 TOY_MLP, TOY_IOU = 128, 32
 
 
-def official(name, size=512):
-    """`sam2_hiera_tiny`, `sam2.1_hiera_base_plus`, ..."""
+#: Changes that make a network a video predictor in which each corrected slice conditions the others.
+VIDEO_PREDICTOR = {
+    "_target_": "sam2.sam2_video_predictor.SAM2VideoPredictor",
+    "add_all_frames_to_correct_as_cond": "true",
+    "non_overlap_masks": "false",
+    "fill_hole_area": 0,
+}
+
+
+def official(name, size=512, more=None):
+    """`sam2_hiera_tiny`, `sam2.1_hiera_base_plus`, ...; `more` changes of the configuration."""
     generation, _, rest = name.partition("_hiera_")
-    return build(f"configs/{generation}/{generation}_hiera_{FILES[rest]}.yaml", size, {})
+    return build(f"configs/{generation}/{generation}_hiera_{FILES[rest]}.yaml", size, more or {})
 
 
-def toy(version, size=128):
-    """`Config::toy`; version is "2.0" or "2.1"."""
+def toy(version, size=128, more=None):
+    """`Config::toy`; version is "2.0" or "2.1", `more` changes of the configuration."""
     generation = {"2.0": "sam2", "2.1": "sam2.1"}[version]
     changes = {
         "image_encoder.trunk.embed_dim": 16,
@@ -49,6 +58,7 @@ def toy(version, size=128):
         "memory_encoder.position_encoding.num_pos_feats": 16,
         "+memory_encoder.mask_downsampler.embed_dim": 64,
         "memory_encoder.fuser.layer.dim": 64,
+        **(more or {}),
     }
     # SAM2Base writes these two numbers into its code.
     plain = sam2_base.TwoWayTransformer, sam2_base.MaskDecoder

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Full size against the public implementation: writes FOLDER/<network>.npz for `tests/parity.rs` (`make parity`).
 
-Per network: image features, a mask prompt's memory, and one propagated slice, at 512 pixels with pseudo-random weights.
+Per network: image features, a mask prompt's memory, one propagated slice, and a click that corrects a click on a tracked
+slice by the video predictor, at 512 pixels with pseudo-random weights.
 """
 
 import argparse
@@ -9,21 +10,34 @@ import pathlib
 
 import numpy as np
 import torch
-from networks import FILES, official
+from corrections import Recorder, click, propagate
+from networks import FILES, VIDEO_PREDICTOR, official
 from reference import PROMEM, Reference, phantom
 
 NAMES = [f"{generation}_hiera_{size}" for generation in ("sam2", "sam2.1") for size in FILES]
 SIZE, DEPTH, PROMPT = 512, 3, 1
+#: (x, y, label): inside the phantom, beside it, on its rim.
+CORRECTIONS = [
+    click(PROMPT, (280, 230, 1)),
+    propagate(PROMPT, PROMPT + 1),
+    click(PROMPT + 1, (380, 200, 0)),
+    click(PROMPT + 1, (300, 250, 1)),
+]
 
 
 def write(name, folder):
     images, masks = phantom(DEPTH, SIZE)
-    reference = Reference(official(name, SIZE))
+    predictor = official(name, SIZE, VIDEO_PREDICTOR)
+    reference = Reference(predictor)
     with torch.inference_mode():
         enc = reference.encode(images[PROMPT : PROMPT + 1])
         memory, prompted = reference.prompt_mask(enc, PROMPT, masks[PROMPT][None, None])
         results, trace = reference.propagate(images, PROMPT, memory, PROMEM, DEPTH - 1)
     step = trace[0]["candidates"][0]
+    recorder = Recorder(predictor, images)
+    recorder.start()
+    for prompt in CORRECTIONS:
+        corrected = recorder.propagate(prompt) if prompt["do"] == "propagate" else recorder.prompt(prompt, masks)
     arrays = {
         "image.features@4": reference.grid(enc["feats"][-1], enc)[..., ::4, ::4],
         "image.high0@16": enc["high_res"][0][..., ::16, ::16],
@@ -32,6 +46,9 @@ def write(name, folder):
         "pointer": prompted["pointer"],
         "scores": torch.tensor([step["iou"], step["object_logit"]]),
         "logits@2": results[PROMPT + 1]["low"][..., ::2, ::2],
+        "corrected.logits@2": corrected["logits@2"],
+        "corrected.pointer": corrected["pointer"],
+        "corrected.scores": torch.stack([corrected["iou"].flatten()[0], corrected["object_logit"].flatten()[0]]),
     }
     np.savez_compressed(folder / f"{name}.npz", **{k: v.float().numpy() for k, v in arrays.items()})
     print(name, "done", flush=True)

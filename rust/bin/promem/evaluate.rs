@@ -165,6 +165,16 @@ fn methods(arguments: &Evaluate, variants: &[Variant], models: &[NamedModel]) ->
         methods.extend(seen.iter().map(|variant| Method {
             name: if seen.len() == 1 { "copy".into() } else { named("copy", &variant.name) },
             predictor: Predictor::Copy,
+            protocol: Protocol { interaction: None, ..variant.protocol.clone() },
+            variant: None,
+        }));
+    }
+    for baseline in &arguments.baselines {
+        let on_slice =
+            |variant: &&Variant| variant.protocol.interaction.is_some_and(|user| user.action.is_on_prompt_slice());
+        methods.extend(variants.iter().filter(on_slice).map(|variant| Method {
+            name: named(baseline.name(), &variant.name),
+            predictor: Predictor::Baseline(*baseline),
             protocol: variant.protocol.clone(),
             variant: None,
         }));
@@ -175,7 +185,7 @@ fn methods(arguments: &Evaluate, variants: &[Variant], models: &[NamedModel]) ->
         methods.push(Method {
             name: if several_rules { named(name, &stop_rule.to_string()) } else { name.clone() },
             predictor: Predictor::Masks(folder.clone()),
-            protocol: Protocol { stop_rule: *stop_rule, ..variant.protocol.clone() },
+            protocol: Protocol { stop_rule: *stop_rule, interaction: None, ..variant.protocol.clone() },
             variant: None,
         });
     }

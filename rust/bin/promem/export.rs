@@ -2,8 +2,9 @@
 
 use crate::args::Output;
 use promem::evaluate::exchange::{self, TaskFile};
+use promem::evaluate::objects::tasks;
 use promem::evaluate::protocol::Protocol;
-use promem::evaluate::run::{slice_axis, tasks, NamedDataset};
+use promem::evaluate::run::{slice_axis, NamedDataset};
 use promem::evaluate::store::file_name;
 use promem::output::make_folder;
 use promem::Result;

@@ -2,6 +2,7 @@
 
 use super::summary::{DatasetSummary, ReportOptions};
 use super::table::{self, Table};
+use super::{doubt, interaction, Plot};
 use crate::evaluate::columns::{Format, IDENTITY, METRICS, RANKING};
 use crate::evaluate::store::{file_name, CaseResult};
 use crate::evaluate::worst::{overlay_folder, overlay_name};
@@ -12,14 +13,6 @@ use std::path::Path;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-
-/// A plot of a data set.
-pub struct Plot {
-    pub dataset: String,
-    /// What it shows.
-    pub description: &'static str,
-    pub png: Vec<u8>,
-}
 
 /// The whole page; `legend` explains the columns, overlays lie below `folder`.
 pub fn page(
@@ -80,6 +73,10 @@ fn section(
                 @for plot in plots.iter().filter(|plot| plot.dataset == summary.dataset) {
                     img alt={ (plot.description) ", " (plot.dataset) } src=(inline(&plot.png));
                 }
+            }
+            @for (title, table) in interaction::tables(summary).iter().chain(&doubt::tables(summary)) {
+                h3 { (title) }
+                (table_of(table))
             }
             @if let Some(classes) = table::classes(summary) {
                 details {
@@ -207,7 +204,7 @@ mod tests {
             patient: "p".into(),
             method: "a & b".into(),
             settings: Value::Null,
-            objects: vec![ObjectResult { target: "liver".into(), task, scores }],
+            objects: vec![ObjectResult { target: "liver".into(), task, scores, slices: Vec::new(), steps: Vec::new() }],
             failure: None,
             embeddings: 0,
             seconds: 0.0,

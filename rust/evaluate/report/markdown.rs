@@ -2,11 +2,11 @@
 
 use super::summary::{DatasetSummary, ReportOptions};
 use super::table::{self, Cell, Table};
-use crate::evaluate::store::file_name;
+use super::{doubt, interaction, Plot};
 use std::fmt::Write;
 
 /// The whole report; `legend` explains the columns.
-pub fn page(options: &ReportOptions, legend: &str, summaries: &[DatasetSummary]) -> String {
+pub fn page(options: &ReportOptions, legend: &str, summaries: &[DatasetSummary], plots: &[Plot]) -> String {
     let mut out = format!("# {}\n\n", options.title);
     for note in options.notes.iter().map(String::as_str).chain([legend]) {
         let _ = writeln!(out, "- {note}");
@@ -14,8 +14,14 @@ pub fn page(options: &ReportOptions, legend: &str, summaries: &[DatasetSummary])
     for summary in summaries {
         let _ = write!(out, "\n## {}\n\n", summary.dataset);
         write_table(&mut out, &table::methods(summary, options.tolerance_mm));
-        let name = file_name(&summary.dataset);
-        let _ = write!(out, "\n![Dice]({name}-dice.png)\n![Dice by distance]({name}-distance.png)\n");
+        out.push('\n');
+        for plot in plots.iter().filter(|plot| plot.dataset == summary.dataset) {
+            let _ = writeln!(out, "![{}]({})", plot.description, plot.file);
+        }
+        for (title, table) in interaction::tables(summary).iter().chain(&doubt::tables(summary)) {
+            let _ = write!(out, "\n### {title}\n\n");
+            write_table(&mut out, table);
+        }
         if let Some(classes) = table::classes(summary) {
             out.push_str("\nMean Dice without the prompt slice by class:\n\n");
             write_table(&mut out, &classes);

@@ -1,9 +1,12 @@
 //! The report: tables, plots, worst objects.
 //!
-//! In: the store's results. Out: report.md, report.html, summary.json, objects.csv and PNG plots in the store's folder.
+//! In: the store's results. Out: report.md, report.html, summary.json, objects.csv and PNG plots in the store's folder;
+//! of a simulated user also interaction.csv and steps.csv.
 
 mod csv;
+mod doubt;
 mod html;
+mod interaction;
 mod markdown;
 mod summary;
 mod table;
@@ -18,6 +21,16 @@ use crate::output::{write_bytes, write_json, Overwrite};
 use crate::picture::plot::{self, BoxRow, Curve};
 use crate::picture::Picture;
 use std::path::PathBuf;
+
+/// A plot of a data set.
+struct Plot {
+    dataset: String,
+    /// What it shows.
+    description: &'static str,
+    /// File name in the report's folder.
+    file: String,
+    png: Vec<u8>,
+}
 
 /// A report, ready to be written.
 #[derive(Debug)]
@@ -60,16 +73,22 @@ impl Report {
             let name = file_name(&summary.dataset);
             let box_plot = ("dice", "Dice without the prompt slice", self.boxes(summary)?);
             let curves = ("distance", "Dice by distance from the prompt slice", distances(summary)?);
-            for (kind, description, picture) in [box_plot, curves] {
-                let png = picture.png()?;
-                files.push((format!("{name}-{kind}.png"), png.clone()));
-                plots.push(html::Plot { dataset: summary.dataset.clone(), description, png });
+            let further = interaction::plots(summary)?.into_iter().chain(doubt::plots(summary)?);
+            for (kind, description, picture) in [box_plot, curves].into_iter().chain(further) {
+                let (png, file) = (picture.png()?, format!("{name}-{kind}.png"));
+                files.push((file.clone(), png.clone()));
+                plots.push(Plot { dataset: summary.dataset.clone(), description, file, png });
             }
         }
         let legend = self.legend();
         let page = html::page(&self.options, &legend, &self.summaries, &self.results, &plots, folder);
         files.push(("objects.csv".into(), csv::objects(&self.results)?));
-        files.push(("report.md".into(), markdown::page(&self.options, &legend, &self.summaries).into_bytes()));
+        if self.results.iter().flat_map(|case| &case.objects).any(|object| !object.steps.is_empty()) {
+            files.push(("interaction.csv".into(), csv::interaction(&self.results)?));
+            files.push(("steps.csv".into(), csv::steps(&self.results)?));
+        }
+        let markdown = markdown::page(&self.options, &legend, &self.summaries, &plots);
+        files.push(("report.md".into(), markdown.into_bytes()));
         files.push(("report.html".into(), page.into_bytes()));
         let mut written = vec![folder.join("summary.json")];
         write_json(&written[0], Overwrite::Replace, &self.summaries)?;

@@ -1,6 +1,8 @@
 //! The numbers of a report: each method summarised on each data set.
 
+use super::interaction::InteractionSummary;
 use crate::evaluate::columns::{Metric, METRICS};
+use crate::evaluate::doubt::Doubt;
 use crate::evaluate::method::{Method, Predictor};
 use crate::evaluate::preset::{paper_figure, Preset};
 use crate::evaluate::statistics::{mean, Summary};
@@ -40,7 +42,7 @@ pub struct MeanOf {
 }
 
 impl MeanOf {
-    fn new(values: &[f64]) -> Self {
+    pub(super) fn new(values: &[f64]) -> Self {
         Self { mean: mean(values), objects: values.len() }
     }
 }
@@ -65,6 +67,12 @@ pub struct MethodSummary {
     pub embeddings: usize,
     /// Wall-clock time of all cases.
     pub seconds: f64,
+    /// Of a simulated user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interaction: Option<InteractionSummary>,
+    /// Of a model: whether its scores tell the Dice of slices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// The paper's figure.
     pub paper: Option<&'static str>,
 }
@@ -88,7 +96,8 @@ impl MethodSummary {
                 by_class.entry(&object.target).or_default().push(dice);
             }
         }
-        let of_model = matches!(method.predictor, Predictor::Model(_));
+        // The paper's figures are those of a mask alone.
+        let of_paper = matches!(method.predictor, Predictor::Model(_)) && method.protocol.interaction.is_none();
         Self {
             method: method.name.clone(),
             cases: results.iter().filter(|r| r.failure.is_none()).count(),
@@ -100,7 +109,9 @@ impl MethodSummary {
             by_class: by_class.into_iter().map(|(name, values)| (name.to_owned(), MeanOf::new(&values))).collect(),
             embeddings: results.iter().map(|r| r.embeddings).sum(),
             seconds: results.iter().map(|r| r.seconds).sum(),
-            paper: paper_figure(preset, method.variant.as_deref(), dataset).filter(|_| of_model),
+            interaction: InteractionSummary::new(&objects.iter().map(|(_, o)| o.steps.as_slice()).collect::<Vec<_>>()),
+            doubt: Doubt::new(&objects.iter().map(|(_, o)| o.slices.as_slice()).collect::<Vec<_>>()),
+            paper: paper_figure(preset, method.variant.as_deref(), dataset).filter(|_| of_paper),
         }
     }
 

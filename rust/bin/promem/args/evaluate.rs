@@ -3,6 +3,9 @@
 use super::options::{self, ComputingOptions, MemoryOptions, PropagationOptions};
 use clap::{Args, ValueEnum};
 use promem::datasets::{unseen_classes, Classes, Spec};
+use promem::evaluate::interaction::baseline::Baseline;
+use promem::evaluate::interaction::user::{ClickPlace, Repaint};
+use promem::evaluate::interaction::{Action, Actions, Interaction, VolumeAfter};
 use promem::evaluate::metrics::{EmptyRule, MetricOptions};
 use promem::evaluate::preset::{Preset, Variant};
 use promem::evaluate::protocol::{PromptKind, Protocol, StopRule};
@@ -27,6 +30,9 @@ pub struct Evaluate {
     /// Add the non-learning baseline that copies the mask of the prompt slice to its neighbours
     #[arg(long, help_heading = "Data and methods")]
     pub copy: bool,
+    /// Add a non-learning baseline that segments from the clicks of a simulated user; may be given several times
+    #[arg(long = "baseline", value_enum, value_name = "NAME", help_heading = "Data and methods")]
+    pub baselines: Vec<Baseline>,
     /// Another tool's masks, FOLDER/DATASET/CASE/OBJECT.nii.gz; `:range` if the tool knew the ground-truth range
     #[arg(long, value_name = "NAME[:range]=FOLDER", help_heading = "Data and methods")]
     pub predictions: Vec<PredictionFolder>,
@@ -39,8 +45,8 @@ pub struct Evaluate {
     /// Only the first N cases of each data set
     #[arg(long, value_name = "N", help_heading = "Data and methods")]
     pub cases: Option<usize>,
-    /// A table of the paper
-    #[arg(long, value_enum, value_name = "TABLE", help_heading = "Protocol")]
+    /// A table of the paper, or simulated users
+    #[arg(long, value_enum, value_name = "NAME", help_heading = "Protocol")]
     pub preset: Option<Preset>,
     /// Position of the prompt slice between the object's first (0) and last slice (1) [default: 0.5]
     #[arg(long, value_name = "P[,P...]", allow_negative_numbers = true, help_heading = "Protocol")]
@@ -51,6 +57,21 @@ pub struct Evaluate {
     /// Where propagation stops [default: free]
     #[arg(long, value_enum, value_name = "RULE", help_heading = "Protocol")]
     stop_rule: Option<StopRules>,
+    /// Simulate a user: clicks=N, box+clicks=N or scribbles=N instead of --prompt, or corrections=N after it
+    #[arg(long, value_name = "ACTION=N", help_heading = "Interaction")]
+    interaction: Option<Actions>,
+    /// Where in the largest error the user clicks [default: center]
+    #[arg(long, value_enum, value_name = "PLACE", help_heading = "Interaction")]
+    user: Option<ClickPlace>,
+    /// Which slice the user repaints [default: worst]
+    #[arg(long, value_enum, value_name = "SLICE", help_heading = "Interaction")]
+    repaint: Option<Repaint>,
+    /// After which clicks or lines the volume is segmented [default: each]
+    #[arg(long, value_enum, value_name = "CLICK", help_heading = "Interaction")]
+    volume_after: Option<VolumeAfter>,
+    /// Seed of the user's random places
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Interaction")]
+    seed: u64,
     #[command(flatten)]
     propagation: PropagationOptions,
     #[command(flatten)]
@@ -163,11 +184,40 @@ fn tolerance(text: &str) -> Result<f64> {
 impl Evaluate {
     /// Checks what clap cannot express.
     pub fn check(&self) -> Result<()> {
-        let no_method = self.models.is_empty() && !self.copy && self.predictions.is_empty();
-        if no_method && self.export_tasks.is_none() {
-            return Err(Error::invalid("no method: expected --model, --copy, --predictions or --export-tasks"));
+        let no_tool = self.predictions.is_empty() && self.baselines.is_empty();
+        if self.models.is_empty() && !self.copy && no_tool && self.export_tasks.is_none() {
+            return Err(Error::invalid(
+                "no method: expected --model, --copy, --baseline, --predictions or --export-tasks",
+            ));
         }
-        self.variants().map(|_| ())
+        let actions: Vec<Action> =
+            self.variants()?.iter().filter_map(|v| Some(v.protocol.interaction?.action)).collect();
+        let any = |of: fn(Action) -> bool| actions.iter().any(|&action| of(action));
+        let clicks = "--interaction clicks=N or box+clicks=N";
+        let on_slice = "--interaction clicks=N, box+clicks=N or scribbles=N";
+        for (given, fits, option, expected) in [
+            (!self.baselines.is_empty(), any(Action::is_on_prompt_slice), "baseline", on_slice),
+            (self.user.is_some(), any(Action::is_clicks), "user", clicks),
+            (self.volume_after.is_some(), any(Action::is_on_prompt_slice), "volume-after", on_slice),
+            (self.repaint.is_some(), actions.contains(&Action::Corrections), "repaint", "--interaction corrections=N"),
+        ] {
+            if given && !fits {
+                return Err(Error::invalid(format!("--{option}: no simulated user of this kind; expected {expected}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The simulated user doing `actions`.
+    fn user(&self, actions: Actions) -> Interaction {
+        let plain = Interaction::new(actions);
+        Interaction {
+            place: self.user.unwrap_or(plain.place),
+            repaint: self.repaint.unwrap_or(plain.repaint),
+            volume_after: self.volume_after.unwrap_or(plain.volume_after),
+            seed: self.seed,
+            ..plain
+        }
     }
 
     /// The preset's variants, or one for each position and stop rule.
@@ -181,16 +231,10 @@ impl Evaluate {
             stop_rule: stop_rules[0],
             direction: self.propagation.direction(),
             search: options::search(&self.propagation, &self.memory)?,
+            interaction: self.interaction.map(|actions| self.user(actions)),
         };
         if let Some(preset) = self.preset {
-            let positions_given = self.position.is_some() && preset == Preset::Table1;
-            let stop_rule_given = self.stop_rule.is_some() && preset == Preset::Table6;
-            for (given, option) in [(positions_given, "position"), (stop_rule_given, "stop-rule")] {
-                if given {
-                    return Err(Error::invalid(format!("--{option}: the preset sets it; give one or the other")));
-                }
-            }
-            return Ok(preset.variants(&base));
+            return self.preset_variants(preset, base, stop_rules);
         }
         let variant = |position: f64, stop_rule: StopRule| {
             let place = if positions.len() > 1 { format!(", position {position}") } else { String::new() };
@@ -198,6 +242,31 @@ impl Evaluate {
         };
         let of_position = |&position: &f64| stop_rules.iter().map(move |&rule| (position, rule));
         Ok(positions.iter().flat_map(of_position).map(|(position, rule)| variant(position, rule)).collect())
+    }
+
+    fn preset_variants(&self, preset: Preset, base: Protocol, stop_rules: &[StopRule]) -> Result<Vec<Variant>> {
+        for (given, by, option) in [
+            (self.position.is_some(), preset == Preset::Table1, "position"),
+            (self.stop_rule.is_some(), preset == Preset::Table6, "stop-rule"),
+            (self.interaction.is_some(), preset.is_interactive(), "interaction"),
+            (self.repaint.is_some(), preset == Preset::Corrections, "repaint"),
+        ] {
+            if given && by {
+                return Err(Error::invalid(format!("--{option}: the preset sets it; give one or the other")));
+            }
+        }
+        if !preset.is_interactive() {
+            return Ok(preset.variants(&base));
+        }
+        let interaction = Some(self.user(Actions { action: Action::Clicks, count: 1 }));
+        let of_rule = |&stop_rule: &StopRule| {
+            let mut variants = preset.variants(&Protocol { stop_rule, interaction, ..base.clone() });
+            if stop_rules.len() > 1 {
+                variants.iter_mut().for_each(|variant| variant.name = format!("{}, {stop_rule}", variant.name));
+            }
+            variants
+        };
+        Ok(stop_rules.iter().flat_map(of_rule).collect())
     }
 
     /// Reads the class list, if there is one.
