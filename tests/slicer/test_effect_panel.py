@@ -58,10 +58,49 @@ def test_in_range_stays_within_slices_counted_from_one(clicked):
 def test_the_range_begins_as_the_whole_scan_and_cannot_leave_it(clicked):
     first, last = clicked.widget("ProMemRangeFirst"), clicked.widget("ProMemRangeLast")
     assert (first.value, last.value, last.maximum) == (1, 20, 20)
-    assert clicked.python.panel.plane.text == "of 20 axial slices"
-    clicked.click((25, 20, 6), "Green")
+    assert clicked.python.panel.plane.currentText == "axial slices"
+    clicked.python.panel.plane.setCurrentIndex(1)
+    clicked.python.panel.plane.activated.emit(1)
     clicked.run()
-    assert last.value == 40 and clicked.python.panel.plane.text == "of 40 coronal slices"
+    assert last.value == 40 and clicked.python.panel.plane.currentText == "coronal slices"
+
+
+def test_a_click_in_another_view_keeps_the_axis_of_the_segment(app):
+    app.paint(0, 10)
+    app.click((20, 20, 13), "Green")
+    app.run()
+    app.press("ProMemPropagate")
+    app.run()
+    truth = app.scene.voxels() == 100
+    assert app.controller.report(app.segments[0]).axis == "k"
+    np.testing.assert_array_equal(app.mask(), truth)
+
+
+def test_a_view_that_is_entered_does_not_change_the_axis_of_a_clicked_segment(app):
+    app.click((15, 20, 10))
+    app.views["Green"].event("EnterEvent", (100, 100))
+    app.run()
+    assert app.controller.axis_of(app.segments[0]) == "k"
+    assert app.controller.axis_of(app.segments[1]) == "j"
+
+
+def test_a_box_in_another_view_is_rejected_with_the_planes_of_both(app):
+    app.paint(0, 10)
+    start = app.look_at("Green", (8, 20, 6))
+    app.views["Green"].drag(start, (start[0] + 60, start[1] + 60))
+    app.run()
+    assert "axial" in app.status and "coronal" in app.status and app.kind == "error"
+    assert app.scene.box(app.segments[0]) is None
+
+
+def test_the_chosen_plane_is_the_axis_of_the_propagation(app):
+    app.click((15, 20, 10))
+    app.run()
+    app.python.panel.plane.setCurrentIndex(2)
+    app.python.panel.plane.activated.emit(2)
+    app.press("ProMemPropagate")
+    app.run()
+    assert app.controller.report(app.segments[0]).axis == "i"
 
 
 def test_a_reversed_range_is_swapped(clicked):

@@ -5,16 +5,15 @@ the panel. Knows no widget.
 """
 
 import functools
-import platform
 import traceback
 from typing import Any, Callable, Optional
 
-from . import parameters, slice_views, ui_text
+from . import panel_state, parameters, slice_views
 from .controller import Controller
 from .grid import ObliqueView, OutsideScan, axis_of_view
 from .options import BadOption, Options
 from .report import Report
-from .snapshot import ERROR, STATUS_KINDS, WORKING, Snapshot
+from .snapshot import Snapshot
 
 # Errors whose message is complete for the user; others are shown with a traceback to copy.
 USER_ERRORS = (BadOption, ObliqueView, OutsideScan)
@@ -69,7 +68,7 @@ class Commands:
         self._mrml_scene = mrml_scene
         self._selected: Optional[str] = None
         self._segmentation: Optional[str] = None
-        self._axis: tuple[Any, str] = (None, "k")
+        self._panel_state = panel_state.PanelState(self, effect, mrml_scene)
         self._is_preview_pending = False
         self._doubtful: tuple[Optional[Report], int] = (None, 0)
 
@@ -207,7 +206,7 @@ class Commands:
 
     @needs_controller
     def axis_of(self, slice_to_ras: Any, view: Any) -> Optional[str]:
-        """The axis of a slice view, which becomes the default axis; None, and an error, for an oblique view."""
+        """The axis of a slice view, for segments that have none yet; None, and an error, for an oblique view."""
         self.view = view
         return self.controller.set_view_axis(slice_to_ras)
 
@@ -263,6 +262,10 @@ class Commands:
     def discard(self) -> None:
         self.controller.cancel(keep=False)
 
+    @needs_controller
+    def choose_axis(self, axis: str) -> None:
+        self.controller.set_axis(self._segment(), axis)
+
     def _segment(self) -> str:
         selected = self.controller.scene.selected()
         if selected is None:
@@ -274,7 +277,7 @@ class Commands:
     @needs_controller
     def jump(self, slice_: int) -> None:
         """Moves the slice views to a slice of the report."""
-        report = self._report()
+        report = self.report()
         if report is not None:
             place = slice_views.position_on_slice(self.controller.scene, report.segment, report.axis, slice_)
             slice_views.jump(self._mrml_scene, place)
@@ -282,7 +285,7 @@ class Commands:
     @needs_controller
     def next_doubtful(self) -> None:
         """Goes to the next doubtful slice, the lowest predicted IoU first, and wraps around."""
-        report = self._report()
+        report = self.report()
         slices = report.doubtful if report is not None else []
         if not slices:
             return
@@ -291,7 +294,7 @@ class Commands:
         self._doubtful = (report, number + 1)
         self.jump(slices[number % len(slices)])
 
-    def _report(self) -> Optional[Report]:
+    def report(self) -> Optional[Report]:
         """The report of the selected segment, if it belongs to the current scan."""
         if self.controller is None or self._selected is None:
             return None
@@ -342,66 +345,14 @@ class Commands:
             self.error = (sentence, self._details(text))
 
     def _details(self, what: str) -> str:
-        lines = [what.rstrip(), f"{platform.platform()}, Python {platform.python_version()}"]
-        if self.controller is not None and self.controller.connection.model:
-            lines.append(ui_text.engine_line(self.controller.connection.model))
-        return "\n".join([*lines, *getattr(self.engine, "last_lines", [])])
+        return panel_state.details(self, what)
 
     def snapshot(self) -> Snapshot:
-        """The state for the panel. Missing nodes are no error here: the user may not have chosen them yet."""
-        now = Snapshot(
-            positive=self.positive, options={name: self._effect.parameter(name) for name in parameters.DEFAULTS}
-        )
-        self._add_status(now)
-        controller = self.controller
-        if controller is None:
-            return now
-        scene = controller.scene
-        now.is_propagating, now.progress = controller.is_propagating, controller.progress
-        now.engine = ui_text.engine_line(controller.connection.model)
-        try:
-            now.segments = len(scene.segment_ids())
-            grid = scene.grid()
-            selected = scene.selected()
-            axis = self._segment_axis(selected)
-            now.slices, now.plane = grid.count(axis), ui_text.plane_of(grid, axis)
-            now.range = parameters.read_range(self._effect, now.slices)
-            if selected is not None:
-                now.has_selection = True
-                now.has_points = bool(scene.points(selected))
-                now.has_prompts = now.has_points or scene.box(selected) is not None
-            now.report = self._report()
-            if now.report is not None:
-                now.current = slice_views.current_slice(self._mrml_scene, grid, now.report.axis, self.view)
-        except (scene.Error, BadOption):
-            pass
-        except Exception as error:
-            self.show_error(error)
-            self._add_status(now)
-        return now
-
-    def _add_status(self, now: Snapshot) -> None:
-        if self.error is not None:
-            now.kind, (now.sentence, now.details) = ERROR, self.error
-        elif self.controller is not None and self.controller.error is not None:
-            now.kind, now.sentence = ERROR, self.controller.error
-            now.details = self._details(self.controller.error)
-        elif self.controller is not None:
-            now.kind, now.sentence = STATUS_KINDS[self.controller.state], self.controller.message
-            if self.is_busy and now.kind != ERROR:
-                now.kind = WORKING
+        """The state for the panel."""
+        return self._panel_state.snapshot()
 
     def _segment_axis(self, segment: Optional[str]) -> str:
-        """The axis along which the segment would be propagated; cached, as it may depend on its voxels."""
-        controller, scene = self.controller, self.controller.scene
-        if segment is None:
-            return controller.view_axis or scene.grid().coarsest_axis
-        if not controller.is_propagating:
-            placed = (scene.points(segment), scene.box(segment), scene.occupied(segment))
-            key = (segment, controller.view_axis, placed, controller.report(segment), scene.source_stamp())
-            if key != self._axis[0]:
-                self._axis = (key, controller.axis_of(segment))
-        return self._axis[1]
+        return self._panel_state.axis(segment)
 
     def _or_none(self, ask: Callable[[], Any]) -> Any:
         try:

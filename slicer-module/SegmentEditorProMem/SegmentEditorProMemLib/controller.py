@@ -18,14 +18,14 @@ from .grid import AXES, Extent, ObliqueView, OutsideScan, axis_of_view
 from .options import DIRECTIONS, BadOption, Options
 from .propagation import Propagation
 from .report import Progress, Report
-from .slice_history import History, axis_of_single_slice
+from .segment_axes import SegmentAxes
+from .slice_history import History
+from .ui_text import plane_of
 
 # Seconds of work in one tick.
 TICK_SECONDS = 0.012
 # Seconds between two writes to the scene: each write redraws the views.
 WRITE_INTERVAL = 0.15
-# Larger segments are not searched for the axis of a single painted slice.
-MAX_VOXELS_FOR_AXIS = 16_000_000
 
 
 class Controller:
@@ -39,14 +39,14 @@ class Controller:
         self.error: Optional[str] = None
         self.progress: Optional[Progress] = None
         self.on_change: Callable[[], None] = lambda: None
-        # The axis of segments without a click or a single painted slice: that of the slice view used last.
+        # The axis of segments without prompts and painted slices: that of the slice view used last.
         self.view_axis: Optional[str] = None
         self.connection = EngineConnection(engine, scene)
         self.propagation: Optional[Propagation] = None
         self.initial_masks: dict[tuple[str, int], Any] = {}
         self._clock = clock
         self._histories: dict[str, History] = {}
-        self._axes: dict[str, str] = {}
+        self.axes = SegmentAxes(scene)
         self._reports: dict[str, Report] = {}
         self._queue: deque[tuple[str, Generator]] = deque()
         self._job: Optional[tuple[str, Generator]] = None
@@ -80,18 +80,28 @@ class Controller:
         self.state = "off"
 
     def click(self, segment: str, ras: Sequence[float], axis: str, positive: bool = True) -> None:
-        """Adds a point and previews its slice. Raises OutsideScan, SceneError."""
-        grid = self.scene.grid()
-        slice_ = grid.slice_of(ras, axis)
-        self._axes[segment] = axis
+        """Adds a point and previews its slice. axis: that of the view, for a segment that has none yet. Raises
+        OutsideScan, SceneError.
+        """
+        axis = self.axes.of(segment) or axis
+        slice_ = self.scene.grid().slice_of(ras, axis)
+        self.axes.keep(segment, axis)
         self._keep_initial_mask(segment, slice_, axis)
         self.scene.add_point(segment, ras, positive)
         self.preview(segment, slice_)
 
     def box(self, segment: str, ras: Sequence[float], opposite: Sequence[float], axis: str) -> None:
-        """Sets the box of a slice and previews it. Raises OutsideScan, SceneError."""
-        slice_ = self.scene.grid().slice_of(ras, axis)
-        self._axes[segment] = axis
+        """Sets the box of a slice and previews it. Raises BadOption if the segment has another axis, OutsideScan,
+        SceneError.
+        """
+        grid, kept = self.scene.grid(), self.axes.of(segment)
+        if kept not in (None, axis):
+            raise BadOption(
+                f"{self.scene.name(segment)}: its slices are {plane_of(grid, kept)}, the box was drawn on "
+                f"{plane_of(grid, axis)} slices. Draw it in a view of its slices, or choose other slices in the panel."
+            )
+        slice_ = grid.slice_of(ras, axis)
+        self.axes.keep(segment, axis)
         self._keep_initial_mask(segment, slice_, axis)
         self.scene.set_box(segment, ras, opposite, axis)
         self.preview(segment, slice_)
@@ -101,17 +111,29 @@ class Controller:
         self.view_axis = axis_of_view(slice_to_ras, self.scene.grid())
         return self.view_axis
 
+    def set_axis(self, segment: str, axis: str) -> None:
+        """Chooses the axis of a segment. Its finished slices are prompts along the new axis. Raises BadOption."""
+        if axis not in AXES:
+            raise BadOption(f"axis: {axis!r}, expected one of {', '.join(AXES)}")
+        if self.is_propagating:
+            raise BadOption("A propagation is running: wait for it or cancel it.")
+        self.axes.choose(segment, axis)
+        self.scene.clear_previews()
+        self._remove_queued("preview")
+        self._changed()
+
     def undo_prompt(self, segment: str) -> None:
         """Removes the newest point."""
         self.scene.remove_last_point(segment)
+        self.axes.forget_unused(segment)
         self._prompts_changed(segment)
 
     def clear_prompts(self, segment: str) -> None:
         """Removes every point and the box. Painted slices stay."""
         self.scene.clear_prompts(segment)
+        self.axes.forget_unused(segment)
         self.scene.clear_previews()
         self._remove_queued("preview")
-        self._axes.pop(segment, None)
         for key in [key for key in self.initial_masks if key[0] == segment]:
             del self.initial_masks[key]
         self._changed()
@@ -136,7 +158,7 @@ class Controller:
         where they overlap.
         direction: "both", "up" (towards higher slice numbers) or "down".
         range: the first and the last slice, counted from 0, both included; None: the whole scan.
-        axis: "i", "j" or "k"; None: that of the clicks, else of a single painted slice, else of the view used last.
+        axis: "i", "j" or "k"; None: that of the segment's prompts or painted slices, else of the view used last.
         Raises BadOption, SceneError.
         """
         if direction not in DIRECTIONS:
@@ -295,14 +317,11 @@ class Controller:
 
     def axis_of(self, segment: str) -> str:
         """The axis along which a segment is propagated."""
-        if segment in self._axes:
-            return self._axes[segment]
-        box = self.scene.occupied(segment)
-        if box is not None and box.shape[0] * box.shape[1] * box.shape[2] <= MAX_VOXELS_FOR_AXIS:
-            painted = axis_of_single_slice(Extent.of(self.scene.mask(segment, box), box.first))
-            if painted is not None:
-                return painted
-        return self.view_axis or self.scene.grid().coarsest_axis
+        return self.axes.of(segment) or self.view_axis or self.scene.grid().coarsest_axis
+
+    def keep_axis(self, segment: str, axis: str) -> None:
+        """A segment is propagated along an axis, and keeps it."""
+        self.axes.keep(segment, axis)
 
     def _keep_initial_mask(self, segment: str, slice_: int, axis: str) -> None:
         """Keeps the mask of a slice when its first point is set: the points correct that mask."""

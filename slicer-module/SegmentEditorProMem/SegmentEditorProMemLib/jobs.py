@@ -60,6 +60,8 @@ def propagate(
         span = (0, count - 1) if range_ is None else tuple(int(slice_) for slice_ in range_)
         if not 0 <= span[0] <= span[1] < count:
             raise BadOption(f"range: slices {span[0] + 1} to {span[1] + 1}, expected slices between 1 and {count}")
+        for segment in group:
+            controller.keep_axis(segment, along)
         done += yield from _group(controller, group, direction, span, along, several=len(segments) > 1)
         if controller.cancelled is not None:
             break

@@ -22,6 +22,7 @@ class Panel:
         self._commands = commands
         self._connections: list[tuple[Any, str, Callable]] = []
         self._shown_options: dict[str, str] = {}
+        self._planes: tuple[tuple[str, str], ...] = ()
         self.widget = qt.QWidget()
         self.widget.objectName = "ProMemPanel"
         self._layout = qt.QVBoxLayout(self.widget)
@@ -123,7 +124,13 @@ class Panel:
             spin.minimum = 1
             spin.keyboardTracking = False
             self._connect(spin, "valueChanged(int)", self._range_changed)
-        self.plane = qt.QLabel()
+        self.plane = qt.QComboBox()
+        self.plane.objectName = "ProMemPlane"
+        self.plane.setToolTip(
+            "The slices that the selected segment is propagated over. The first prompt or the painted slices give them,\n"
+            "and clicks in any view go to them. Finished slices become prompts if you choose others."
+        )
+        self._connect(self.plane, "activated(int)", self._plane_chosen)
         row.addWidget(self.in_range, 1)
         row.addWidget(self.first)
         row.addWidget(qt.QLabel("to"))
@@ -189,9 +196,18 @@ class Panel:
             if not spin.hasFocus() or spin.value > spin.maximum:
                 spin.value = value
             spin.blockSignals(was)
-        text = f"of {now.slices} {now.plane} slices" if now.slices else ""
-        if self.plane.text != text:
-            self.plane.text = text
+        self._show_planes(now)
+
+    def _show_planes(self, now: Snapshot) -> None:
+        self.plane.enabled = now.has_selection and now.slices > 0 and not now.is_propagating
+        if now.planes != self._planes:
+            self._planes = now.planes
+            self.plane.clear()
+            for axis, plane in now.planes:
+                self.plane.addItem(f"{plane} slices", axis)
+        index = self.plane.findData(now.axis)
+        if index != self.plane.currentIndex:
+            self.plane.setCurrentIndex(index)
 
     def _show_progress(self, now: Snapshot) -> None:
         self._running.visible = now.is_propagating
@@ -202,6 +218,9 @@ class Panel:
         self.progress.maximum = progress.expected if progress else 0
         self.progress.value = progress.done if progress else 0
         self.progress.format = ui_text.progress_line(progress) if progress else ""
+
+    def _plane_chosen(self, index: int) -> None:
+        self._commands.choose_axis(self.plane.itemData(index))
 
     def _range_changed(self, *_: Any) -> None:
         self._commands.change_range(self.first.value, self.last.value)

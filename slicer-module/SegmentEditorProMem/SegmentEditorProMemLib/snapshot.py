@@ -25,7 +25,8 @@ STATUS_KINDS = {
 class Snapshot:
     """kind, sentence: the status. details: text for a bug report; empty if there is none.
 
-    segments: their number. slices: the number of slices across the axis, in the plane `plane`. range: the first and the
+    segments: their number. slices: the number of slices across `axis`. planes: the axes to choose from
+    and the names of their planes. range: the first and the
     last slice of "In range", counted from 1. current: the displayed slice. options: parameters as text.
     """
 
@@ -40,7 +41,8 @@ class Snapshot:
     segments: int = 0
     positive: bool = True
     slices: int = 0
-    plane: str = ""
+    axis: str = "k"
+    planes: tuple[tuple[str, str], ...] = ()
     range: tuple[int, int] = (1, 1)
     report: Optional[Report] = None
     current: Optional[int] = None
