@@ -201,10 +201,51 @@ def test_a_dragged_point_updates_the_preview(app):
     assert app.engine.count("predict") == asked + 1 and points(app) == [((16, 22, 10), True)]
 
 
-def test_a_hidden_segment_asks_the_user_first(app):
-    app.effect.confirmed = host.AbstractEffect.NotConfirmed
-    assert app.click((15, 20, 10)) is True
-    assert points(app) == []
+@pytest.mark.parametrize("answer", ["NotConfirmed", "ConfirmedWithDialog"])
+def test_a_press_that_opened_a_dialog_is_over(app, answer):
+    """The dialog takes the release of the button; what comes later belongs to another press."""
+    app.effect.confirmed = getattr(host.AbstractEffect, answer)
+    xy, view = app.look_at("Red", (15, 20, 10)), app.views["Red"]
+    assert view.press(xy) is True
+    assert view.move((xy[0] + 50, xy[1] + 50)) is False and view.release((xy[0] + 50, xy[1] + 50)) is False
+    assert points(app) == [] and app.scene.box(app.segments[0]) is None
+    app.effect.confirmed = host.AbstractEffect.ConfirmedWithoutDialog
+    app.click((15, 20, 10))
+    assert len(points(app)) == 1
+
+
+@pytest.mark.parametrize("scaled", ["pixel_ratio", "screen scale factor"])
+def test_distances_follow_the_scale_of_the_screen(app, scaled):
+    view = app.views["Red"]
+    if scaled == "pixel_ratio":
+        view.pixel_ratio = 2.0
+    else:
+        app.nodes["Red"].SetScreenScaleFactor(0.4)
+    xy = app.look_at("Red", (15, 20, 10))
+    view.press(xy)
+    view.move((xy[0] + 2 * mouse.CLICK_TOLERANCE, xy[1]))
+    assert not app.effect.actors.get(view), "within a click at 200 %"
+    view.move((xy[0] + 2 * mouse.CLICK_TOLERANCE + 1, xy[1]))
+    assert len(app.effect.actors[view]) == 1
+    view.release(xy)
+    app.run()
+    assert len(points(app)) == 1
+    near = (xy[0] + 2 * mouse.HANDLE_RADIUS - 2, xy[1])
+    assert view.click(near) is False, "on the point at 200 %"
+
+
+def test_a_drag_over_a_few_voxels_is_a_click(app):
+    app.nodes["Red"].SetFieldOfView(12, 12, 1)
+    app.nodes["Red"].UpdateMatrices()
+    start = app.look_at("Red", (15, 20, 10))
+    end = app.views["Red"].xy(app.grid.ras((17, 21, 10)))
+    assert abs(end[0] - start[0]) > 4 * mouse.CLICK_TOLERANCE
+    app.views["Red"].drag(start, end)
+    app.run()
+    assert points(app) == [((15, 20, 10), True)] and app.scene.box(app.segments[0]) is None
+    app.views["Red"].drag(app.look_at("Red", (15, 24, 10)), app.views["Red"].xy(app.grid.ras((19, 25, 10))))
+    app.run()
+    assert app.scene.box(app.segments[0]) is not None
 
 
 def test_the_view_under_the_mouse_sets_the_axis(app):
