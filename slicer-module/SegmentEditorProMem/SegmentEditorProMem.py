@@ -53,6 +53,7 @@ class SegmentEditorProMem(ScriptedLoadableModule):
         # The classes of Segment Editor effects and Sample Data are there only when all modules are loaded.
         slicer.app.connect("startupCompleted()", self.registerEditorEffect)
         slicer.app.connect("startupCompleted()", self.registerSampleData)
+        self._hiding = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, self.hidePrompts)
 
     def registerEditorEffect(self):
         import qSlicerSegmentationsEditorEffectsPythonQt as effects
@@ -61,6 +62,12 @@ class SegmentEditorProMem(ScriptedLoadableModule):
         source = os.path.join(os.path.dirname(__file__), self.__class__.__name__ + "Lib", "SegmentEditorEffect.py")
         effect.setPythonSource(source.replace("\\", "/"))
         effect.self().register()
+
+    def hidePrompts(self, scene, event):
+        """A scene was loaded: its prompts are shown while the effect is active, and not before."""
+        from SegmentEditorProMemLib import markups
+
+        markups.hide_prompts(scene)
 
     def registerSampleData(self):
         import SampleData

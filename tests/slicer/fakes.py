@@ -106,6 +106,9 @@ class ArrayScene:
     def box(self, segment):
         return self.boxes[segment]
 
+    def show_prompts(self, segment):
+        self.shown_prompts = segment
+
     def clear_prompts(self, segment):
         self.placed[segment].clear()
         self.boxes[segment] = None

@@ -11,6 +11,7 @@ from conftest import needs
 
 needs("slicer", "PySide6")
 
+import slicer  # noqa: E402
 from pythonqt import host  # noqa: E402
 from pythonqt.slicer_app import SOURCE  # noqa: E402
 
@@ -180,3 +181,26 @@ def test_closing_the_editor_disconnects_every_signal(make_app):
     assert sum(len(widget.__dict__.get("_slots", {})) for widget in widgets) > 20
     app.editor.end()
     assert [widget for widget in widgets if widget.__dict__.get("_slots")] == []
+
+
+def test_prompts_are_visible_for_the_selected_segment_while_the_effect_is_active(app):
+    app.click((15, 20, 10))
+    app.run()
+    (node,) = [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode", app.world.mrml)
+        if node.GetAttribute("ProMem.SegmentID") == app.segments[0]
+    ]
+    display = node.GetDisplayNode()
+    assert display.GetVisibility()
+    app.select(1)
+    assert not display.GetVisibility()
+    app.select(0)
+    assert display.GetVisibility()
+    app.effect.deactivate()
+    assert not display.GetVisibility()
+    app.select(1)
+    app.select(0)
+    assert not display.GetVisibility()
+    app.effect.activate()
+    assert display.GetVisibility()

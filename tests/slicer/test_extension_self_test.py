@@ -127,6 +127,16 @@ def test_the_self_test_passes(module):
     test.runTest()
 
 
+def test_the_prompts_of_a_loaded_scene_are_hidden_until_the_effect_is_active(module):
+    scene = slicer.mrmlScene
+    loaded, other = (scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode") for _ in range(2))
+    loaded.SetAttribute("ProMem.Role", "positive")
+    for node in (loaded, other):
+        node.CreateDefaultDisplayNodes()
+    scene.InvokeEvent(scene.EndImportEvent)
+    assert not loaded.GetDisplayNode().GetVisibility() and other.GetDisplayNode().GetVisibility()
+
+
 def test_the_self_test_is_skipped_with_a_reason_without_libtorch(module, monkeypatch):
     import unittest
 

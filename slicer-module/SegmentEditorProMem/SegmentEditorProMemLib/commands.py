@@ -67,6 +67,7 @@ class Commands:
         self._effect = effect
         self._mrml_scene = mrml_scene
         self._selected: Optional[str] = None
+        self._is_active = False
         self._segmentation: Optional[str] = None
         self._panel_state = panel_state.PanelState(self, effect, mrml_scene)
         self._is_preview_pending = False
@@ -83,6 +84,8 @@ class Commands:
         self.controller.activate()
         self._segmentation = self._segmentation_id()
         self._selected = self._or_none(self.controller.scene.selected)
+        self._is_active = True
+        self.controller.scene.show_prompts(self._selected)
         self._read_options()
 
     def _create_controller(self, scene: Any) -> None:
@@ -95,7 +98,9 @@ class Commands:
 
     @needs_controller
     def deactivate(self) -> None:
-        """Another effect becomes active: removes previews, continues a propagation."""
+        """Another effect becomes active: removes previews, hides prompts, continues a propagation."""
+        self._is_active = False
+        self.controller.scene.show_prompts(None)
         self._clear_previews()
 
     def close(self) -> None:
@@ -180,6 +185,8 @@ class Commands:
         if selected != self._selected:
             self._selected = selected
             self.positive = True
+            if self._is_active:
+                controller.scene.show_prompts(selected)
             self._clear_previews()
         if controller.propagation is not None:
             there = self._or_none(controller.scene.segment_ids) or []

@@ -269,6 +269,11 @@ class Scene:
         self._observe_selection()
         return self._prompts.box(segment_id)
 
+    def show_prompts(self, segment_id: Optional[str]) -> None:
+        """Shows the prompts of one segment only; None: of none."""
+        self._observe_selection()
+        self._prompts.show_only(segment_id)
+
     def clear_prompts(self, segment_id: str) -> None:
         self._observe_selection()
         self._prompts.clear(segment_id)
