@@ -216,6 +216,24 @@ def test_keys_do_the_same_as_buttons(clicked):
     assert clicked.scene.points(clicked.segments[0]) == []
 
 
+def test_a_key_works_that_another_module_uses_too(app):
+    """SlicerNNInteractive, for one, installs P in the main window and leaves it there."""
+    from PySide6 import QtTest
+    from pythonqt import stand_in
+
+    heard = []
+    other = stand_in.QtGui.QShortcut(app.window)
+    other.setKey("P")
+    other.activated.connect(lambda: heard.append("other"))
+    app.show_window()
+    app.window.activateWindow()
+    app.paint(0, 10)
+    for _ in range(2):  # Qt asks the two in turn
+        QtTest.QTest.keyClick(app.window, stand_in.QtCore.Qt.Key.Key_P)
+    app.run()
+    assert heard == [] and app.controller.report(app.segments[0]) is not None
+
+
 def test_no_key_is_one_of_the_segment_editor(app):
     taken = set("0123456789ZYIQW/*,.<>") | {"Esc", "Space", "Ctrl+Z", "Ctrl+Y"} | {f"Shift+{n}" for n in range(10)}
     ours = {shortcut.key.toString() for shortcut, _ in app.python.shortcuts._installed}

@@ -8,6 +8,9 @@ from typing import Any, Callable
 
 import qt
 
+# With two equal shortcuts in a window, another module's and this one, Qt emits the second signal, of each in turn.
+SIGNALS = ("activated()", "activatedAmbiguously()")
+
 PROPAGATE, CANCEL, UNDO_POINT, CLEAR, NEXT_DOUBTFUL = "P", "C", "U", "X", "N"
 
 DESCRIPTIONS = {
@@ -37,12 +40,14 @@ class Shortcuts:
         for key, call in self._calls.items():
             shortcut = qt.QShortcut(parent)
             shortcut.setKey(qt.QKeySequence(key))
-            shortcut.connect("activated()", call)
+            for signal in SIGNALS:
+                shortcut.connect(signal, call)
             self._installed.append((shortcut, call))
 
     def remove(self) -> None:
         for shortcut, call in self._installed:
-            shortcut.disconnect("activated()", call)
+            for signal in SIGNALS:
+                shortcut.disconnect(signal, call)
             # Without a parent the shortcut is inactive at once, whenever Qt deletes it.
             shortcut.setParent(None)
             shortcut.deleteLater()
