@@ -4,6 +4,7 @@ In: Slicer's calls. Out: calls of the parts: `commands`, `mouse`, `panel`, `shor
 Nothing here waits, and no exception is raised into Slicer.
 """
 
+import logging
 import os
 
 # Slicer runs this file as a module with the name of its folder, instead of that package: it must act as the package.
@@ -20,6 +21,7 @@ from SegmentEditorProMemLib.editing import EffectEditing
 from SegmentEditorProMemLib.mouse import SliceViewMouse
 from SegmentEditorProMemLib.panel import Panel
 from SegmentEditorProMemLib.scene import Scene
+from SegmentEditorProMemLib.snapshot import OFF
 
 # Milliseconds between two ticks: during a preview, during other jobs, and without a job.
 QUICK, BUSY, IDLE = 5, 15, 100
@@ -48,7 +50,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         # Slicer creates a prototype that is only cloned: parts are created in setupOptionsFrame.
         self.commands = self.mouse = self.panel = self.shortcuts = self.timer = None
         self.make_engine, self.make_installation = make_engine, make_installation
-        self.needs_installation = needs_installation
+        self.needs_installation, self.unsupported_system = needs_installation, unsupported_system
         self._is_stale = False
         self._ticks = 0
 
@@ -103,32 +105,46 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def activate(self):
         self.commands.positive = True
-        if self._must_install():
-            self.panel.install.open()
-        else:
-            self._open()
-        self.shortcuts.install(slicer.util.mainWindow())
-        self.timer.start()
-        self._show()
+        self._attempt(
+            self._start, lambda: self.shortcuts.install(slicer.util.mainWindow()), self.timer.start, self._show
+        )
 
     def deactivate(self):
-        self.shortcuts.remove()
-        self.mouse.cancel()
-        self.commands.deactivate()
         # A running propagation continues; the timer stops at its end.
+        self._attempt(self.shortcuts.remove, self.mouse.cancel, self.commands.deactivate)
 
     def cleanup(self):
         """Ends the engine's process and the timer, and disconnects every signal."""
         if self.commands is None:
             return
-        self.timer.stop()
-        self.timer.disconnect("timeout()", self._tick)
-        self.shortcuts.remove()
-        self.mouse.cancel()
-        self.panel.install.close()
-        self.panel.disconnect()
         self.commands.on_change = do_nothing
-        self.commands.close()
+        # The engine first: whatever fails afterwards, no process is left.
+        self._attempt(
+            self.commands.close,
+            self.panel.install.close,
+            self.timer.stop,
+            lambda: self.timer.disconnect("timeout()", self._tick),
+            self.shortcuts.remove,
+            self.mouse.cancel,
+            self.panel.disconnect,
+        )
+
+    def _attempt(self, *steps):
+        """Takes every step, also after one has failed. Errors are shown in the panel and logged, and not raised."""
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                logging.getLogger("ProMem").exception("ProMem: %s", error)
+                self.commands.show_error(error)
+
+    def _start(self):
+        if self.unsupported_system():
+            return
+        if self.controller is None and self.needs_installation():
+            self.panel.install.open()
+        else:
+            self._open()
 
     # Events.
 
@@ -160,8 +176,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def updateGUIFromMRML(self):
         if self.commands is not None:
-            self.commands.read_options()
-            self._show()
+            self._attempt(self.commands.read_options, self._show)
 
     def updateMRMLFromGUI(self):
         if self.commands is not None:
@@ -200,13 +215,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     # Parts.
 
-    def _must_install(self):
-        try:
-            return self.controller is None and self.needs_installation()
-        except Exception as error:
-            self.commands.show_error(error)
-            return False
-
     def _open(self):
         self.commands.open(self.make_engine, lambda: Scene(slicer.mrmlScene, EffectEditing(self.scriptedEffect)))
         self._show()
@@ -224,6 +232,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _show(self):
         self._is_stale = False
         now = self.commands.snapshot()
+        unsupported = self.unsupported_system()
+        if unsupported:
+            now.kind, now.sentence, now.is_usable = OFF, unsupported, False
         if self.panel.install.is_open and not now.sentence:
             now.sentence = "libtorch has to be installed first."
         self.panel.show(now)
@@ -240,6 +251,12 @@ def make_installation(source):
     from SegmentEditorProMemLib import engine
 
     return engine.make_installation(source)
+
+
+def unsupported_system():
+    from SegmentEditorProMemLib import engine
+
+    return engine.unsupported_system()
 
 
 def needs_installation():

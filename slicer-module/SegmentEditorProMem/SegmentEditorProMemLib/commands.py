@@ -104,10 +104,15 @@ class Commands:
         self._clear_previews()
 
     def close(self) -> None:
-        """Ends the controller and the engine."""
+        """Ends the engine, and then the controller."""
         controller, self.controller = self.controller, None
-        if controller is not None:
-            controller.close()
+        engine, self.engine = self.engine, None
+        try:
+            if engine is not None:
+                engine.stop()
+        finally:
+            if controller is not None:
+                controller.close()
 
     def tick(self) -> None:
         """Does a piece of the controller's work. An error stays shown until the next command."""

@@ -72,12 +72,14 @@ class Controller:
             self._finish(self.message)
 
     def close(self) -> None:
-        """Ends every job, the engine and the scene's observers."""
-        self._end_job()
-        self._queue.clear()
-        self.connection.close()
-        self.scene.close()
-        self.state = "off"
+        """Ends the engine, every job and the scene's observers."""
+        try:
+            self.connection.close()
+        finally:
+            self._queue.clear()
+            self._end_job()
+            self.scene.close()
+            self.state = "off"
 
     def click(self, segment: str, ras: Sequence[float], axis: str, positive: bool = True) -> None:
         """Adds a point and previews its slice. axis: that of the view, for a segment that has none yet. Raises

@@ -5,6 +5,7 @@ Imports neither Qt nor MRML. Slicer's own process and environment are not change
 """
 
 import os
+import platform
 import shutil
 import sys
 from typing import Any, Optional
@@ -57,6 +58,14 @@ def libtorch() -> Optional[str]:
         return str(_libtorch.find(_library.checkout()))
     except LibraryNotLoaded:
         return None
+
+
+def unsupported_system() -> str:
+    """A sentence where this system has no engine yet; empty where it has one."""
+    if sys.platform == "linux":
+        return ""
+    system = {"win32": "Windows", "darwin": "macOS"}.get(sys.platform, platform.system() or sys.platform)
+    return f"ProMem does not run on {system} yet: there is an engine for Linux only."
 
 
 def needs_installation() -> bool:

@@ -169,8 +169,7 @@ class Panel:
 
     def show(self, now: Snapshot) -> None:
         self.status.show(now.kind, now.sentence, now.details)
-        is_installed = not self.install.is_open
-        self._tools.visible = is_installed
+        self._tools.visible = now.is_usable and not self.install.is_open
         idle = now.slices > 0 and not now.is_propagating
         for button in (self.propagate, self.up, self.down):
             button.enabled = idle and now.has_selection

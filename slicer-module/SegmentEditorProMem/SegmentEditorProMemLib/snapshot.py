@@ -25,7 +25,7 @@ STATUS_KINDS = {
 class Snapshot:
     """kind, sentence: the status. details: text for a bug report; empty if there is none.
 
-    segments: their number. slices: the number of slices across `axis`. planes: the axes to choose from
+    is_usable: whether this system has an engine. segments: their number. slices: the number of slices across `axis`. planes: the axes to choose from
     and the names of their planes. range: the first and the
     last slice of "In range", counted from 1. current: the displayed slice. options: parameters as text.
     """
@@ -33,6 +33,7 @@ class Snapshot:
     kind: str = OFF
     sentence: str = ""
     details: str = ""
+    is_usable: bool = True
     is_propagating: bool = False
     progress: Optional[Progress] = None
     has_points: bool = False
