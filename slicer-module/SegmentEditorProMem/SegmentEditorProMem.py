@@ -53,7 +53,7 @@ class SegmentEditorProMem(ScriptedLoadableModule):
         # The classes of Segment Editor effects and Sample Data are there only when all modules are loaded.
         slicer.app.connect("startupCompleted()", self.registerEditorEffect)
         slicer.app.connect("startupCompleted()", self.registerSampleData)
-        self._hiding = slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, self.hidePrompts)
+        slicer.app.connect("startupCompleted()", self.hidePromptsOfLoadedScenes)
 
     def registerEditorEffect(self):
         import qSlicerSegmentationsEditorEffectsPythonQt as effects
@@ -63,11 +63,15 @@ class SegmentEditorProMem(ScriptedLoadableModule):
         effect.setPythonSource(source.replace("\\", "/"))
         effect.self().register()
 
-    def hidePrompts(self, scene, event):
-        """A scene was loaded: its prompts are shown while the effect is active, and not before."""
-        from SegmentEditorProMemLib import markups
+    def hidePromptsOfLoadedScenes(self):
+        """The prompts of a scene are shown while the effect is active, and not before."""
 
-        markups.hide_prompts(scene)
+        def hide(scene, event):
+            from SegmentEditorProMemLib import markups
+
+            markups.hide_prompts(scene)
+
+        slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, hide)
 
     def registerSampleData(self):
         import SampleData

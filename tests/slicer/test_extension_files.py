@@ -273,6 +273,7 @@ def test_the_module_is_hidden_and_waits_for_the_end_of_the_start(module, slicer_
     assert slicer_stub.app.connected == [
         ("startupCompleted()", made.registerEditorEffect),
         ("startupCompleted()", made.registerSampleData),
+        ("startupCompleted()", made.hidePromptsOfLoadedScenes),
     ]
 
 

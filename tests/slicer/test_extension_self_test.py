@@ -111,9 +111,9 @@ def module(monkeypatch):
     import SegmentEditorProMem
 
     host.registered.clear()
-    SegmentEditorProMem.SegmentEditorProMem(
-        types.SimpleNamespace(path=SegmentEditorProMem.__file__)
-    ).registerEditorEffect()
+    hidden = SegmentEditorProMem.SegmentEditorProMem(types.SimpleNamespace(path=SegmentEditorProMem.__file__))
+    hidden.registerEditorEffect()
+    hidden.hidePromptsOfLoadedScenes()
     monkeypatch.setattr(EditorWidget, "effects", list(host.registered))
     yield SegmentEditorProMem
     window.close()
