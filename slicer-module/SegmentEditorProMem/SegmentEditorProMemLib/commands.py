@@ -10,13 +10,14 @@ from typing import Any, Callable, Optional
 
 from . import panel_state, parameters, slice_views
 from .controller import Controller
+from .engine import EngineUnavailable
 from .grid import ObliqueView, OutsideScan, axis_of_view
 from .options import BadOption, Options
 from .report import Report
 from .snapshot import Snapshot
 
 # Errors whose message is complete for the user; others are shown with a traceback to copy.
-USER_ERRORS = (BadOption, ObliqueView, OutsideScan)
+USER_ERRORS = (BadOption, ObliqueView, OutsideScan, EngineUnavailable)
 
 SOURCE_CHANGED = (
     "The volume or the segmentation has changed: the propagation was stopped. The slices segmented so far are kept."

@@ -5,14 +5,24 @@ Imports neither Qt nor MRML. Slicer's own process and environment are not change
 """
 
 import os
+import pathlib
 import platform
+import re
 import shutil
 import sys
 from typing import Any, Optional
 
 
-class PythonNotFound(RuntimeError):
+class EngineUnavailable(RuntimeError):
+    """The engine cannot be started; the message is for the user."""
+
+
+class PythonNotFound(EngineUnavailable):
     """Slicer's Python was not found; the message says where it was searched."""
+
+
+class WrongPackage(EngineUnavailable):
+    """Another version of the package `promem` is imported; the message names both places."""
 
 
 def python_command() -> list[str]:
@@ -75,8 +85,34 @@ def needs_installation() -> bool:
     return libtorch() is None and not os.environ.get("PROMEM_LIBTORCH")
 
 
+def check_package() -> None:
+    """Compares the imported `promem` with that of this extension. Raises WrongPackage.
+
+    Slicer's site-packages precede the folders of modules: a `promem` that was installed there is imported instead.
+    """
+    import promem
+
+    found, own = pathlib.Path(promem.__file__).resolve().parent, _own_package()
+    if own is None or own == found:
+        return
+    version = re.search(r'^__version__ = "(.+)"', (own / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
+    if version is not None and version.group(1) != promem.__version__:
+        raise WrongPackage(
+            f"promem {promem.__version__} in {found} is used instead of promem {version.group(1)} in {own}. "
+            "Remove the first, in Slicer's Python console: slicer.util.pip_uninstall('promem'), and start Slicer again."
+        )
+
+
+def _own_package() -> Optional[pathlib.Path]:
+    """The `promem` that came with this extension: beside the module, or in a checkout."""
+    module = pathlib.Path(__file__).resolve().parents[1]
+    places = (module / "promem", module.parent / "python" / "promem")
+    return next((place for place in places if (place / "__init__.py").is_file()), None)
+
+
 def make_engine(threads: Optional[int] = None) -> Any:
-    """A `promem.worker.Engine` that is not started yet. Raises PythonNotFound."""
+    """A `promem.worker.Engine` that is not started yet. Raises EngineUnavailable."""
+    check_package()
     from promem.worker import Engine
 
     return Engine(python_command(), environment(threads))
