@@ -144,18 +144,46 @@ def test_three_dimensional_views_are_left_to_slicer(app):
     assert view.press((100, 100)) is False and view.release((100, 100)) is False
 
 
-def test_an_oblique_view_is_rejected_with_a_message(app):
-    node = app.nodes["Red"]
-    node.SetSliceToRASByNTP(0, 0.3, 1, 1, 0, 0, *app.grid.ras((15, 20, 10)), 0)
-    node.UpdateMatrices()
-    assert app.views["Red"].click((150, 150)) is False
+@pytest.fixture
+def tilted(make_app):
+    """A tilted scan in anatomical views, as Slicer opens it."""
+    app = make_app(ijk_to_ras=placed(rotation(17, 0, 0), (0.7, 0.9, 2.5)))
+    for node, turn in zip(app.nodes.values(), ("Axial", "Coronal", "Sagittal")):
+        getattr(node, f"SetOrientationTo{turn}")()
+    app.effect.activate()
     app.run()
-    assert app.status.startswith("This slice view is oblique: it is rotated by 17°") and app.kind == "error"
-    assert points(app) == []
-    # It is usable all the same.
-    app.click((15, 20, 10), "Green")
-    app.run()
-    assert app.kind == "ready" and len(points(app)) == 1
+    return app
+
+
+def test_a_click_in_a_rotated_view_goes_to_the_slice_that_holds_it(tilted):
+    for number, (view, voxel) in enumerate((("Red", (15, 20, 10)), ("Green", (20, 13, 6)), ("Yellow", (9, 28, 14)))):
+        assert tilted.click(voxel, view) is True
+        tilted.run()
+        assert tilted.kind == "ready" and points(tilted)[number][0] == voxel
+    assert tilted.controller.axis_of(tilted.segments[0]) == "k"
+    tilted.press("ProMemPropagate")
+    tilted.run()
+    assert np.array_equal(tilted.mask(), tilted.scene.voxels() == 100)
+
+
+@pytest.mark.parametrize("editor", ["of Slicer 5.10", "without the slot"])
+def test_a_box_in_a_rotated_view_offers_to_rotate_the_views(tilted, monkeypatch, editor):
+    if editor == "without the slot":
+        monkeypatch.delattr(host.EditorWidget, "rotateSliceViewsToSegmentation")
+    tilted.show_window()
+    rotate = tilted.widget("ProMemRotate")
+    start = tilted.look_at("Red", (8, 10, 10))
+    assert tilted.views["Red"].drag(start, (start[0] + 80, start[1] + 80)) is True
+    tilted.run()
+    assert tilted.kind == "error" and "rotated by 17°" in tilted.status and rotate.isVisible()
+    assert tilted.scene.box(tilted.segments[0]) is None and not tilted.effect.actors.get(tilted.views["Red"])
+    tilted.press("ProMemRotate")
+    tilted.run()
+    assert not rotate.isVisible()
+    tilted.views["Red"].drag(tilted.look_at("Red", (8, 10, 10)), tilted.views["Red"].xy(tilted.grid.ras((29, 29, 10))))
+    tilted.run()
+    corners = np.sort(np.round([tilted.grid.index(corner) for corner in tilted.scene.box(tilted.segments[0])]), axis=0)
+    assert np.abs(corners - [(8, 10, 10), (29, 29, 10)]).max() <= 1
 
 
 def test_a_click_outside_the_scan_is_rejected_with_a_message(app):

@@ -10,8 +10,9 @@ from typing import Any, Callable, Optional
 
 from . import panel_state, parameters, slice_views
 from .controller import Controller
+from .editing import editor_around
 from .engine import EngineUnavailable
-from .grid import ObliqueView, OutsideScan, axis_of_view
+from .grid import ObliqueView, OutsideScan, nearest_axis
 from .options import BadOption, Options
 from .report import Report
 from .snapshot import Snapshot
@@ -30,7 +31,7 @@ def shows_errors(method: Callable) -> Callable:
     @functools.wraps(method)
     def call(self: "Commands", *arguments: Any) -> Any:
         try:
-            self.error = None
+            self.error, self.offers_rotation = None, False
             return method(self, *arguments)
         except Exception as error:
             self.show_error(error)
@@ -65,6 +66,8 @@ class Commands:
         # Whether clicks add foreground points.
         self.positive = True
         self.error: Optional[tuple[str, str]] = None
+        # Whether the panel offers to rotate the slice views.
+        self.offers_rotation = False
         self._effect = effect
         self._mrml_scene = mrml_scene
         self._selected: Optional[str] = None
@@ -218,17 +221,38 @@ class Commands:
         self.controller.box(self._segment(), ras, opposite, axis)
 
     @needs_controller
-    def axis_of(self, slice_to_ras: Any, view: Any) -> Optional[str]:
-        """The axis of a slice view, for segments that have none yet; None, and an error, for an oblique view."""
+    def axis_of(self, slice_to_ras: Any, view: Any) -> Optional[tuple[str, float]]:
+        """The axis that a slice view is nearest to, for segments that have none yet, and the degrees between them;
+        None, and an error, without a scan.
+        """
         self.view = view
-        return self.controller.set_view_axis(slice_to_ras)
+        axis, degrees = nearest_axis(slice_to_ras, self.controller.scene.grid())
+        self.controller.view_axis = axis
+        return axis, degrees
+
+    @needs_controller
+    def offer_rotation(self, degrees: float) -> None:
+        """A box was drawn in a rotated view."""
+        self.offers_rotation = True
+        self.error = (
+            f"This slice view is rotated by {degrees:.0f}° from the scan's slices, and a box belongs to one of them. "
+            "Rotate the views and draw it again; clicks work in any view.",
+            "",
+        )
+
+    @needs_controller
+    def rotate_views(self) -> None:
+        """Rotates the slice views to the scan's slices."""
+        editor, node = editor_around(self._effect.optionsFrame()), self._effect.parameterSetNode()
+        slice_views.rotate_to_scan(self._mrml_scene, editor, node.GetSourceVolumeNode())
 
     def view_entered(self, slice_to_ras: Any, view: Any) -> None:
-        """The mouse has entered a slice view. An oblique view is an error only when it is clicked."""
+        """The mouse has entered a slice view."""
         if self.controller is not None:
             self.view = view
-            axis = self._or_none(lambda: axis_of_view(slice_to_ras, self.controller.scene.grid()))
-            self.controller.view_axis = axis or self.controller.view_axis
+            grid = self._or_none(self.controller.scene.grid)
+            if grid is not None:
+                self.controller.view_axis = nearest_axis(slice_to_ras, grid)[0]
             self.on_change()
 
     @needs_controller

@@ -156,8 +156,10 @@ class Grid:
         return self.voxel(ras)[2 - AXES[axis]]
 
 
-def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
-    """The axis of a slice view, "i", "j" or "k". slice_to_ras: the view's 4x4 matrix. Raises ObliqueView."""
+def nearest_axis(slice_to_ras: np.ndarray, grid: Grid) -> tuple[str, float]:
+    """The axis, "i", "j" or "k", that a slice view is nearest to, and the degrees between them. slice_to_ras: the
+    view's 4x4 matrix.
+    """
     normal = np.asarray(slice_to_ras, dtype=float).reshape(4, 4)[:3, 2]
     directions = grid.ijk_to_ras[:3, :3] / np.linalg.norm(grid.ijk_to_ras[:3, :3], axis=0)
     # The slices across an axis are spanned by the other two axes. Without shear their normal is the axis.
@@ -167,9 +169,15 @@ def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
         cosine = abs(across @ normal) / (np.linalg.norm(across) * np.linalg.norm(normal))
         off[axis] = math.degrees(math.acos(min(1.0, cosine)))
     axis = min(off, key=lambda name: off[name])
-    if off[axis] > MAX_OBLIQUE_DEGREES:
+    return axis, off[axis]
+
+
+def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
+    """The axis of a slice view. Raises ObliqueView."""
+    axis, degrees = nearest_axis(slice_to_ras, grid)
+    if degrees > MAX_OBLIQUE_DEGREES:
         raise ObliqueView(
-            f"This slice view is oblique: it is rotated by {off[axis]:.0f}° from the scan's slices. "
+            f"This slice view is oblique: it is rotated by {degrees:.0f}° from the scan's slices. "
             "Choose Rotate to Volume Plane in the slice view, and click again."
         )
     return axis

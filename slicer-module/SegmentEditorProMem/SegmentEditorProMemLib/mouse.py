@@ -1,6 +1,7 @@
 """The mouse in slice views: a click adds a foreground point, Ctrl+click a background point, a drag draws a box.
 
-In: events of a view's interactor. Out: points and boxes in RAS, with the axis of the view. Events with other keys,
+In: events of a view's interactor. Out: points and boxes in RAS, with the axis that the view is nearest to. A box in a
+view that is rotated from the scan's slices would be on no slice: rotating the views is offered. Events with other keys,
 events during markup placement or window/level adjustment, and presses on a prompt, which drag it, are left to Slicer.
 """
 
@@ -11,7 +12,7 @@ import numpy as np
 import slicer
 import vtk
 
-from .grid import Grid
+from .grid import MAX_OBLIQUE_DEGREES, Grid
 from .labelmaps import array_of_matrix
 from .rubber_band import RubberBand
 
@@ -47,6 +48,12 @@ class MousePress:
         self.view, self.xy, self.axis, self.positive, self.tolerance = view, xy, axis, positive, tolerance
         self._xy_to_ras = xy_to_ras
         self.is_drag = False
+        # Degrees between the view and the slices across `axis`.
+        self.degrees = 0.0
+
+    @property
+    def is_oblique(self) -> bool:
+        return self.degrees > MAX_OBLIQUE_DEGREES
 
     def ras(self, xy: tuple[int, int]) -> tuple[float, float, float]:
         return tuple(float(part) for part in (self._xy_to_ras @ [*xy, 0.0, 1.0])[:3])
@@ -103,11 +110,13 @@ class SliceViewMouse:
         axis = self._commands.axis_of(array_of_matrix(node.GetSliceToRAS()), node)
         if axis is None:
             return False
+        axis, degrees = axis
         # Asks the user if the segment is hidden. A dialog takes the release of the button: the press is over then.
         if self._effect.confirmCurrentSegmentVisible() != self._effect.ConfirmedWithoutDialog:
             return True
         positive = self._commands.positive != bool(interactor.GetControlKey())
         self._press = MousePress(view, xy, xy_to_ras, axis, positive, CLICK_TOLERANCE * scale)
+        self._press.degrees = degrees
         return True
 
     def _moved(self, xy: tuple[int, int]) -> bool:
@@ -117,7 +126,7 @@ class SliceViewMouse:
         # There are no background boxes: with Ctrl the press stays a point.
         if press.positive and max(abs(a - b) for a, b in zip(xy, press.xy)) > press.tolerance:
             press.is_drag = True
-        if press.is_drag:
+        if press.is_drag and not press.is_oblique:
             if self._rubber_band is None:
                 self._rubber_band, self._rubber_band_view = RubberBand(), press.view
                 self._effect.addActor2D(press.view, self._rubber_band.actor)
@@ -130,7 +139,10 @@ class SliceViewMouse:
         if press is None:
             return False
         self.cancel()
-        if press.is_drag and not self._is_small(press.ras(press.xy), press.ras(xy)):
+        is_box = press.is_drag and not self._is_small(press.ras(press.xy), press.ras(xy))
+        if is_box and press.is_oblique:
+            self._commands.offer_rotation(press.degrees)
+        elif is_box:
             self._commands.box(press.ras(press.xy), press.ras(xy), press.axis)
         else:
             self._commands.point(press.ras(press.xy), press.axis, press.positive)

@@ -30,6 +30,9 @@ class Panel:
         self._layout.setSpacing(6)
         self.status = StatusLine()
         self._layout.addWidget(self.status.widget)
+        self.rotate = self._button("ProMemRotate", "Rotate views to the scan", commands.rotate_views)
+        self.rotate.setToolTip("Rotates every slice view to the slices of the scan, as the Segment Editor does.")
+        self._layout.addWidget(self.rotate)
         self.install = InstallPanel(make_installation)
         self._layout.addWidget(self.install.widget)
         self._tools = qt.QWidget()
@@ -169,6 +172,7 @@ class Panel:
 
     def show(self, now: Snapshot) -> None:
         self.status.show(now.kind, now.sentence, now.details)
+        self.rotate.visible = now.offers_rotation
         self._tools.visible = now.is_usable and not self.install.is_open
         idle = now.slices > 0 and not now.is_propagating
         for button in (self.propagate, self.up, self.down):

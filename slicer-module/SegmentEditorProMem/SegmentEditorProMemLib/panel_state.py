@@ -40,6 +40,7 @@ class PanelState:
         if controller is None:
             return now
         scene = controller.scene
+        now.offers_rotation = self._commands.offers_rotation
         now.is_propagating, now.progress = controller.is_propagating, controller.progress
         now.engine = ui_text.engine_line(controller.connection.model)
         try:

@@ -34,6 +34,7 @@ class Snapshot:
     sentence: str = ""
     details: str = ""
     is_usable: bool = True
+    offers_rotation: bool = False
     is_propagating: bool = False
     progress: Optional[Progress] = None
     has_points: bool = False

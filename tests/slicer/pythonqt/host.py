@@ -239,6 +239,11 @@ class EditorWidget(stand_in.host_class(stand_in.QtWidgets.QWidget)):
     def redo(self):
         self.logic.Redo()
 
+    def rotateSliceViewsToSegmentation(self):
+        scene = self.node.GetScene()
+        for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+            scene.GetNthNodeByClass(number, "vtkMRMLSliceNode").RotateToVolumePlane(self.node.GetSourceVolumeNode())
+
     def select(self, segment):
         self.node.SetSelectedSegmentID(segment)
 
