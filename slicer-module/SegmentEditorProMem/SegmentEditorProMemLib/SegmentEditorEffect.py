@@ -50,7 +50,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         # Slicer creates a prototype that is only cloned: parts are created in setupOptionsFrame.
         self.commands = self.mouse = self.panel = self.shortcuts = self.timer = None
         self.make_engine, self.make_installation = make_engine, make_installation
-        self.needs_installation, self.unsupported_system = needs_installation, unsupported_system
+        self.needs_installation, self.needs_engine = needs_installation, needs_engine
+        self.unsupported_system = unsupported_system
         self._is_stale = False
         self._ticks = 0
 
@@ -88,7 +89,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.commands.on_change = self._schedule_update
         self.mouse = SliceViewMouse(self.scriptedEffect, self.commands)
         self.panel = Panel(self.commands, lambda source: self.make_installation(source))
-        self.panel.install.on_done = self._open
+        # After the engine, libtorch may be missing.
+        self.panel.install.on_done, self.panel.install.on_engine = self._open, self._start
         self.scriptedEffect.addOptionsWidget(self.panel.widget)
         self.shortcuts = shortcuts.Shortcuts(
             {
@@ -141,8 +143,14 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _start(self):
         if self.unsupported_system():
             return
-        if self.controller is None and self.needs_installation():
-            self.panel.install.open()
+        try:
+            is_missing = self.controller is None and self.needs_installation()
+        except Exception:
+            self._open()
+            raise
+        if is_missing:
+            self.panel.install.open(self.needs_engine())
+            self._schedule_update()
         else:
             self._open()
 
@@ -236,7 +244,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if unsupported:
             now.kind, now.sentence, now.is_usable = OFF, unsupported, False
         if self.panel.install.is_open and not now.sentence:
-            now.sentence = "libtorch has to be installed first."
+            what = "The engine" if self.panel.install.is_for_engine else "libtorch"
+            now.sentence = f"{what} has to be installed first."
         self.panel.show(now)
 
 
@@ -263,6 +272,12 @@ def needs_installation():
     from SegmentEditorProMemLib import engine
 
     return engine.needs_installation()
+
+
+def needs_engine():
+    from SegmentEditorProMemLib import engine
+
+    return engine.needs_engine()
 
 
 def do_nothing():

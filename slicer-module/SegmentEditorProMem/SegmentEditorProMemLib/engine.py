@@ -79,10 +79,23 @@ def unsupported_system() -> str:
 
 
 def needs_installation() -> bool:
-    """Whether libtorch has to be installed. It does not help if PROMEM_LIBTORCH names a wrong folder: the engine says
-    so.
+    """Whether libpromem or libtorch has to be installed. It does not help if PROMEM_LIBTORCH names a wrong folder: the
+    engine says so.
     """
-    return libtorch() is None and not os.environ.get("PROMEM_LIBTORCH")
+    return needs_engine() or (libtorch() is None and not os.environ.get("PROMEM_LIBTORCH"))
+
+
+def needs_engine() -> bool:
+    """Whether libpromem is missing: the extension comes without it, and a wheel brings it."""
+    from promem import LibraryNotLoaded, _library
+
+    if os.environ.get("PROMEM_LIBRARY"):
+        return False
+    try:
+        _library.find()
+    except LibraryNotLoaded:
+        return True
+    return False
 
 
 def check_package() -> None:

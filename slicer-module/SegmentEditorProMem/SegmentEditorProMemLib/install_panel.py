@@ -18,6 +18,10 @@ ABOUT = (
     "ProMem computes with <b>libtorch</b>, which has to be installed once, into a separate folder. "
     "Slicer and its Python are not changed."
 )
+ABOUT_ENGINE = (
+    "This extension comes without ProMem's <b>engine</b>: choose its wheel, promem-….whl for Linux, with From file. "
+    "It goes into a separate folder; Slicer and its Python are not changed."
+)
 
 
 class InstallPanel:
@@ -27,6 +31,7 @@ class InstallPanel:
 
     def __init__(self, make: Callable[[Optional[str]], Any]) -> None:
         self.on_done: Callable[[], None] = lambda: None
+        self.on_engine: Callable[[], None] = lambda: None
         self._make = make
         self._installation: Any = None
         self.widget = qt.QFrame()
@@ -67,16 +72,18 @@ class InstallPanel:
         ]
         for widget, signal, call in self._connections:
             widget.connect(signal, call)
-        self.is_open = self.widget.visible = False
+        self.is_open = self.is_for_engine = self.widget.visible = False
 
     @property
     def is_running(self) -> bool:
         return self._installation is not None and self._installation.is_running
 
-    def open(self) -> None:
-        """Shows the panel and plans the installation."""
+    def open(self, for_engine: bool = False) -> None:
+        """Shows the panel and plans the installation. for_engine: the engine is missing, which comes from a file."""
         self.is_open = self.widget.visible = True
-        if self._installation is None:
+        self.is_for_engine = for_engine
+        self.about.text = ABOUT_ENGINE if for_engine else ABOUT
+        if self._installation is None and not for_engine:
             self._begin(None).look()
         self._show()
 
@@ -87,8 +94,9 @@ class InstallPanel:
         self._installation.step()
         self._show()
         if self._installation.state == "done" and before != "done":
+            was_engine = self.is_for_engine
             self.close()
-            self.on_done()
+            (self.on_engine if was_engine else self.on_done)()
 
     def close(self) -> None:
         """Ends a running installation and hides the panel."""
@@ -122,7 +130,10 @@ class InstallPanel:
 
     def _choose(self) -> None:
         path = qt.QFileDialog.getOpenFileName(
-            self.widget.window(), "libtorch", "", "Wheel or zip file (*.whl *.zip);;All files (*)"
+            self.widget.window(),
+            "Engine" if self.is_for_engine else "libtorch",
+            "",
+            "Wheel or zip file (*.whl *.zip);;All files (*)",
         )
         path = path[0] if isinstance(path, (tuple, list)) else path
         if path and not self.is_running:
@@ -149,7 +160,7 @@ class InstallPanel:
             phase = PHASES.get(now.phase, "Preparing") if state == "installing" else "Stopping"
             sizes = f" {ui_text.size(now.done)} of {ui_text.size(now.total)}" if now.total else ""
             self.progress.format = f"{phase}{sizes}" + (f", {left}" if left and now.total else "")
-        self.install.visible, self.cancel.visible = not working, working
+        self.install.visible, self.cancel.visible = not working and not self.is_for_engine, working
         self.install.enabled = not self.is_running
         self.cancel.enabled = state == "installing"
         self.from_file.enabled = not self.is_running
@@ -164,7 +175,7 @@ def _plan_text(installation: Any) -> str:
     plan = installation.plan
     if plan is None:
         return ""
-    what = f"libtorch {plan.version}"
+    what = f"{plan.what} {plan.version}"
     size = f"{ui_text.size(plan.unpacked)} on disk ({ui_text.size(plan.free)} free)"
     fetched = "nothing to download" if plan.offline else f"{ui_text.size(plan.remaining)} to download"
     return f"<b>{what}</b>: {fetched}, about {size}<br>into {plan.folder}<br>from {plan.source}"
