@@ -121,7 +121,7 @@ def main():
     picture(app, folder, "report")
     app.press("ProMemOptionsFold")
 
-    app.effect.setParameter("Model", "/data/weights/sam2.1_hiera_tiny.pt")
+    app.python.commands.change_options({"Model": "/data/weights/sam2.1_hiera_tiny.pt"})
     app.press("ProMemPropagate")
     timer_gaps.gaps_of(app)
     picture(app, folder, "error")

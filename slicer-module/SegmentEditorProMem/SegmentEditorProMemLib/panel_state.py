@@ -33,7 +33,7 @@ class PanelState:
         """The state for the panel. Missing nodes are no error here: the user may not have chosen them yet."""
         now = Snapshot(
             positive=self._commands.positive,
-            options={name: self._effect.parameter(name) for name in parameters.DEFAULTS},
+            options=parameters.values(self._effect),
         )
         self._add_status(now)
         controller = self._commands.controller

@@ -46,6 +46,10 @@ class Settings:
 
     _values: dict = {}
 
+    @classmethod
+    def forget(cls):
+        cls._values.clear()
+
     def value(self, key, default=None):
         return self._values.get(key, default)
 
