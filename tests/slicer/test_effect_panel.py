@@ -290,3 +290,66 @@ def test_buttons_are_disabled_without_a_segment(make_app):
     app.key("P")
     app.run()
     assert app.status.startswith("No segment is selected")
+
+
+def test_the_directions_are_the_anatomical_ones_of_the_scan(make_app):
+    from mrml_world import placed
+
+    app = make_app(ijk_to_ras=placed(np.diag([-1, -1, 1])))
+    app.effect.activate()
+    app.run()
+    assert [app.widget(name).text for name in ("ProMemUp", "ProMemDown")] == ["Superior", "Inferior"]
+    app.click((15, 20, 10), "Green")
+    app.run()
+    assert [app.widget(name).text for name in ("ProMemUp", "ProMemDown")] == ["Posterior", "Anterior"]
+    app.press("ProMemUp")
+    app.run()
+    found = np.flatnonzero(app.mask().any(axis=(0, 2)))
+    assert (found[0], found[-1]) == (20, 29)
+
+
+def test_slices_are_shown_in_millimetres_as_slicer_shows_them(clicked):
+    """Slice 0 is at S 33 mm, one slice is 2.5 mm."""
+    assert clicked.widget("ProMemRangeFirst").suffix.strip() == "(S: 33.0 mm)"
+    assert clicked.widget("ProMemRangeLast").suffix.strip() == "(S: 80.5 mm)"
+    clicked.press("ProMemPropagate")
+    clicked.run()
+    clicked.look_at("Red", (15, 20, 12))
+    clicked.python._show()
+    assert clicked.python.panel.strip.text.text == "Slice 13 (S: 63.0 mm): predicted IoU 0.80"
+
+
+def test_a_result_can_be_discarded_until_the_next_edit(clicked):
+    clicked.show_window()
+    discard = clicked.widget("ProMemDiscardResult")
+    assert not discard.isVisible()
+    clicked.press("ProMemPropagate")
+    clicked.run()
+    assert discard.isVisible() and clicked.mask().any()
+    clicked.press("ProMemDiscardResult")
+    clicked.run()
+    assert not clicked.mask().any() and not discard.isVisible() and clicked.status.startswith("Discarded")
+    assert clicked.controller.report(clicked.segments[0]) is None
+    clicked.press("ProMemPropagate")
+    clicked.run()
+    clicked.paint(1, 5)
+    clicked.python._show()
+    assert not discard.isVisible()
+    clicked.python.commands.discard()
+    assert clicked.mask().any() and "were edited after the propagation" in clicked.python.commands.error[0]
+
+
+def test_all_segments_says_which_and_is_undone_in_one_step_along_several_axes(clicked):
+    button = clicked.widget("ProMemAll")
+    assert button.text == "All segments (1)"
+    assert "Propagates Liver" in button.toolTip and "left as they are: Kidney" in button.toolTip
+    clicked.select(1)
+    clicked.click((38, 10, 6), "Green")
+    clicked.run()
+    assert button.text == "All segments (2)" and "Propagates Liver, Kidney" in button.toolTip
+    clicked.press("ProMemAll")
+    clicked.run()
+    axes = {clicked.controller.report(segment).axis for segment in clicked.segments}
+    assert axes == {"k", "j"} and clicked.mask(0).any() and clicked.mask(1).any()
+    clicked.editor.undo()
+    assert not clicked.mask(0).any() and not clicked.mask(1).any()

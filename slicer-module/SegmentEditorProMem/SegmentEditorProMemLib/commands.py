@@ -283,7 +283,7 @@ class Commands:
 
     @needs_controller
     def propagate_range(self) -> None:
-        axis = self._segment_axis(self._segment())
+        axis = self._panel_state.axis(self._segment())
         first, last = parameters.read_range(self._effect, self.controller.scene.grid().count(axis))
         self.controller.propagate([self._segment()], "both", (first - 1, last - 1), axis)
 
@@ -297,7 +297,11 @@ class Commands:
 
     @needs_controller
     def discard(self) -> None:
-        self.controller.cancel(keep=False)
+        """Restores the segments: of the running propagation, else of the last one."""
+        if self.controller.is_propagating:
+            self.controller.cancel(keep=False)
+        else:
+            self.controller.discard_last()
 
     @needs_controller
     def choose_axis(self, axis: str) -> None:
@@ -387,9 +391,6 @@ class Commands:
     def snapshot(self) -> Snapshot:
         """The state for the panel."""
         return self._panel_state.snapshot()
-
-    def _segment_axis(self, segment: Optional[str]) -> str:
-        return self._panel_state.axis(segment)
 
     def _or_none(self, ask: Callable[[], Any]) -> Any:
         try:

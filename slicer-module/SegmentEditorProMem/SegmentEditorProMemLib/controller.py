@@ -51,6 +51,8 @@ class Controller:
         self._queue: deque[tuple[str, Generator]] = deque()
         self._job: Optional[tuple[str, Generator]] = None
         self._next_write = 0.0
+        # The segments of the last propagation, and the scene's edits at its end.
+        self._last_run: Optional[tuple[list[str], Any]] = None
         self._cancelled: Optional[bool] = None
         engine.on_event = self._event
         engine.on_died = self._died
@@ -191,6 +193,23 @@ class Controller:
         self._changed()
 
     @property
+    def can_discard(self) -> bool:
+        """Whether the last propagation can be undone here: nothing was edited since."""
+        return bool(self._last_run) and not self.is_propagating and self._last_run[1] == self.scene.edit_stamp()
+
+    def discard_last(self) -> None:
+        """Restores the segments as they were before the last propagation. Raises BadOption."""
+        if not self.can_discard:
+            raise BadOption("The segments were edited after the propagation: use the undo of the Segment Editor.")
+        segments, _ = self._last_run
+        self._last_run = None
+        self.scene.undo()
+        self.scene.update_surfaces()
+        for segment in segments:
+            self._reports.pop(segment, None)
+        self._finish("Discarded: the segments are as before the propagation.")
+
+    @property
     def is_propagating(self) -> bool:
         return any(name == "propagate" for name, _ in [*self._queue, *([self._job] if self._job else [])])
 
@@ -304,6 +323,10 @@ class Controller:
 
     def history(self, segment: str) -> History:
         return self._histories.setdefault(segment, History())
+
+    def keep_run(self, segments: list[str]) -> None:
+        """A propagation has ended that has changed segments; empty: none."""
+        self._last_run = (list(segments), self.scene.edit_stamp()) if segments else None
 
     def keep_report(self, segment: str, report: Report) -> None:
         self._reports[segment] = report

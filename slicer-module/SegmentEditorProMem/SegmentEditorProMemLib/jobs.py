@@ -12,7 +12,7 @@ from .connection import RequestFailed, Steps
 from .grid import AXES, Extent
 from .options import BadOption
 from .prompts import is_positive, prompts_of
-from .propagation import Propagation, Target
+from .propagation import Propagation, Target, UndoStep
 from .report import Progress, Report
 from .slice_history import digests_of
 
@@ -49,6 +49,21 @@ def propagate(
     controller: Any, segments: list[str], direction: str, range_: Optional[tuple[int, int]], axis: Optional[str]
 ) -> Steps:
     """Propagates segments; those with the same axis are propagated together."""
+    undo = UndoStep(controller.scene)
+    try:
+        yield from _propagate(controller, segments, direction, range_, axis, undo)
+    finally:
+        controller.keep_run(segments if undo.is_saved else [])
+
+
+def _propagate(
+    controller: Any,
+    segments: list[str],
+    direction: str,
+    range_: Optional[tuple[int, int]],
+    axis: Optional[str],
+    undo: UndoStep,
+) -> Steps:
     scene = controller.scene
     groups: dict[str, list[str]] = {}
     for segment in segments:
@@ -62,7 +77,7 @@ def propagate(
             raise BadOption(f"range: slices {span[0] + 1} to {span[1] + 1}, expected slices between 1 and {count}")
         for segment in group:
             controller.keep_axis(segment, along)
-        done += yield from _group(controller, group, direction, span, along, several=len(segments) > 1)
+        done += yield from _group(controller, group, direction, span, along, len(segments) > 1, undo)
         if controller.cancelled is not None:
             break
     names = [f"{scene.name(report.segment)}: {report.summary}" if len(done) > 1 else report.summary for report in done]
@@ -71,7 +86,13 @@ def propagate(
 
 
 def _group(
-    controller: Any, segments: list[str], direction: str, span: tuple[int, int], axis: str, several: bool
+    controller: Any,
+    segments: list[str],
+    direction: str,
+    span: tuple[int, int],
+    axis: str,
+    several: bool,
+    undo: UndoStep,
 ) -> Steps:
     """Propagates segments along one axis: sends prompts, writes slices, records the result. Returns reports."""
     connection, scene = controller.connection, controller.scene
@@ -92,7 +113,7 @@ def _group(
         raise BadOption("No segment has a prompt: paint at least one of them on a slice, or click into it.")
     yield from connection.clear_other_prompts([target.segment for target in targets])
     scene.clear_previews()
-    propagation = Propagation(scene, connection.scan.grid, axis, connection.scan.labels, targets, direction)
+    propagation = Propagation(scene, connection.scan.grid, axis, connection.scan.labels, targets, direction, undo)
     controller.propagation = propagation
     for target in targets:
         controller.history(target.segment).record(target.before)
@@ -119,8 +140,9 @@ def _group(
         ) from failed
     if controller.cancelled is False:
         controller.propagation = None
-        if propagation.saved_undo:
+        if undo.is_saved:
             scene.undo()
+            undo.is_saved = False
         scene.update_surfaces()
         return []
     while propagation.pending:

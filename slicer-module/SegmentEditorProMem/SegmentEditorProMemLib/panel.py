@@ -85,12 +85,6 @@ class Panel:
 
     def _add_directions(self, layout: Any) -> None:
         self.propagate = self._button("ProMemPropagate", "Propagate", self._commands.propagate_both)
-        # The main button has the colours of a selection.
-        self.propagate.setStyleSheet(
-            "QPushButton { font-weight: bold; padding: 6px; border-radius: 3px; }"
-            "QPushButton:enabled { background: palette(highlight); color: palette(highlighted-text); }"
-            "QPushButton:disabled { background: palette(button); color: palette(mid); border: 1px solid palette(mid); }"
-        )
         self.propagate.setMinimumHeight(30)
         self.propagate.setToolTip(
             shortcuts.with_key(
@@ -101,15 +95,11 @@ class Panel:
         )
         layout.addWidget(self.propagate)
         row = _row(layout)
-        self.up = self._button("ProMemUp", "Up ↑", self._commands.propagate_up)
-        self.up.setToolTip("Propagates towards higher slice numbers only.")
-        self.down = self._button("ProMemDown", "Down ↓", self._commands.propagate_down)
-        self.down.setToolTip("Propagates towards lower slice numbers only.")
+        self.up = self._button("ProMemUp", "", self._commands.propagate_up)
+        self.up.setToolTip("Propagates in this direction only, towards higher slice numbers.")
+        self.down = self._button("ProMemDown", "", self._commands.propagate_down)
+        self.down.setToolTip("Propagates in this direction only, towards lower slice numbers.")
         self.all = self._button("ProMemAll", "All segments", self._commands.propagate_all)
-        self.all.setToolTip(
-            "Propagates every segment that has a prompt. This is faster than one segment after another.\n"
-            "Where two segments overlap, the one with the higher predicted IoU wins."
-        )
         for button in (self.up, self.down, self.all):
             row.addWidget(button, 1)
         row = _row(layout)
@@ -157,6 +147,12 @@ class Panel:
         self.discard.setToolTip("Stops the propagation and restores the segment.")
         row.addWidget(self.stop, 1)
         row.addWidget(self.discard, 1)
+        self.discard_result = self._button("ProMemDiscardResult", "Discard result", self._commands.discard)
+        self.discard_result.setToolTip(
+            "Restores the segments as they were before the last propagation, as undo does.\n"
+            "Offered until the next edit."
+        )
+        layout.addWidget(self.discard_result)
 
     def _button(self, name: str, text: str, call: Callable[[], None]) -> Any:
         button = qt.QPushButton(text)
@@ -177,7 +173,10 @@ class Panel:
         idle = now.slices > 0 and not now.is_propagating
         for button in (self.propagate, self.up, self.down):
             button.enabled = idle and now.has_selection
-        self.all.enabled = idle and now.segments > 1
+        self._show_directions(now)
+        self._show_all(now)
+        self.all.enabled = idle and now.segments > 1 and bool(now.with_prompts)
+        self.discard_result.visible = now.can_discard and not now.is_propagating
         for widget in (self.in_range, self.first, self.last):
             widget.enabled = idle and now.has_selection
         self.undo_point.enabled = now.has_points
@@ -185,14 +184,30 @@ class Panel:
         self.include.checked, self.exclude.checked = now.positive, not now.positive
         self._show_range(now)
         self._show_progress(now)
-        self.strip.show(now.report, now.current)
+        self.strip.show(now.report, now.current, now.place)
         self.options.show_engine(now.engine)
         if now.options and now.options != self._shown_options:
             self._shown_options = dict(now.options)
             self.options.show(now.options)
 
+    def _show_directions(self, now: Snapshot) -> None:
+        for button, direction in zip((self.up, self.down), now.directions):
+            if button.text != direction:
+                button.text = direction
+
+    def _show_all(self, now: Snapshot) -> None:
+        text = f"All segments ({len(now.with_prompts)})" if now.segments > 1 else "All segments"
+        if self.all.text != text:
+            self.all.text = text
+        tip = ui_text.all_segments_tip(now.with_prompts, now.without_prompts)
+        if self.all.toolTip != tip:
+            self.all.toolTip = tip
+
     def _show_range(self, now: Snapshot) -> None:
-        for spin, value in zip((self.first, self.last), now.range):
+        for spin, value, place in zip((self.first, self.last), now.range, now.range_places):
+            suffix = f"  ({place})" if place else ""
+            if spin.suffix != suffix:
+                spin.suffix = suffix
             was = spin.blockSignals(True)
             spin.maximum = max(now.slices, 1)
             # A field that is being edited is not changed.

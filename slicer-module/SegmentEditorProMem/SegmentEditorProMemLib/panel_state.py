@@ -3,6 +3,7 @@
 In: commands, the effect's parameters, the scene. Out: a `Snapshot`, and details of an error to copy. Changes nothing.
 """
 
+import functools
 import platform
 from typing import Any, Optional
 
@@ -28,6 +29,7 @@ class PanelState:
         self._mrml_scene = mrml_scene
         # The axis of a segment, and what it depends on.
         self._axis: tuple[Any, str] = (None, "k")
+        self._names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def snapshot(self) -> Snapshot:
         """The state for the panel. Missing nodes are no error here: the user may not have chosen them yet."""
@@ -50,13 +52,18 @@ class PanelState:
             axis = self.axis(selected)
             now.slices, now.axis = grid.count(axis), axis
             now.planes = tuple((name, ui_text.plane_of(grid, name)) for name in "kji")
+            now.directions = ui_text.directions_of(grid, axis)
             now.range = parameters.read_range(self._effect, now.slices)
+            now.range_places = tuple(ui_text.position_of(grid, axis, slice_ - 1) for slice_ in now.range)
+            now.can_discard = controller.can_discard
+            now.with_prompts, now.without_prompts = self._prompted(scene)
             if selected is not None:
                 now.has_selection = True
                 now.has_points = bool(scene.points(selected))
                 now.has_prompts = now.has_points or scene.box(selected) is not None
             now.report = self._commands.report()
             if now.report is not None:
+                now.place = functools.partial(ui_text.position_of, grid, now.report.axis)
                 now.current = slice_views.current_slice(self._mrml_scene, grid, now.report.axis, self._commands.view)
         except (scene.Error, BadOption):
             pass
@@ -64,6 +71,16 @@ class PanelState:
             self._commands.show_error(error)
             self._add_status(now)
         return now
+
+    def _prompted(self, scene: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of segments with and without prompts or painting. During a propagation, as before it."""
+        if not self._commands.controller.is_propagating:
+            found: tuple[list[str], list[str]] = ([], [])
+            for segment in scene.segment_ids():
+                has_prompts = scene.occupied(segment) or scene.points(segment) or scene.box(segment)
+                found[0 if has_prompts else 1].append(scene.name(segment))
+            self._names = (tuple(found[0]), tuple(found[1]))
+        return self._names
 
     def _add_status(self, now: Snapshot) -> None:
         commands, controller = self._commands, self._commands.controller

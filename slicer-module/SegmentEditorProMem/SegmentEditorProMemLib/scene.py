@@ -71,6 +71,7 @@ class Scene:
         self._is_closed = False
         # Whether the segments are unchanged since `save_undo`.
         self._is_unchanged_since_save = False
+        self._edits = 0
         self._surfaces = Surfaces()
         self._preview = Preview(mrml_scene)
         self._prompts = PromptMarkups(mrml_scene, self._report_prompt_change)
@@ -193,6 +194,11 @@ class Scene:
         self._observe_selection()
         if self._observed[1] is not None:
             self._surfaces.update(self._observed[1].GetSegmentation())
+
+    def edit_stamp(self) -> object:
+        """A value that changes, by ==, whenever segments of the segmentation are edited."""
+        self._observe_selection()
+        return self._edits
 
     def undo(self) -> None:
         """Restores the last saved state; does nothing if nothing has changed since.
@@ -354,6 +360,7 @@ class Scene:
 
     def _changed_since_saved(self) -> None:
         self._is_unchanged_since_save = False
+        self._edits += 1
 
     def _segments_changed(self) -> None:
         segmentation = self._observed[1]

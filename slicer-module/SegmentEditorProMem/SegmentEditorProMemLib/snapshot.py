@@ -1,7 +1,7 @@
 """The displayed state of the panel, as a value."""
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Callable, Optional
 
 from .report import Progress, Report
 
@@ -27,7 +27,10 @@ class Snapshot:
 
     is_usable: whether this system has an engine. segments: their number. slices: the number of slices across `axis`. planes: the axes to choose from
     and the names of their planes. range: the first and the
-    last slice of "In range", counted from 1. current: the displayed slice. options: parameters as text.
+    last slice of "In range", counted from 1; range_places: where they are, in mm. directions: those of higher and of
+    lower slice numbers. with_prompts, without_prompts: names of segments that "All segments" takes, and of the others.
+    can_discard: whether the last propagation can be undone here. current: the displayed slice. place: where a slice of
+    the report is. options: parameters as text.
     """
 
     kind: str = OFF
@@ -46,7 +49,13 @@ class Snapshot:
     axis: str = "k"
     planes: tuple[tuple[str, str], ...] = ()
     range: tuple[int, int] = (1, 1)
+    range_places: tuple[str, str] = ("", "")
+    directions: tuple[str, str] = ("Superior", "Inferior")
+    with_prompts: tuple[str, ...] = ()
+    without_prompts: tuple[str, ...] = ()
+    can_discard: bool = False
     report: Optional[Report] = None
     current: Optional[int] = None
+    place: Callable[[int], str] = lambda slice_: ""
     engine: str = ""
     options: dict[str, str] = field(default_factory=dict)

@@ -97,8 +97,13 @@ class Strip:
         self.next.connect("clicked()", self._next)
         self.show(None, None)
 
-    def show(self, report: Optional[Report], current: Optional[int]) -> None:
-        """report: None hides the strip. current: the displayed slice, if it belongs to the report."""
+    def show(
+        self, report: Optional[Report], current: Optional[int], place: Callable[[int], str] = lambda slice_: ""
+    ) -> None:
+        """report: None hides the strip. current: the displayed slice, if it belongs to the report. place: where a slice
+        is, in mm.
+        """
+        self._place = place
         self._report = report if report is not None and report.scores else None
         self._current = current
         self.widget.visible = self._report is not None
@@ -107,7 +112,9 @@ class Strip:
         count = len(self._report.doubtful)
         self.first.text, self.last.text = "1", str(len(self._report.scores))
         inside = current is not None and 0 <= current < len(self._report.scores)
-        self.text.text = ui_text.slice_line(self._report, current) if inside else "Click a bar to go to its slice"
+        self.text.text = (
+            ui_text.slice_line(self._report, current, place(current)) if inside else "Click a bar to go to its slice"
+        )
         self.next.enabled = count > 0
         self.next.text = f"Next doubtful ({count})" if count else "No doubtful slices"
         self.refresh()
@@ -175,7 +182,8 @@ class Strip:
     def _update_tip(self) -> None:
         # The button has one tooltip: it follows the mouse.
         if self.picture.underMouse():
-            self.picture.toolTip = ui_text.slice_line(self._report, self._slice_under_cursor())
+            slice_ = self._slice_under_cursor()
+            self.picture.toolTip = ui_text.slice_line(self._report, slice_, self._place(slice_))
 
     def _pressed(self) -> None:
         if self._report is not None:

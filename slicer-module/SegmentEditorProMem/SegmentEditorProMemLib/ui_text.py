@@ -18,6 +18,9 @@ HINT = "Click into the object to include it; Ctrl+click to exclude; drag to draw
 # A plane that is rotated by more degrees than this from the anatomical planes is oblique.
 MAX_TILT_DEGREES = 30.0
 
+# Along R, A and S: the positive and the negative direction.
+DIRECTIONS = (("Right", "Left"), ("Anterior", "Posterior"), ("Superior", "Inferior"))
+
 PLANES = ("sagittal", "coronal", "axial")
 
 
@@ -58,14 +61,35 @@ def plane_of(grid: Grid, axis: str) -> str:
     return PLANES[largest] if cosines[largest] >= math.cos(math.radians(MAX_TILT_DEGREES)) else "oblique"
 
 
-def slice_line(report: Report, slice_: int) -> str:
-    """The result of one slice of a report."""
-    return score_line(slice_, report.scores[slice_], slice_ in report.prompted)
+def directions_of(grid: Grid, axis: str) -> tuple[str, str]:
+    """The anatomical directions towards higher and towards lower slice numbers."""
+    along = grid.ijk_to_ras[:3, "ijk".index(axis)]
+    largest = max(range(3), key=lambda direction: abs(along[direction]))
+    positive, negative = DIRECTIONS[largest]
+    return (positive, negative) if along[largest] > 0 else (negative, positive)
 
 
-def score_line(slice_: int, score: Optional[float], is_prompt: bool) -> str:
+def position_of(grid: Grid, axis: str, slice_: int) -> str:
+    """Where a slice is, as Slicer's slice views show it: S: 25.0 mm."""
+    column = "ijk".index(axis)
+    center = [(size - 1) / 2 for size in grid.shape[::-1]]
+    center[column] = slice_
+    along = grid.ijk_to_ras[:3, column]
+    largest = max(range(3), key=lambda direction: abs(along[direction]))
+    offset = float(sum(a * b for a, b in zip(along, grid.ras(center))) / math.sqrt(sum(a * a for a in along)))
+    offset = offset if along[largest] > 0 else -offset
+    positive, negative = DIRECTIONS[largest]
+    return f"{(negative if offset < 0 else positive)[0]}: {abs(offset):.1f} mm"
+
+
+def slice_line(report: Report, slice_: int, place: str = "") -> str:
+    """The result of one slice of a report. place: of the slice, as `position_of` gives it."""
+    return score_line(slice_, report.scores[slice_], slice_ in report.prompted, place)
+
+
+def score_line(slice_: int, score: Optional[float], is_prompt: bool, place: str = "") -> str:
     """One slice and its predicted IoU; None: it was not segmented."""
-    name = f"Slice {slice_ + 1}"
+    name = f"Slice {slice_ + 1}" + (f" ({place})" if place else "")
     if is_prompt:
         return f"{name}: prompt slice"
     return f"{name}: not segmented" if score is None else f"{name}: predicted IoU {score:.2f}"
@@ -78,3 +102,21 @@ def engine_line(model: Optional[dict]) -> str:
     words = [str(model[key]) for key in ("network", "device", "precision") if model.get(key)]
     licence = model.get("licence")
     return ", ".join(words) + (f". Licence of the weights: {licence}" if licence else "")
+
+
+def all_segments_tip(with_prompts: tuple[str, ...], without: tuple[str, ...]) -> str:
+    """What "All segments" will do."""
+    if not with_prompts:
+        return (
+            "Propagates every segment that has a prompt. None has one: paint at least one on a slice, or click into it."
+        )
+    lines = [f"Propagates {_listed(with_prompts)}, each from its own prompt slices, as one undo step."]
+    if without:
+        lines.append(f"Without a prompt, and left as they are: {_listed(without)}.")
+    lines.append("Where two segments overlap, the one with the higher predicted IoU wins.")
+    return "\n".join(lines)
+
+
+def _listed(names: tuple[str, ...], most: int = 8) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
