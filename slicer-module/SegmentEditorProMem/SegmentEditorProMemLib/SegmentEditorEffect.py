@@ -18,6 +18,7 @@ from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from SegmentEditorProMemLib import parameters, shortcuts, ui_text
 from SegmentEditorProMemLib.commands import Commands
 from SegmentEditorProMemLib.editing import EffectEditing
+from SegmentEditorProMemLib.i18n import _
 from SegmentEditorProMemLib.mouse import SliceViewMouse
 from SegmentEditorProMemLib.panel import Panel
 from SegmentEditorProMemLib.scene import Scene
@@ -28,14 +29,15 @@ QUICK, BUSY, IDLE = 5, 15, 100
 # During a job the panel is updated after this many ticks.
 TICKS_PER_LOOK = 6
 
-ABOUT = (
+ABOUT = _(
     "Segments an object on all slices from a prompt on one slice.<br>"
     "<b>1.</b> Paint it on one slice with any tool, or click into it (Ctrl+click to exclude; drag to draw a box).<br>"
     "<b>2.</b> Press <b>Propagate</b>. Painted slices are not changed; undo, masking and overwrite mode apply.<br>"
     "<b>3.</b> Check the doubtful slices in the strip, correct them, propagate again.<br>"
-    f"Keys: {', '.join(f'<b>{key}</b> {what}' for key, what in shortcuts.DESCRIPTIONS.items())}. "
-    f'<a href="{ui_text.DOCUMENTATION}">More …</a><br>'
+    'Keys: {keys}. <a href="{page}">More …</a><br>'
     "Not a medical device."
+).format(
+    keys=", ".join(f"<b>{key}</b> {what}" for key, what in shortcuts.DESCRIPTIONS.items()), page=ui_text.DOCUMENTATION
 )
 
 
@@ -244,8 +246,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if unsupported:
             now.kind, now.sentence, now.is_usable = OFF, unsupported, False
         if self.panel.install.is_open and not now.sentence:
-            what = "The engine" if self.panel.install.is_for_engine else "libtorch"
-            now.sentence = f"{what} has to be installed first."
+            what = _("The engine") if self.panel.install.is_for_engine else "libtorch"
+            now.sentence = _("{what} has to be installed first.").format(what=what)
         self.panel.show(now)
 
 

@@ -13,6 +13,7 @@ from .controller import Controller
 from .editing import editor_around
 from .engine import EngineUnavailable
 from .grid import ObliqueView, OutsideScan, nearest_axis
+from .i18n import _
 from .options import BadOption, Options
 from .report import Report
 from .snapshot import Snapshot
@@ -20,7 +21,7 @@ from .snapshot import Snapshot
 # Errors whose message is complete for the user; others are shown with a traceback to copy.
 USER_ERRORS = (BadOption, ObliqueView, OutsideScan, EngineUnavailable)
 
-SOURCE_CHANGED = (
+SOURCE_CHANGED = _(
     "The volume or the segmentation has changed: the propagation was stopped. The slices segmented so far are kept."
 )
 
@@ -235,8 +236,10 @@ class Commands:
         """A box was drawn in a rotated view."""
         self.offers_rotation = True
         self.error = (
-            f"This slice view is rotated by {degrees:.0f}° from the scan's slices, and a box belongs to one of them. "
-            "Rotate the views and draw it again; clicks work in any view.",
+            _(
+                "This slice view is rotated by {degrees:.0f}° from the scan's slices, and a box belongs to one of them. "
+                "Rotate the views and draw it again; clicks work in any view."
+            ).format(degrees=degrees),
             "",
         )
 
@@ -310,7 +313,7 @@ class Commands:
     def _segment(self) -> str:
         selected = self.controller.scene.selected()
         if selected is None:
-            raise BadOption("No segment is selected: add one, or select one.")
+            raise BadOption(_("No segment is selected: add one, or select one."))
         return selected
 
     # Slices.
@@ -382,7 +385,7 @@ class Commands:
             self.error = (str(error), "")
         else:
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            sentence = f"Internal error in ProMem: {str(error) or type(error).__name__}"
+            sentence = _("Internal error in ProMem: {error}").format(error=str(error) or type(error).__name__)
             self.error = (sentence, self._details(text))
 
     def _details(self, what: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 from . import jobs
 from .connection import EngineConnection, RequestFailed
 from .grid import AXES, Extent, ObliqueView, OutsideScan, axis_of_view
+from .i18n import _
 from .options import DIRECTIONS, BadOption, Options
 from .propagation import Propagation
 from .report import Progress, Report
@@ -101,8 +102,10 @@ class Controller:
         grid, kept = self.scene.grid(), self.axes.of(segment)
         if kept not in (None, axis):
             raise BadOption(
-                f"{self.scene.name(segment)}: its slices are {plane_of(grid, kept)}, the box was drawn on "
-                f"{plane_of(grid, axis)} slices. Draw it in a view of its slices, or choose other slices in the panel."
+                _(
+                    "{name}: its slices are {plane}, the box was drawn on "
+                    "{other} slices. Draw it in a view of its slices, or choose other slices in the panel."
+                ).format(name=self.scene.name(segment), plane=plane_of(grid, kept), other=plane_of(grid, axis))
             )
         slice_ = grid.slice_of(ras, axis)
         self.axes.keep(segment, axis)
@@ -118,9 +121,9 @@ class Controller:
     def set_axis(self, segment: str, axis: str) -> None:
         """Chooses the axis of a segment. Its finished slices are prompts along the new axis. Raises BadOption."""
         if axis not in AXES:
-            raise BadOption(f"axis: {axis!r}, expected one of {', '.join(AXES)}")
+            raise BadOption(_("axis: {axis!r}, expected one of {choices}").format(axis=axis, choices=", ".join(AXES)))
         if self.is_propagating:
-            raise BadOption("A propagation is running: wait for it or cancel it.")
+            raise BadOption(_("A propagation is running: wait for it or cancel it."))
         self.axes.choose(segment, axis)
         self.scene.clear_previews()
         self._remove_queued("preview")
@@ -166,12 +169,16 @@ class Controller:
         Raises BadOption, SceneError.
         """
         if direction not in DIRECTIONS:
-            raise BadOption(f"direction: {direction!r}, expected one of {', '.join(DIRECTIONS)}")
+            raise BadOption(
+                _("direction: {direction!r}, expected one of {choices}").format(
+                    direction=direction, choices=", ".join(DIRECTIONS)
+                )
+            )
         if self.is_propagating:
-            raise BadOption("A propagation is running: wait for it or cancel it.")
+            raise BadOption(_("A propagation is running: wait for it or cancel it."))
         chosen = [self.scene.selected()] if segments is None else list(segments)
         if not chosen or chosen[0] is None:
-            raise BadOption("No segment is selected: add one or select one.")
+            raise BadOption(_("No segment is selected: add one or select one."))
         self._remove_queued("preview")
         self._cancelled = None
         self._enqueue("propagate", jobs.propagate(self, chosen, direction, range, axis))
@@ -187,7 +194,7 @@ class Controller:
             self._cancelled = keep
             if self.propagation is None:
                 self._end_job()
-                self._finish("Cancelled before the propagation started.")
+                self._finish(_("Cancelled before the propagation started."))
             else:
                 self.connection.send("cancel")
         self._changed()
@@ -200,14 +207,14 @@ class Controller:
     def discard_last(self) -> None:
         """Restores the segments as they were before the last propagation. Raises BadOption."""
         if not self.can_discard:
-            raise BadOption("The segments were edited after the propagation: use the undo of the Segment Editor.")
-        segments, _ = self._last_run
+            raise BadOption(_("The segments were edited after the propagation: use the undo of the Segment Editor."))
+        segments = self._last_run[0]
         self._last_run = None
         self.scene.undo()
         self.scene.update_surfaces()
         for segment in segments:
             self._reports.pop(segment, None)
-        self._finish("Discarded: the segments are as before the propagation.")
+        self._finish(_("Discarded: the segments are as before the propagation."))
 
     @property
     def is_propagating(self) -> bool:
@@ -229,7 +236,9 @@ class Controller:
         while not self.is_idle:
             self.tick()
             if self._clock() > end:
-                raise TimeoutError(f"not finished after {seconds:g} s: {self.message}")
+                raise TimeoutError(
+                    _("not finished after {seconds:g} s: {message}").format(seconds=seconds, message=self.message)
+                )
             time.sleep(0.002)
         if self.error is not None:
             raise RuntimeError(self.error)

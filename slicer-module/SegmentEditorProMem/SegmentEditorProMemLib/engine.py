@@ -12,6 +12,8 @@ import shutil
 import sys
 from typing import Any, Optional
 
+from .i18n import _
+
 
 class EngineUnavailable(RuntimeError):
     """The engine cannot be started; the message is for the user."""
@@ -36,7 +38,9 @@ def python_command() -> list[str]:
     found = path if os.path.isfile(path) else shutil.which(name)
     if found is None:
         raise PythonNotFound(
-            f"{path} does not exist, and no folder of PATH contains {name}: this Slicer installation is incomplete"
+            _(
+                "{path} does not exist, and no folder of PATH contains {name}: this Slicer installation is incomplete"
+            ).format(path=path, name=name)
         )
     return [found]
 
@@ -75,7 +79,7 @@ def unsupported_system() -> str:
     if sys.platform == "linux":
         return ""
     system = {"win32": "Windows", "darwin": "macOS"}.get(sys.platform, platform.system() or sys.platform)
-    return f"ProMem does not run on {system} yet: there is an engine for Linux only."
+    return _("ProMem does not run on {system} yet: there is an engine for Linux only.").format(system=system)
 
 
 def needs_installation() -> bool:
@@ -111,8 +115,10 @@ def check_package() -> None:
     version = re.search(r'^__version__ = "(.+)"', (own / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
     if version is not None and version.group(1) != promem.__version__:
         raise WrongPackage(
-            f"promem {promem.__version__} in {found} is used instead of promem {version.group(1)} in {own}. "
-            "Remove the first, in Slicer's Python console: slicer.util.pip_uninstall('promem'), and start Slicer again."
+            _(
+                "promem {version} in {found} is used instead of promem {expected} in {own}. "
+                "Remove the first, in Slicer's Python console: slicer.util.pip_uninstall('promem'), and start Slicer again."
+            ).format(version=promem.__version__, found=found, expected=version.group(1), own=own)
         )
 
 

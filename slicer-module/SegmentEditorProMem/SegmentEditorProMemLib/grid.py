@@ -11,6 +11,8 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from .i18n import _
+
 # Array axis of each axis's name.
 AXES = {"k": 0, "j": 1, "i": 2}
 
@@ -148,7 +150,11 @@ class Grid:
         if not all(0 <= n < size for n, size in zip(found, self.shape[::-1])):
             at = ", ".join(f"{v:.1f}" for v in ras)
             size = " x ".join(str(n) for n in self.shape[::-1])
-            raise OutsideScan(f"the position ({at}) is voxel {found}, outside the scan of {size} voxels")
+            raise OutsideScan(
+                _("the position ({at}) is voxel {found}, outside the scan of {size} voxels").format(
+                    at=at, found=found, size=size
+                )
+            )
         return found
 
     def slice_of(self, ras: Sequence[float], axis: str) -> int:
@@ -177,7 +183,9 @@ def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
     axis, degrees = nearest_axis(slice_to_ras, grid)
     if degrees > MAX_OBLIQUE_DEGREES:
         raise ObliqueView(
-            f"This slice view is oblique: it is rotated by {degrees:.0f}° from the scan's slices. "
-            "Choose Rotate to Volume Plane in the slice view, and click again."
+            _(
+                "This slice view is oblique: it is rotated by {degrees:.0f}° from the scan's slices. "
+                "Choose Rotate to Volume Plane in the slice view, and click again."
+            ).format(degrees=degrees)
         )
     return axis

@@ -9,16 +9,17 @@ from typing import Any, Callable, Optional
 import qt
 
 from . import ui_text
+from .i18n import _
 from .status_line import error_style
 
 # The maximum of the progress bar: its numbers are too small for bytes.
 STEPS = 1000
-PHASES = {"downloading": "Downloading", "unpacking": "Unpacking"}
-ABOUT = (
+PHASES = {"downloading": _("Downloading"), "unpacking": _("Unpacking")}
+ABOUT = _(
     "ProMem computes with <b>libtorch</b>, which has to be installed once, into a separate folder. "
     "Slicer and its Python are not changed."
 )
-ABOUT_ENGINE = (
+ABOUT_ENGINE = _(
     "This extension comes without ProMem's <b>engine</b>: choose its wheel, promem-….whl for Linux, with From file. "
     "It goes into a separate folder; Slicer and its Python are not changed."
 )
@@ -50,17 +51,19 @@ class InstallPanel:
         row.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         self.install = _button(
-            "ProMemInstallButton", "Install", "Downloads and unpacks libtorch. Slicer can be used meanwhile."
+            "ProMemInstallButton", _("Install"), _("Downloads and unpacks libtorch. Slicer can be used meanwhile.")
         )
         self.cancel = _button(
             "ProMemInstallCancel",
-            "Cancel",
-            "Stops the installation. The downloaded part is kept, and Install continues from there.",
+            _("Cancel"),
+            _("Stops the installation. The downloaded part is kept, and Install continues from there."),
         )
         self.from_file = _button(
             "ProMemInstallFromFile",
-            "From file…",
-            "Installs without a network, from a wheel of torch or a libtorch zip file that was downloaded elsewhere.",
+            _("From file…"),
+            _(
+                "Installs without a network, from a wheel of torch or a libtorch zip file that was downloaded elsewhere."
+            ),
         )
         row.addWidget(self.install, 1)
         row.addWidget(self.cancel, 1)
@@ -131,7 +134,7 @@ class InstallPanel:
     def _choose(self) -> None:
         path = qt.QFileDialog.getOpenFileName(
             self.widget.window(),
-            "Engine" if self.is_for_engine else "libtorch",
+            _("Engine") if self.is_for_engine else "libtorch",
             "",
             "Wheel or zip file (*.whl *.zip);;All files (*)",
         )
@@ -146,7 +149,7 @@ class InstallPanel:
         self.plan.text = _plan_text(now)
         failed = state == "failed"
         self.error.text = (
-            now.error if failed else ("Cancelled. Install continues from there." if state == "cancelled" else "")
+            now.error if failed else (_("Cancelled. Install continues from there.") if state == "cancelled" else "")
         )
         self.error.visible = bool(self.error.text)
         self.error.setStyleSheet(error_style(self.error) if failed else "")
@@ -157,28 +160,36 @@ class InstallPanel:
             self.progress.maximum = STEPS if now.total else 0
             self.progress.value = round(now.fraction * STEPS)
             left = ui_text.time_left(now.seconds_left)
-            phase = PHASES.get(now.phase, "Preparing") if state == "installing" else "Stopping"
-            sizes = f" {ui_text.size(now.done)} of {ui_text.size(now.total)}" if now.total else ""
+            phase = PHASES.get(now.phase, _("Preparing")) if state == "installing" else _("Stopping")
+            sizes = (
+                _(" {done} of {total}").format(done=ui_text.size(now.done), total=ui_text.size(now.total))
+                if now.total
+                else ""
+            )
             self.progress.format = f"{phase}{sizes}" + (f", {left}" if left and now.total else "")
         self.install.visible, self.cancel.visible = not working and not self.is_for_engine, working
         self.install.enabled = not self.is_running
         self.cancel.enabled = state == "installing"
         self.from_file.enabled = not self.is_running
-        self.install.text = "Try again" if failed else "Install"
+        self.install.text = _("Try again") if failed else _("Install")
 
 
 def _plan_text(installation: Any) -> str:
     if installation is None or installation.state == "idle":
         return ""
     if installation.state == "looking":
-        return "Checking what has to be downloaded …"
+        return _("Checking what has to be downloaded …")
     plan = installation.plan
     if plan is None:
         return ""
     what = f"{plan.what} {plan.version}"
-    size = f"{ui_text.size(plan.unpacked)} on disk ({ui_text.size(plan.free)} free)"
-    fetched = "nothing to download" if plan.offline else f"{ui_text.size(plan.remaining)} to download"
-    return f"<b>{what}</b>: {fetched}, about {size}<br>into {plan.folder}<br>from {plan.source}"
+    size = _("{size} on disk ({free} free)").format(size=ui_text.size(plan.unpacked), free=ui_text.size(plan.free))
+    fetched = (
+        _("nothing to download") if plan.offline else _("{size} to download").format(size=ui_text.size(plan.remaining))
+    )
+    return _("<b>{what}</b>: {fetched}, about {size}<br>into {folder}<br>from {source}").format(
+        what=what, fetched=fetched, size=size, folder=plan.folder, source=plan.source
+    )
 
 
 def _button(name: str, text: str, tip: str) -> Any:

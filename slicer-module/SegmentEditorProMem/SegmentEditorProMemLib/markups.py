@@ -14,6 +14,7 @@ import numpy as np
 import slicer
 import vtk
 
+from .i18n import _
 from .labelmaps import array_of_matrix, matrix_of
 from .observers import Observers
 
@@ -26,7 +27,7 @@ SEGMENTATION = "ProMem.Segmentation"
 POSITIVE, NEGATIVE, BOX = "positive", "negative", "box"
 
 COLORS = {POSITIVE: (0.2, 0.9, 0.3), NEGATIVE: (0.95, 0.2, 0.2), BOX: (1.0, 0.85, 0.2)}
-NAMES = {POSITIVE: "foreground points", NEGATIVE: "background points", BOX: "box"}
+NAMES = {POSITIVE: _("foreground points"), NEGATIVE: _("background points"), BOX: _("box")}
 # Percent of the view's size: visible, but smaller than a small object.
 GLYPH_SCALE = 1.5
 # The number of points without one: they come last.

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 import qt
 
 from . import shortcuts, ui_text
+from .i18n import _
 from .install_panel import InstallPanel
 from .options_panel import OptionsPanel
 from .snapshot import Snapshot
@@ -30,8 +31,8 @@ class Panel:
         self._layout.setSpacing(6)
         self.status = StatusLine()
         self._layout.addWidget(self.status.widget)
-        self.rotate = self._button("ProMemRotate", "Rotate views to the scan", commands.rotate_views)
-        self.rotate.setToolTip("Rotates every slice view to the slices of the scan, as the Segment Editor does.")
+        self.rotate = self._button("ProMemRotate", _("Rotate views to the scan"), commands.rotate_views)
+        self.rotate.setToolTip(_("Rotates every slice view to the slices of the scan, as the Segment Editor does."))
         self._layout.addWidget(self.rotate)
         self.install = InstallPanel(make_installation)
         self._layout.addWidget(self.install.widget)
@@ -58,19 +59,19 @@ class Panel:
         layout.addWidget(self.hint)
         row = _row(layout)
         self.include = self._mode(
-            "ProMemInclude", "+ Include", True, "Clicks add foreground points, which belong to the object."
+            "ProMemInclude", _("+ Include"), True, _("Clicks add foreground points, which belong to the object.")
         )
         self.exclude = self._mode(
             "ProMemExclude",
-            "− Exclude",
+            _("− Exclude"),
             False,
-            "Clicks add background points, which do not belong to the object. Ctrl+click does so at any time.",
+            _("Clicks add background points, which do not belong to the object. Ctrl+click does so at any time."),
         )
-        self.undo_point = self._button("ProMemUndoPoint", "Undo point", self._commands.undo_point)
-        self.undo_point.setToolTip(shortcuts.with_key("Removes the last point.", shortcuts.UNDO_POINT))
-        self.clear = self._button("ProMemClearPrompts", "Clear prompts", self._commands.clear_prompts)
+        self.undo_point = self._button("ProMemUndoPoint", _("Undo point"), self._commands.undo_point)
+        self.undo_point.setToolTip(shortcuts.with_key(_("Removes the last point."), shortcuts.UNDO_POINT))
+        self.clear = self._button("ProMemClearPrompts", _("Clear prompts"), self._commands.clear_prompts)
         self.clear.setToolTip(
-            shortcuts.with_key("Removes all points and the box. Painted slices stay.", shortcuts.CLEAR)
+            shortcuts.with_key(_("Removes all points and the box. Painted slices stay."), shortcuts.CLEAR)
         )
         for button in (self.include, self.exclude, self.undo_point, self.clear):
             row.addWidget(button, 1)
@@ -84,49 +85,53 @@ class Panel:
         return button
 
     def _add_directions(self, layout: Any) -> None:
-        self.propagate = self._button("ProMemPropagate", "Propagate", self._commands.propagate_both)
+        self.propagate = self._button("ProMemPropagate", _("Propagate"), self._commands.propagate_both)
         self.propagate.setMinimumHeight(30)
         self.propagate.setToolTip(
             shortcuts.with_key(
-                "Propagates the selected segment to all slices, in both directions from its prompt slices.\n"
-                "Painted slices are not changed. Masking and undo of the Segment Editor apply.",
+                _(
+                    "Propagates the selected segment to all slices, in both directions from its prompt slices.\n"
+                    "Painted slices are not changed. Masking and undo of the Segment Editor apply."
+                ),
                 shortcuts.PROPAGATE,
             )
         )
         layout.addWidget(self.propagate)
         row = _row(layout)
         self.up = self._button("ProMemUp", "", self._commands.propagate_up)
-        self.up.setToolTip("Propagates in this direction only, towards higher slice numbers.")
+        self.up.setToolTip(_("Propagates in this direction only, towards higher slice numbers."))
         self.down = self._button("ProMemDown", "", self._commands.propagate_down)
-        self.down.setToolTip("Propagates in this direction only, towards lower slice numbers.")
-        self.all = self._button("ProMemAll", "All segments", self._commands.propagate_all)
+        self.down.setToolTip(_("Propagates in this direction only, towards lower slice numbers."))
+        self.all = self._button("ProMemAll", _("All segments"), self._commands.propagate_all)
         for button in (self.up, self.down, self.all):
             row.addWidget(button, 1)
         row = _row(layout)
-        self.in_range = self._button("ProMemInRange", "In range", self._commands.propagate_range)
+        self.in_range = self._button("ProMemInRange", _("In range"), self._commands.propagate_range)
         self.in_range.setToolTip(
-            "Propagates in both directions, but within these slices only. Slices are counted from 1."
+            _("Propagates in both directions, but within these slices only. Slices are counted from 1.")
         )
         self.first, self.last = qt.QSpinBox(), qt.QSpinBox()
         for spin, name, tip in (
-            (self.first, "ProMemRangeFirst", "First slice"),
-            (self.last, "ProMemRangeLast", "Last slice"),
+            (self.first, "ProMemRangeFirst", _("First slice")),
+            (self.last, "ProMemRangeLast", _("Last slice")),
         ):
             spin.objectName = name
-            spin.setToolTip(f"{tip} of the range, counted from 1.")
+            spin.setToolTip(_("{tip} of the range, counted from 1.").format(tip=tip))
             spin.minimum = 1
             spin.keyboardTracking = False
             self._connect(spin, "valueChanged(int)", self._range_changed)
         self.plane = qt.QComboBox()
         self.plane.objectName = "ProMemPlane"
         self.plane.setToolTip(
-            "The slices that the selected segment is propagated over. The first prompt or the painted slices give them,\n"
-            "and clicks in any view go to them. Finished slices become prompts if you choose others."
+            _(
+                "The slices that the selected segment is propagated over. The first prompt or the painted slices give them,\n"
+                "and clicks in any view go to them. Finished slices become prompts if you choose others."
+            )
         )
         self._connect(self.plane, "activated(int)", self._plane_chosen)
         row.addWidget(self.in_range, 1)
         row.addWidget(self.first)
-        row.addWidget(qt.QLabel("to"))
+        row.addWidget(qt.QLabel(_("to")))
         row.addWidget(self.last)
         row.addWidget(self.plane, 1)
 
@@ -139,18 +144,20 @@ class Panel:
         self.progress.setAlignment(qt.Qt.AlignCenter)
         column.addWidget(self.progress)
         row = _row(column)
-        self.stop = self._button("ProMemCancel", "Cancel (keep)", self._commands.cancel)
+        self.stop = self._button("ProMemCancel", _("Cancel (keep)"), self._commands.cancel)
         self.stop.setToolTip(
-            shortcuts.with_key("Stops the propagation. The slices segmented so far are kept.", shortcuts.CANCEL)
+            shortcuts.with_key(_("Stops the propagation. The slices segmented so far are kept."), shortcuts.CANCEL)
         )
-        self.discard = self._button("ProMemDiscard", "Discard", self._commands.discard)
-        self.discard.setToolTip("Stops the propagation and restores the segment.")
+        self.discard = self._button("ProMemDiscard", _("Discard"), self._commands.discard)
+        self.discard.setToolTip(_("Stops the propagation and restores the segment."))
         row.addWidget(self.stop, 1)
         row.addWidget(self.discard, 1)
-        self.discard_result = self._button("ProMemDiscardResult", "Discard result", self._commands.discard)
+        self.discard_result = self._button("ProMemDiscardResult", _("Discard result"), self._commands.discard)
         self.discard_result.setToolTip(
-            "Restores the segments as they were before the last propagation, as undo does.\n"
-            "Offered until the next edit."
+            _(
+                "Restores the segments as they were before the last propagation, as undo does.\n"
+                "Offered until the next edit."
+            )
         )
         layout.addWidget(self.discard_result)
 
@@ -196,7 +203,9 @@ class Panel:
                 button.text = direction
 
     def _show_all(self, now: Snapshot) -> None:
-        text = f"All segments ({len(now.with_prompts)})" if now.segments > 1 else "All segments"
+        text = (
+            _("All segments ({count})").format(count=len(now.with_prompts)) if now.segments > 1 else _("All segments")
+        )
         if self.all.text != text:
             self.all.text = text
         tip = ui_text.all_segments_tip(now.with_prompts, now.without_prompts)
@@ -222,7 +231,7 @@ class Panel:
             self._planes = now.planes
             self.plane.clear()
             for axis, plane in now.planes:
-                self.plane.addItem(f"{plane} slices", axis)
+                self.plane.addItem(_("{plane} slices").format(plane=plane), axis)
         index = self.plane.findData(now.axis)
         if index != self.plane.currentIndex:
             self.plane.setCurrentIndex(index)

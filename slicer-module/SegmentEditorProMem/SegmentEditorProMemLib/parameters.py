@@ -11,6 +11,7 @@ and RangeLast are slices counted from 1 (0: the first, the last there is). MODEL
 from typing import Any, Optional
 
 from . import remembered
+from .i18n import _
 from .options import BadOption, Options, windows_from_text
 
 MODEL = "Model"
@@ -93,5 +94,5 @@ def write(effect: Any, values: dict[str, Any]) -> None:
 def _whole(text: str, name: str) -> int:
     number: Optional[int] = int(text) if text.isascii() and text.isdigit() else None
     if number is None:
-        raise BadOption(f"{name}: {text!r}, expected a whole number")
+        raise BadOption(_("{name}: {text!r}, expected a whole number").format(name=name, text=text))
     return number

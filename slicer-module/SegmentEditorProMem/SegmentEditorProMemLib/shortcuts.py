@@ -8,23 +8,25 @@ from typing import Any, Callable
 
 import qt
 
+from .i18n import _
+
 # With two equal shortcuts in a window, another module's and this one, Qt emits the second signal, of each in turn.
 SIGNALS = ("activated()", "activatedAmbiguously()")
 
 PROPAGATE, CANCEL, UNDO_POINT, CLEAR, NEXT_DOUBTFUL = "P", "C", "U", "X", "N"
 
 DESCRIPTIONS = {
-    PROPAGATE: "propagate",
-    CANCEL: "cancel",
-    UNDO_POINT: "undo point",
-    CLEAR: "clear prompts",
-    NEXT_DOUBTFUL: "next doubtful",
+    PROPAGATE: _("propagate"),
+    CANCEL: _("cancel"),
+    UNDO_POINT: _("undo point"),
+    CLEAR: _("clear prompts"),
+    NEXT_DOUBTFUL: _("next doubtful"),
 }
 
 
 def with_key(text: str, key: str) -> str:
     """A tooltip with its key."""
-    return f"{text}\n\nKey: {key}"
+    return f"{text}\n\n" + _("Key: {key}").format(key=key)
 
 
 class Shortcuts:
