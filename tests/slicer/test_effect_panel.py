@@ -58,11 +58,11 @@ def test_in_range_stays_within_slices_counted_from_one(clicked):
 def test_the_range_begins_as_the_whole_scan_and_cannot_leave_it(clicked):
     first, last = clicked.widget("ProMemRangeFirst"), clicked.widget("ProMemRangeLast")
     assert (first.value, last.value, last.maximum) == (1, 20, 20)
-    assert clicked.python.panel.plane.currentText == "axial slices"
+    assert clicked.python.panel.plane.currentText == "axial"
     clicked.python.panel.plane.setCurrentIndex(1)
     clicked.python.panel.plane.activated.emit(1)
     clicked.run()
-    assert last.value == 40 and clicked.python.panel.plane.currentText == "coronal slices"
+    assert last.value == 40 and clicked.python.panel.plane.currentText == "coronal"
 
 
 def test_a_click_in_another_view_keeps_the_axis_of_the_segment(app):

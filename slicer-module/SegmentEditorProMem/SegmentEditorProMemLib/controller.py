@@ -334,8 +334,8 @@ class Controller:
         return self._histories.setdefault(segment, History())
 
     def keep_run(self, segments: list[str]) -> None:
-        """A propagation has ended that has changed segments; empty: none."""
-        self._last_run = (list(segments), self.scene.edit_stamp()) if segments else None
+        """A propagation has ended that has changed segments."""
+        self._last_run = (list(segments), self.scene.edit_stamp())
 
     def keep_report(self, segment: str, report: Report) -> None:
         self._reports[segment] = report

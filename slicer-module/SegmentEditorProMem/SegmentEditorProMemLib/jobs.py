@@ -57,7 +57,8 @@ def propagate(
     try:
         yield from _propagate(controller, segments, direction, range_, axis, undo)
     finally:
-        controller.keep_run(segments if undo.is_saved else [])
+        if undo.is_saved:
+            controller.keep_run(segments)
 
 
 def _propagate(

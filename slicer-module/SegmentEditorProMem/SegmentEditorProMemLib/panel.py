@@ -231,7 +231,7 @@ class Panel:
             self._planes = now.planes
             self.plane.clear()
             for axis, plane in now.planes:
-                self.plane.addItem(_("{plane} slices").format(plane=plane), axis)
+                self.plane.addItem(plane, axis)
         index = self.plane.findData(now.axis)
         if index != self.plane.currentIndex:
             self.plane.setCurrentIndex(index)
