@@ -71,3 +71,13 @@ def test_the_axis_can_be_chosen(liver):
     assert controller.axis_of("liver") == "j"
     with pytest.raises(BadOption, match="axis: 'x'"):
         controller.set_axis("liver", "x")
+
+
+def test_painted_slices_that_are_far_apart_have_an_axis(liver):
+    voxels = np.zeros((160, 340, 340), np.int16)
+    scene = ArrayScene(voxels)
+    controller = Controller(ThresholdEngine(), scene)
+    for slice_ in (3, 150):
+        scene.masks["liver"][slice_, 5:335, 5:335] = True
+    controller.click("liver", scene.grid().ras((100, 100, 80)), "j")
+    assert controller.axis_of("liver") == "k"

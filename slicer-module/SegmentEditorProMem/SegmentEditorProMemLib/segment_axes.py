@@ -11,10 +11,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .grid import AXES, Extent
+from .grid import Extent
 
-# Larger segments are not searched for the axis of their painted slices.
-MAX_VOXELS = 16_000_000
+# Larger segments are not searched for the axis of their painted slices: it would take longer than a tick or two.
+MAX_VOXELS = 64_000_000
 # A segment is painted across an axis if it has this many times fewer slices across it than across any other axis.
 MIN_RATIO = 2
 
@@ -67,10 +67,9 @@ class SegmentAxes:
 
 def axis_of_painting(mask: np.ndarray) -> Optional[str]:
     """The axis across which a mask [k, j, i] is on few slices; None if there is no such axis."""
-    counts = {}
-    for axis, number in AXES.items():
-        others = tuple(other for other in range(3) if other != number)
-        counts[axis] = int(mask.any(axis=others).sum())
+    plane = mask.any(axis=0)
+    held = {"k": mask.reshape(len(mask), -1).any(axis=1), "j": plane.any(axis=1), "i": plane.any(axis=0)}
+    counts = {axis: int(slices.sum()) for axis, slices in held.items()}
     fewest, second = sorted(counts.values())[:2]
     if not fewest or fewest * MIN_RATIO > second:
         return None
