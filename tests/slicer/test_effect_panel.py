@@ -214,6 +214,12 @@ def test_keys_do_the_same_as_buttons(clicked):
     assert clicked.key(shortcuts.CLEAR)
     clicked.run()
     assert clicked.scene.points(clicked.segments[0]) == []
+    for positive, voxel in ((False, (3, 3, 10)), (True, (15, 20, 10))):
+        assert clicked.key(shortcuts.TOGGLE)
+        clicked.run()
+        assert clicked.widget("ProMemInclude").checked is positive
+        clicked.click(voxel)
+        assert clicked.scene.points(clicked.segments[0])[-1][1] is positive
 
 
 def test_a_key_works_that_another_module_uses_too(app):
@@ -247,6 +253,8 @@ def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(app):
         ("U", "ProMemUndoPoint"),
         ("X", "ProMemClearPrompts"),
         ("N", "ProMemNextDoubtful"),
+        ("T", "ProMemInclude"),
+        ("T", "ProMemExclude"),
     ):
         assert app.widget(name).toolTip.endswith(f"Key: {key}") and f"<b>{key}</b>" in app.python.helpText()
 

@@ -101,6 +101,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
                 shortcuts.UNDO_POINT: self.commands.undo_point,
                 shortcuts.CLEAR: self.commands.clear_prompts,
                 shortcuts.NEXT_DOUBTFUL: self.commands.next_doubtful,
+                shortcuts.TOGGLE: self.commands.toggle_click_mode,
             }
         )
         self.timer = qt.QTimer()

@@ -270,6 +270,9 @@ class Commands:
         self.positive = positive
         self.on_change()
 
+    def toggle_click_mode(self) -> None:
+        self.set_click_mode(not self.positive)
+
     # Propagations.
 
     @needs_controller

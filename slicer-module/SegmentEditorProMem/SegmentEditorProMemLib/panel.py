@@ -80,7 +80,7 @@ class Panel:
         button = qt.QPushButton(text)
         button.objectName = name
         button.checkable = True
-        button.setToolTip(tip)
+        button.setToolTip(shortcuts.with_key(tip, shortcuts.TOGGLE))
         self._connect(button, "clicked()", lambda: self._commands.set_click_mode(positive))
         return button
 

@@ -13,7 +13,7 @@ from .i18n import _
 # With two equal shortcuts in a window, another module's and this one, Qt emits the second signal, of each in turn.
 SIGNALS = ("activated()", "activatedAmbiguously()")
 
-PROPAGATE, CANCEL, UNDO_POINT, CLEAR, NEXT_DOUBTFUL = "P", "C", "U", "X", "N"
+PROPAGATE, CANCEL, UNDO_POINT, CLEAR, NEXT_DOUBTFUL, TOGGLE = "P", "C", "U", "X", "N", "T"
 
 DESCRIPTIONS = {
     PROPAGATE: _("propagate"),
@@ -21,6 +21,7 @@ DESCRIPTIONS = {
     UNDO_POINT: _("undo point"),
     CLEAR: _("clear prompts"),
     NEXT_DOUBTFUL: _("next doubtful"),
+    TOGGLE: _("include or exclude"),
 }
 
 
