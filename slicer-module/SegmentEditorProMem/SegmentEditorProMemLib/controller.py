@@ -252,7 +252,8 @@ class Controller:
         if self.propagation is not None and self._clock() >= self._next_write and self.propagation.pending:
             self.propagation.write(until, self._clock)
             self._next_write = self._clock() + WRITE_INTERVAL
-        while self._clock() < until:
+        # At least one step, also on a computer that is busy with other programs.
+        while True:
             if self._job is None:
                 if not self._queue:
                     return
@@ -261,6 +262,8 @@ class Controller:
             if self.connection.is_waiting:
                 return
             self._resume_job()
+            if self._clock() >= until:
+                return
 
     def _resume_job(self) -> None:
         try:
