@@ -53,6 +53,7 @@ class SegmentEditorProMem(ScriptedLoadableModule):
         # The classes of Segment Editor effects and Sample Data are there only when all modules are loaded.
         slicer.app.connect("startupCompleted()", self.registerEditorEffect)
         slicer.app.connect("startupCompleted()", self.registerSampleData)
+        slicer.app.connect("startupCompleted()", self.hidePromptsOfLoadedScenes)
 
     def registerEditorEffect(self):
         import qSlicerSegmentationsEditorEffectsPythonQt as effects
@@ -61,6 +62,16 @@ class SegmentEditorProMem(ScriptedLoadableModule):
         source = os.path.join(os.path.dirname(__file__), self.__class__.__name__ + "Lib", "SegmentEditorEffect.py")
         effect.setPythonSource(source.replace("\\", "/"))
         effect.self().register()
+
+    def hidePromptsOfLoadedScenes(self):
+        """The prompts of a scene are shown while the effect is active, and not before."""
+
+        def hide(scene, event):
+            from SegmentEditorProMemLib import markups
+
+            markups.hide_prompts(scene)
+
+        slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, hide)
 
     def registerSampleData(self):
         import SampleData
@@ -79,8 +90,10 @@ def demonstration():
 
 
 class SegmentEditorProMemTest(ScriptedLoadableModuleTest):
-    """For a real Slicer with libtorch installed (the effect's Install, or python3 -m promem.install): "Reload and
-    Test" in the developer mode, Self Tests, or ctest in the extension's build folder.
+    """For a real Slicer with libtorch installed (the effect's Install, or python3 -m promem.install): ctest in the
+    extension's build folder, or, as a hidden module has no button, in Slicer's Python console
+
+    import SegmentEditorProMem; SegmentEditorProMem.SegmentEditorProMemTest().runTest()
     """
 
     # Seconds that the whole may take on a slow computer.
@@ -119,7 +132,9 @@ class SegmentEditorProMemTest(ScriptedLoadableModuleTest):
     def runTest(self):
         for test in (
             self.test_one_slice_becomes_the_whole_object,
+            self.test_a_corrected_slice_is_kept,
             self.test_a_click_shows_a_preview_and_paints_nothing,
+            self.test_a_box_shows_a_preview,
             self.test_masking_is_kept_to,
         ):
             self.setUp()
@@ -154,6 +169,33 @@ class SegmentEditorProMemTest(ScriptedLoadableModuleTest):
         self.wait_for(controller)
         self.assertIn(f"Slice {self.middle + 1}: predicted IoU", controller.message)
         self.assertFalse(self.mask().any())
+
+    def test_a_box_shows_a_preview(self):
+        self.delayDisplay("Drawing a box")
+        controller = self.effect().controller
+        z = 3.0 * self.middle
+        controller.box(self.segment, (-26.0, -26.0, z), (-74.0, -62.0, z), "k")
+        self.wait_for(controller)
+        self.assertIn(f"Slice {self.middle + 1}: predicted IoU", controller.message)
+        controller.clear_prompts(self.segment)
+        self.assertFalse(self.mask().any())
+
+    def test_a_corrected_slice_is_kept(self):
+        self.delayDisplay("Correcting a slice and propagating again")
+        painted = np.zeros_like(self.truth)
+        painted[self.middle] = self.truth[self.middle]
+        self.paint(painted)
+        controller = self.effect().controller
+        controller.propagate()
+        self.wait_for(controller)
+        corrected = self.mask()
+        corrected[self.middle + 2] = self.truth[self.middle + 2]
+        corrected[self.middle + 2, :, :40] = False
+        self.paint(corrected)
+        controller.propagate()
+        self.wait_for(controller)
+        np.testing.assert_array_equal(self.mask()[self.middle + 2], corrected[self.middle + 2])
+        self.assertIn(self.middle + 2, controller.report(self.segment).prompted)
 
     def test_masking_is_kept_to(self):
         self.delayDisplay("Propagating beside a finished segment")

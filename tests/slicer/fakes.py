@@ -66,6 +66,9 @@ class ArrayScene:
     def save_undo(self):
         self.undo_states.append({name: mask.copy() for name, mask in self.masks.items()})
 
+    def edit_stamp(self):
+        return {name: mask.tobytes() for name, mask in self.masks.items()}
+
     def undo(self):
         self.masks = self.undo_states.pop()
         self.surfaces_are_behind = True
@@ -105,6 +108,9 @@ class ArrayScene:
 
     def box(self, segment):
         return self.boxes[segment]
+
+    def show_prompts(self, segment):
+        self.shown_prompts = segment
 
     def clear_prompts(self, segment):
         self.placed[segment].clear()

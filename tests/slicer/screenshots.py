@@ -1,4 +1,5 @@
-"""Pictures of the panel for the documentation: `python screenshots.py [FOLDER]`, docs/pictures unless another is named.
+"""Pictures of the panel for the documentation: `python screenshots.py [FOLDER] [--dark]`, docs/pictures unless another is
+named, where some states are left out. --dark: with a dark theme, to look at.
 
 The engine is the real one, with the default model, on a generated scan whose object fades on some slices; only the
 installation is played.
@@ -28,6 +29,8 @@ SHAPE = (60, 192, 192)
 PAINTED = 30
 WIDTH = 400
 MOST_BYTES = 150_000
+DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+DOCUMENTED = ("install", "ready", "propagating", "report", "error")
 
 
 # Of the object's contrast, what is left on some slices, which are noisy, too.
@@ -55,6 +58,7 @@ class Played:
         folder="/home/you/.local/share/ProMem/libtorch-2.11.0",
         source="https://pypi.org/simple/",
         offline=False,
+        what="libtorch",
         remaining=537_000_000,
         unpacked=1_180_000_000,
         free=212_000_000_000,
@@ -70,6 +74,25 @@ class Played:
         pass
 
 
+def dark_palette():
+    """As Slicer's dark theme: light text on dark grey."""
+    palette = stand_in.QtGui.QPalette()
+    roles = stand_in.QtGui.QPalette.ColorRole
+    for role, color in (
+        (roles.Window, "#2d2d2d"),
+        (roles.Base, "#1e1e1e"),
+        (roles.AlternateBase, "#2d2d2d"),
+        (roles.Button, "#3a3a3a"),
+        (roles.Highlight, "#2a82da"),
+        (roles.ToolTipBase, "#2d2d2d"),
+    ):
+        palette.setColor(role, stand_in.QtGui.QColor(color))
+    for role in (roles.WindowText, roles.Text, roles.ButtonText, roles.HighlightedText, roles.ToolTipText):
+        palette.setColor(role, stand_in.QtGui.QColor("#f0f0f0"))
+        palette.setColor(stand_in.QtGui.QPalette.ColorGroup.Disabled, role, stand_in.QtGui.QColor("#8a8a8a"))
+    return palette
+
+
 def picture(app, folder, name):
     """Saves what the editor shows, as high as it wants to be."""
     app.python._show()
@@ -82,6 +105,8 @@ def picture(app, folder, name):
     for _ in range(3):
         app.events()
         app.python.panel.strip.refresh()
+    if folder == DOCUMENTATION and name not in DOCUMENTED:
+        return
     path = folder / f"slicer-{name}.png"
     app.editor.grab().save(str(path))
     assert path.stat().st_size < MOST_BYTES, path
@@ -89,8 +114,25 @@ def picture(app, folder, name):
 
 
 def main():
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "docs" / "pictures"
+    arguments = [argument for argument in sys.argv[1:] if argument != "--dark"]
+    folder = Path(arguments[0]) if arguments else DOCUMENTATION
     folder.mkdir(parents=True, exist_ok=True)
+    if "--dark" in sys.argv:
+        application.setPalette(dark_palette())
+
+    app = slicer_app.SlicerApp()
+    app.python.unsupported_system = lambda: "ProMem does not run on Windows yet: there is an engine for Linux only."
+    app.show_window()
+    app.effect.activate()
+    picture(app, folder, "unsupported")
+    app.close()
+
+    app = slicer_app.SlicerApp(installed=False)
+    app.python.needs_engine = lambda: True
+    app.show_window()
+    app.effect.activate()
+    picture(app, folder, "engine")
+    app.close()
 
     app = slicer_app.SlicerApp(installed=False)
     app.python.make_installation = lambda source: Played()
@@ -108,6 +150,10 @@ def main():
     phantom.paint(app, truth, PAINTED)
     picture(app, folder, "ready")
 
+    app.python.commands.offer_rotation(17.0)
+    picture(app, folder, "rotate")
+    app.python.commands.rotate_views()
+
     app.press("ProMemPropagate")
     while app.controller.progress is None or app.controller.progress.done < 18:
         app.events()
@@ -121,7 +167,7 @@ def main():
     picture(app, folder, "report")
     app.press("ProMemOptionsFold")
 
-    app.effect.setParameter("Model", "/data/weights/sam2.1_hiera_tiny.pt")
+    app.python.commands.change_options({"Model": "/data/weights/sam2.1_hiera_tiny.pt"})
     app.press("ProMemPropagate")
     timer_gaps.gaps_of(app)
     picture(app, folder, "error")

@@ -234,3 +234,25 @@ def test_an_error_of_the_installation_check_is_shown(make_app):
     app.events()
     app.python._show()
     assert app.controller is not None
+
+
+def test_an_extension_without_an_engine_asks_for_its_wheel_and_then_for_libtorch(clinic):
+    app = clinic.app
+    app.python.needs_engine = lambda: missing[0]
+    missing = [True]
+    app.effect.deactivate()
+    app.python.panel.install.close()
+    made_before = len(clinic.made)
+    app.effect.activate()
+    assert app.status == "The engine has to be installed first."
+    assert not app.widget("ProMemInstallButton").isVisibleTo(app.python.panel.install.widget)
+    assert "wheel" in app.python.panel.install.about.text and len(clinic.made) == made_before
+    stand_in.FileDialog.answers.append("/downloads/promem-0.1.0-py3-none-linux_x86_64.whl")
+    app.press("ProMemInstallFromFile")
+    made = clinic.made[-1]
+    assert made.source.endswith("linux_x86_64.whl") and made.calls == ["start"]
+    missing[0] = False
+    made.next = {"state": "done"}
+    for _ in range(10):
+        app.python.timer.timeout.emit()
+    assert app.status == "libtorch has to be installed first." and clinic.made[-1].calls == ["look"]

@@ -11,6 +11,7 @@ from conftest import needs
 
 needs("slicer", "PySide6")
 
+import slicer  # noqa: E402
 from pythonqt import host  # noqa: E402
 from pythonqt.slicer_app import SOURCE  # noqa: E402
 
@@ -47,6 +48,77 @@ def test_slicer_can_load_the_effect_with_imp_and_importlib(loader, fresh):
     code = LOADING.format(tests=str(pathlib.Path(__file__).parent), loader=LOADERS[loader], fresh=fresh)
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert told.stdout.strip().endswith("loaded"), told.stderr
+
+
+# Windows has none of these.
+ELSEWHERE = """
+import sys
+sys.path.insert(0, {tests!r})
+from pythonqt import slicer_app, host, stand_in
+import os, signal
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in ("killpg", "set_blocking", "memfd_create"):
+    delattr(os, name)
+for name in ("SIGKILL", "SIGRTMAX", "pthread_sigmask"):
+    delattr(signal, name)
+sys.platform = {system!r}
+made = slicer_app.SlicerApp()
+module = sys.modules[type(made.python).__module__]
+made.python.make_engine, made.python.needs_installation = module.make_engine, module.needs_installation
+made.show_window()
+made.effect.activate()
+made.events()
+print(made.status)
+assert made.kind == "off" and not made.widget("ProMemPropagate").isVisible()
+assert not made.widget("ProMemInstall").isVisible()
+assert made.views["Red"].click((150, 150)) is False
+for key in "PCUXN":
+    made.key(key)
+made.python.timer.timeout.emit()
+made.effect.deactivate()
+made.effect.activate()
+made.close()
+print("closed")
+"""
+
+
+@pytest.mark.parametrize("system, name", [("win32", "Windows"), ("darwin", "macOS")])
+def test_a_system_without_an_engine_is_named_in_one_sentence_and_nothing_is_raised(system, name):
+    code = ELSEWHERE.format(tests=str(pathlib.Path(__file__).parent), system=system)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert told.stdout.splitlines() == [
+        f"ProMem does not run on {name} yet: there is an engine for Linux only.",
+        "closed",
+    ], told.stderr
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize("part", ["shortcuts.install", "panel.show", "make_engine", "needs_installation"])
+def test_activating_never_raises_and_says_what_failed(make_app, part):
+    app = make_app()
+    owner, _, name = part.rpartition(".")
+    setattr(getattr(app.python, owner) if owner else app.python, name, lambda *_: {}["missing"])
+    app.effect.activate()
+    assert "missing" in app.python.commands.error[0]
+
+
+@pytest.mark.parametrize(
+    "part", ["shortcuts.remove", "mouse.cancel", "panel.install.close", "panel.disconnect", "commands.controller.close"]
+)
+def test_cleanup_stops_the_engine_whatever_fails(app, part, caplog):
+    app.click((15, 20, 10))
+    owner, _, name = part.rpartition(".")
+    place = app.python
+    for step in owner.split("."):
+        place = getattr(place, step)
+    kept = getattr(place, name)
+    setattr(place, name, lambda *_: {}["missing"])
+    app.effect.deactivate()
+    app.effect.call("cleanup")
+    assert app.engine.state == "stopped" and "missing" in caplog.text
+    setattr(place, name, kept)
+    kept()
 
 
 def test_the_effect_has_a_name_an_icon_and_an_existing_help_page(make_app):
@@ -180,3 +252,26 @@ def test_closing_the_editor_disconnects_every_signal(make_app):
     assert sum(len(widget.__dict__.get("_slots", {})) for widget in widgets) > 20
     app.editor.end()
     assert [widget for widget in widgets if widget.__dict__.get("_slots")] == []
+
+
+def test_prompts_are_visible_for_the_selected_segment_while_the_effect_is_active(app):
+    app.click((15, 20, 10))
+    app.run()
+    (node,) = [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode", app.world.mrml)
+        if node.GetAttribute("ProMem.SegmentID") == app.segments[0]
+    ]
+    display = node.GetDisplayNode()
+    assert display.GetVisibility()
+    app.select(1)
+    assert not display.GetVisibility()
+    app.select(0)
+    assert display.GetVisibility()
+    app.effect.deactivate()
+    assert not display.GetVisibility()
+    app.select(1)
+    app.select(0)
+    assert not display.GetVisibility()
+    app.effect.activate()
+    assert display.GetVisibility()

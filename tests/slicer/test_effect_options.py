@@ -87,7 +87,7 @@ def test_invalid_windows_are_rejected_with_a_message_and_nothing_is_lost(app, te
 def test_a_model_file_is_chosen_in_a_dialog(app):
     stand_in.FileDialog.answers[:] = ["/weights/sam2.1_hiera_tiny.pt"]
     choose(app, "Model", "SAM 2 or MedSAM2 file…")
-    assert node_value(app, "Model") == "/weights/sam2.1_hiera_tiny.pt"
+    assert node_value(app, "Model") is None
     assert app.controller.options.model == "/weights/sam2.1_hiera_tiny.pt"
     combo = app.widget("ProMemModel")
     assert combo.currentText == "sam2.1_hiera_tiny.pt" and combo.toolTip.endswith("/weights/sam2.1_hiera_tiny.pt")
@@ -164,10 +164,10 @@ def test_the_range_is_on_the_node(app):
 def test_options_of_a_saved_scene_apply_when_the_effect_starts(make_app):
     app = make_app()
     app.effect.setParameter("Search", "off")
-    app.effect.setParameter("Model", "/weights/a.pt")
+    app.effect.setParameter("Precision", "fp32")
     app.effect.activate()
     app.run()
-    assert app.engine.last("load_model")["path"] == "/weights/a.pt"
+    assert app.engine.last("load_model")["precision"] == "fp32"
     assert app.widget("ProMemSearch").currentText.startswith("Off")
 
 
@@ -179,6 +179,32 @@ def test_the_panel_writes_the_options_that_it_shows(app):
     assert node_value(app, "Stop") == "automatic"
     app.effect.call("updateMRMLFromGUI")
     assert node_value(app, "Stop") == "never"
+
+
+def test_choices_are_remembered_for_the_next_session_and_no_path_is_in_the_scene(make_app, tmp_path):
+    app = make_app()
+    app.effect.activate()
+    app.run()
+    choose(app, "Stop", "Never")
+    app.widget("ProMemThreads").value = 3
+    app.widget("ProMemRangeFirst").value = 5
+    stand_in.FileDialog.answers[:] = ["/weights/mine.pt"]
+    choose(app, "Model", "SAM 2 or MedSAM2 file…")
+    assert app.world.mrml.Commit(str(tmp_path / "scene.mrml"))
+    assert "ProMem.Threads:3" in (tmp_path / "scene.mrml").read_text()
+    assert "mine.pt" not in (tmp_path / "scene.mrml").read_text()
+    later = make_app()
+    later.effect.activate()
+    later.run()
+    assert later.controller.options == Options(model="/weights/mine.pt", stop="never", threads=3)
+    assert later.widget("ProMemStop").currentText == "Never" and later.widget("ProMemModel").currentText == "mine.pt"
+    assert later.widget("ProMemRangeFirst").value == 1, "a range belongs to its scan"
+
+
+def test_remembered_values_of_another_version_are_ignored(make_app):
+    stand_in.Settings().setValue("ProMem/Search", "psychic")
+    app = make_app()
+    assert parameters.read(app.effect) == Options()
 
 
 def test_options_are_collapsed_until_opened(app):

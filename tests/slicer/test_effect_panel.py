@@ -58,10 +58,49 @@ def test_in_range_stays_within_slices_counted_from_one(clicked):
 def test_the_range_begins_as_the_whole_scan_and_cannot_leave_it(clicked):
     first, last = clicked.widget("ProMemRangeFirst"), clicked.widget("ProMemRangeLast")
     assert (first.value, last.value, last.maximum) == (1, 20, 20)
-    assert clicked.python.panel.plane.text == "of 20 axial slices"
-    clicked.click((25, 20, 6), "Green")
+    assert clicked.python.panel.plane.currentText == "axial"
+    clicked.python.panel.plane.setCurrentIndex(1)
+    clicked.python.panel.plane.activated.emit(1)
     clicked.run()
-    assert last.value == 40 and clicked.python.panel.plane.text == "of 40 coronal slices"
+    assert last.value == 40 and clicked.python.panel.plane.currentText == "coronal"
+
+
+def test_a_click_in_another_view_keeps_the_axis_of_the_segment(app):
+    app.paint(0, 10)
+    app.click((20, 20, 13), "Green")
+    app.run()
+    app.press("ProMemPropagate")
+    app.run()
+    truth = app.scene.voxels() == 100
+    assert app.controller.report(app.segments[0]).axis == "k"
+    np.testing.assert_array_equal(app.mask(), truth)
+
+
+def test_a_view_that_is_entered_does_not_change_the_axis_of_a_clicked_segment(app):
+    app.click((15, 20, 10))
+    app.views["Green"].event("EnterEvent", (100, 100))
+    app.run()
+    assert app.controller.axis_of(app.segments[0]) == "k"
+    assert app.controller.axis_of(app.segments[1]) == "j"
+
+
+def test_a_box_in_another_view_is_rejected_with_the_planes_of_both(app):
+    app.paint(0, 10)
+    start = app.look_at("Green", (8, 20, 6))
+    app.views["Green"].drag(start, (start[0] + 60, start[1] + 60))
+    app.run()
+    assert "axial" in app.status and "coronal" in app.status and app.kind == "error"
+    assert app.scene.box(app.segments[0]) is None
+
+
+def test_the_chosen_plane_is_the_axis_of_the_propagation(app):
+    app.click((15, 20, 10))
+    app.run()
+    app.python.panel.plane.setCurrentIndex(2)
+    app.python.panel.plane.activated.emit(2)
+    app.press("ProMemPropagate")
+    app.run()
+    assert app.controller.report(app.segments[0]).axis == "i"
 
 
 def test_a_reversed_range_is_swapped(clicked):
@@ -175,6 +214,30 @@ def test_keys_do_the_same_as_buttons(clicked):
     assert clicked.key(shortcuts.CLEAR)
     clicked.run()
     assert clicked.scene.points(clicked.segments[0]) == []
+    for positive, voxel in ((False, (3, 3, 10)), (True, (15, 20, 10))):
+        assert clicked.key(shortcuts.TOGGLE)
+        clicked.run()
+        assert clicked.widget("ProMemInclude").checked is positive
+        clicked.click(voxel)
+        assert clicked.scene.points(clicked.segments[0])[-1][1] is positive
+
+
+def test_a_key_works_that_another_module_uses_too(app):
+    """SlicerNNInteractive, for one, installs P in the main window and leaves it there."""
+    from PySide6 import QtTest
+    from pythonqt import stand_in
+
+    heard = []
+    other = stand_in.QtGui.QShortcut(app.window)
+    other.setKey("P")
+    other.activated.connect(lambda: heard.append("other"))
+    app.show_window()
+    app.window.activateWindow()
+    app.paint(0, 10)
+    for _ in range(2):  # Qt asks the two in turn
+        QtTest.QTest.keyClick(app.window, stand_in.QtCore.Qt.Key.Key_P)
+    app.run()
+    assert heard == [] and app.controller.report(app.segments[0]) is not None
 
 
 def test_no_key_is_one_of_the_segment_editor(app):
@@ -190,6 +253,8 @@ def test_every_key_is_named_in_the_tooltip_of_its_button_and_in_the_help(app):
         ("U", "ProMemUndoPoint"),
         ("X", "ProMemClearPrompts"),
         ("N", "ProMemNextDoubtful"),
+        ("T", "ProMemInclude"),
+        ("T", "ProMemExclude"),
     ):
         assert app.widget(name).toolTip.endswith(f"Key: {key}") and f"<b>{key}</b>" in app.python.helpText()
 
@@ -233,3 +298,66 @@ def test_buttons_are_disabled_without_a_segment(make_app):
     app.key("P")
     app.run()
     assert app.status.startswith("No segment is selected")
+
+
+def test_the_directions_are_the_anatomical_ones_of_the_scan(make_app):
+    from mrml_world import placed
+
+    app = make_app(ijk_to_ras=placed(np.diag([-1, -1, 1])))
+    app.effect.activate()
+    app.run()
+    assert [app.widget(name).text for name in ("ProMemUp", "ProMemDown")] == ["Superior", "Inferior"]
+    app.click((15, 20, 10), "Green")
+    app.run()
+    assert [app.widget(name).text for name in ("ProMemUp", "ProMemDown")] == ["Posterior", "Anterior"]
+    app.press("ProMemUp")
+    app.run()
+    found = np.flatnonzero(app.mask().any(axis=(0, 2)))
+    assert (found[0], found[-1]) == (20, 29)
+
+
+def test_slices_are_shown_in_millimetres_as_slicer_shows_them(clicked):
+    """Slice 0 is at S 33 mm, one slice is 2.5 mm."""
+    assert clicked.widget("ProMemRangeFirst").suffix.strip() == "(S: 33.0 mm)"
+    assert clicked.widget("ProMemRangeLast").suffix.strip() == "(S: 80.5 mm)"
+    clicked.press("ProMemPropagate")
+    clicked.run()
+    clicked.look_at("Red", (15, 20, 12))
+    clicked.python._show()
+    assert clicked.python.panel.strip.text.text == "Slice 13 (S: 63.0 mm): predicted IoU 0.80"
+
+
+def test_a_result_can_be_discarded_until_the_next_edit(clicked):
+    clicked.show_window()
+    discard = clicked.widget("ProMemDiscardResult")
+    assert not discard.isVisible()
+    clicked.press("ProMemPropagate")
+    clicked.run()
+    assert discard.isVisible() and clicked.mask().any()
+    clicked.press("ProMemDiscardResult")
+    clicked.run()
+    assert not clicked.mask().any() and not discard.isVisible() and clicked.status.startswith("Discarded")
+    assert clicked.controller.report(clicked.segments[0]) is None
+    clicked.press("ProMemPropagate")
+    clicked.run()
+    clicked.paint(1, 5)
+    clicked.python._show()
+    assert not discard.isVisible()
+    clicked.python.commands.discard()
+    assert clicked.mask().any() and "were edited after the propagation" in clicked.python.commands.error[0]
+
+
+def test_all_segments_says_which_and_is_undone_in_one_step_along_several_axes(clicked):
+    button = clicked.widget("ProMemAll")
+    assert button.text == "All segments (1)"
+    assert "Propagates Liver" in button.toolTip and "left as they are: Kidney" in button.toolTip
+    clicked.select(1)
+    clicked.click((38, 10, 6), "Green")
+    clicked.run()
+    assert button.text == "All segments (2)" and "Propagates Liver, Kidney" in button.toolTip
+    clicked.press("ProMemAll")
+    clicked.run()
+    axes = {clicked.controller.report(segment).axis for segment in clicked.segments}
+    assert axes == {"k", "j"} and clicked.mask(0).any() and clicked.mask(1).any()
+    clicked.editor.undo()
+    assert not clicked.mask(0).any() and not clicked.mask(1).any()

@@ -59,3 +59,21 @@ def test_a_widget_cannot_be_subclassed():
 
         class Strip(qt.QWidget):
             pass
+
+
+def test_keyword_arguments_are_refused():
+    for call in (
+        lambda: qt.QPushButton(text="Go"),
+        lambda: qt.QPushButton("Go").setText(text="Stop"),
+        lambda: qt.QVBoxLayout().addWidget(qt.QPushButton("Go"), stretch=1),
+    ):
+        with pytest.raises(ValueError, match="keyword arguments"):
+            call()
+
+
+def test_a_signal_that_does_not_exist_is_not_overlooked():
+    """PythonQt answers False and writes to stderr, which nobody reads: here it is an error."""
+    window = qt.QWidget()
+    shortcut = qt.QShortcut(window)
+    with pytest.raises(ValueError, match="has no signal"):
+        shortcut.connect("triggered()", print)

@@ -114,15 +114,15 @@ def test_the_displayed_slice_is_marked_and_named(reported):
     x = int(middle(image.width(), 4))
     top = [color(image, at, 0) for at in (x - 12, x, x + 12)]
     assert top[1] != top[0] == top[2]
-    assert reported.python.panel.strip.text.text == "Slice 5: predicted IoU 0.40"
+    assert reported.python.panel.strip.text.text == "Slice 5 (S: 43.0 mm): predicted IoU 0.40"
 
 
 def test_the_tooltip_is_that_of_the_bar_under_the_mouse(reported):
     button = reported.widget("ProMemStripPicture")
     for slice_, text in (
-        (4, "Slice 5: predicted IoU 0.40"),
-        (6, "Slice 7: prompt slice"),
-        (0, "Slice 1: not segmented"),
+        (4, "Slice 5 (S: 43.0 mm): predicted IoU 0.40"),
+        (6, "Slice 7 (S: 48.0 mm): prompt slice"),
+        (0, "Slice 1 (S: 33.0 mm): not segmented"),
     ):
         at = stand_in.QtCore.QPoint(int(middle(button.width, slice_)), 10)
         stand_in.QtGui.QCursor.setPos(button.mapToGlobal(at))

@@ -71,6 +71,7 @@ def libtorch(monkeypatch, tmp_path):
     monkeypatch.setattr(_libtorch, "_distribution", lambda looked: None)
     monkeypatch.delenv("PROMEM_LIBTORCH", raising=False)
     monkeypatch.setenv("PROMEM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PROMEM_LIBRARY", str(tmp_path / "libpromem.so"))
     return tmp_path / "home" / "libtorch-2.11.0" / "torch" / "lib"
 
 

@@ -3,7 +3,6 @@ Slicer.
 """
 
 import ast
-import json
 import os
 import pathlib
 import re
@@ -14,6 +13,7 @@ import sys
 import types
 import zlib
 
+import extensions_index
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -28,9 +28,9 @@ with_cmake = pytest.mark.skipif(
 )
 
 
-def configure(source, build, *definitions):
+def configure(source, build, *definitions, environment=None):
     command = ["cmake", "-S", source, "-B", build, f"-DSlicer_DIR={STAND_IN}", "-Wdev", "-Werror=dev", *definitions]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 def sources():
@@ -46,7 +46,7 @@ def sources():
 def built(tmp_path_factory):
     """The build folder and the installed package, moved."""
     folder = tmp_path_factory.mktemp("extension")
-    told = configure(EXTENSION, folder / "build", f"-DPROMEM_PREBUILT={LIBRARY}")
+    told = configure(ROOT, folder / "build", "-DPROMEM_ENGINE=ON", f"-DPROMEM_PREBUILT={LIBRARY}")
     assert told.returncode == 0, told.stderr
     subprocess.run(["cmake", "--build", folder / "build"], check=True, capture_output=True)
     subprocess.run(
@@ -119,51 +119,72 @@ def test_the_self_test_is_registered(built):
 
 
 @with_cmake
-def test_a_repository_whose_root_includes_the_extension_is_configured_too(tmp_path):
-    # As the Extensions Index does it: what it configures is the root.
-    (tmp_path / "CMakeLists.txt").write_text(
-        f'cmake_minimum_required(VERSION 3.18)\nif(DEFINED Slicer_DIR)\n  include("{EXTENSION}/CMakeLists.txt")\n'
-        "  return()\nendif()\nproject(Other)\n"
-    )
-    told = configure(tmp_path, tmp_path / "build", "-DPROMEM_ENGINE=OFF")
-    assert told.returncode == 0, told.stderr
-    assert "without libpromem" in told.stdout
-    assert (tmp_path / "build" / MODULES / "SegmentEditorProMem.py").exists()
-    assert not (tmp_path / "build" / MODULES / "promem" / "libpromem.so").exists()
+def test_nothing_is_built_by_default_and_the_package_is_complete_without_an_engine(tmp_path):
+    """The machines that build the Extensions Index have neither cargo nor libtorch."""
+    (tmp_path / "bin").mkdir()
+    for name in ("cargo", "rustc"):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "LIBTORCH": "/nowhere"}
+    told = configure(ROOT, tmp_path / "build", environment={**os.environ, **path})
+    assert told.returncode == 0 and "without libpromem" in told.stdout, told.stderr
+    subprocess.run(["cmake", "--build", tmp_path / "build"], check=True, capture_output=True)
+    install = ["cmake", "--install", tmp_path / "build", "--prefix", tmp_path / "package"]
+    subprocess.run(install, check=True, capture_output=True)
+    files = {path.relative_to(tmp_path / "package" / MODULES) for path in (tmp_path / "package").rglob("*.py")}
+    assert files == sources()
+    assert not list((tmp_path / "package").rglob("*.so"))
+    size = sum(path.stat().st_size for path in (tmp_path / "package").rglob("*") if path.is_file())
+    assert size < extensions_index.MAX_BYTES
+
+
+@with_cmake
+def test_the_extension_is_configured_from_the_repositorys_root_only(tmp_path):
+    told = configure(EXTENSION, tmp_path / "build")
+    assert told.returncode != 0 and "Configure the repository's root" in told.stderr
 
 
 @with_cmake
 def test_a_library_that_is_not_there_is_named(tmp_path):
-    told = configure(EXTENSION, tmp_path / "build", "-DPROMEM_PREBUILT=/nowhere/libpromem.so")
+    told = configure(ROOT, tmp_path / "build", "-DPROMEM_ENGINE=ON", "-DPROMEM_PREBUILT=/nowhere/libpromem.so")
     assert told.returncode != 0 and "`/nowhere/libpromem.so` does not exist" in told.stderr
 
 
 # The Extensions Index.
 
-# Those of its schema 1.0.1, and what they may hold.
-KNOWN = {
-    "$schema": str,
-    "build_dependencies": list,
-    "build_subdirectory": str,
-    "category": str,
-    "dicom_support_rule": str,
-    "enabled": bool,
-    "scm_revision": str,
-    "scm_type": str,
-    "scm_url": str,
-    "tier": int,
-}
+
+def test_the_extensions_index_accepts_the_repository():
+    assert extensions_index.problems(ROOT, EXTENSION / "ProMem.json") == []
 
 
-def test_the_entry_for_the_extensions_index_has_the_keys_of_its_schema():
-    entry = json.loads((EXTENSION / "ProMem.json").read_text())
-    assert {"$schema", "category", "scm_url"} <= set(entry) <= set(KNOWN)
-    for key, value in entry.items():
-        assert type(value) is KNOWN[key], key
-    assert entry["$schema"].endswith("/slicer-extension-catalog-entry-schema-v1.0.1.json#")
-    assert entry["tier"] in (1, 3, 5)
-    assert f'PROMEM_ADDRESS "{entry["scm_url"].removesuffix(".git")}"' in (EXTENSION / "CMakeLists.txt").read_text()
-    assert list(entry) == sorted(entry), "the index's own check wants them sorted"
+@pytest.mark.parametrize(
+    ("file", "old", "new", "problem"),
+    [
+        ("CMakeLists.txt", 'set(EXTENSION_ICONURL "https', 'set(EXTENSION_ICONURL "${FILES}https', "EXTENSION_ICONURL"),
+        ("CMakeLists.txt", "set(EXTENSION_SCREENSHOTURLS", "set(SCREENSHOTS", "EXTENSION_SCREENSHOTURLS"),
+        ("CMakeLists.txt", "project(ProMem", "project(Other", "project is Other"),
+        ("CMakeLists.txt", "slicer-report.png", "nowhere.png", "nowhere.png is not in the repository"),
+        ("ProMem.json", '"tier": 1', '"tier": 2', "tier: 2"),
+        ("ProMem.json", '"scm_revision"', '"revision"', "revision is not a key"),
+        ("ProMem.json", '"category": "Segmentation"', '"category": "Miracles"', "category Miracles"),
+        ("ProMem.json", "SlicerProMem.git", "ProMem.git", "has no Slicer in its name"),
+    ],
+)
+def test_the_check_of_the_index_finds_what_the_index_would_refuse(tmp_path, file, old, new, problem):
+    for name in ("CMakeLists.txt", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("docs", "slicer-module"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(EXTENSION / "ProMem.json", tmp_path)
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new))
+    found = extensions_index.problems(tmp_path, tmp_path / "ProMem.json")
+    assert len(found) == 1 and problem in found[0]
+
+
+def test_the_documentation_names_the_topic_that_the_index_wants():
+    assert "`3d-slicer-extension`" in (ROOT / "docs" / "slicer.md").read_text()
 
 
 # Pictures.
@@ -273,6 +294,7 @@ def test_the_module_is_hidden_and_waits_for_the_end_of_the_start(module, slicer_
     assert slicer_stub.app.connected == [
         ("startupCompleted()", made.registerEditorEffect),
         ("startupCompleted()", made.registerSampleData),
+        ("startupCompleted()", made.hidePromptsOfLoadedScenes),
     ]
 
 

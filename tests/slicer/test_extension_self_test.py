@@ -111,9 +111,9 @@ def module(monkeypatch):
     import SegmentEditorProMem
 
     host.registered.clear()
-    SegmentEditorProMem.SegmentEditorProMem(
-        types.SimpleNamespace(path=SegmentEditorProMem.__file__)
-    ).registerEditorEffect()
+    hidden = SegmentEditorProMem.SegmentEditorProMem(types.SimpleNamespace(path=SegmentEditorProMem.__file__))
+    hidden.registerEditorEffect()
+    hidden.hidePromptsOfLoadedScenes()
     monkeypatch.setattr(EditorWidget, "effects", list(host.registered))
     yield SegmentEditorProMem
     window.close()
@@ -121,10 +121,22 @@ def module(monkeypatch):
     sys.modules.pop("SegmentEditorProMem", None)
 
 
-def test_the_self_test_passes(module):
-    test = module.SegmentEditorProMemTest("runTest")
+def test_the_self_test_passes_from_the_console_line_of_the_documentation(module):
     assert len(EditorWidget.effects) == 1
-    test.runTest()
+    line = "import SegmentEditorProMem; SegmentEditorProMem.SegmentEditorProMemTest().runTest()"
+    for text in (ROOT / "docs" / "slicer.md", pathlib.Path(module.__file__)):
+        assert line in text.read_text()
+    exec(line, {})
+
+
+def test_the_prompts_of_a_loaded_scene_are_hidden_until_the_effect_is_active(module):
+    scene = slicer.mrmlScene
+    loaded, other = (scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode") for _ in range(2))
+    loaded.SetAttribute("ProMem.Role", "positive")
+    for node in (loaded, other):
+        node.CreateDefaultDisplayNodes()
+    scene.InvokeEvent(scene.EndImportEvent)
+    assert not loaded.GetDisplayNode().GetVisibility() and other.GetDisplayNode().GetVisibility()
 
 
 def test_the_self_test_is_skipped_with_a_reason_without_libtorch(module, monkeypatch):

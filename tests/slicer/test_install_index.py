@@ -197,3 +197,15 @@ def test_a_system_whose_c_library_is_too_old_is_refused(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.17"))
     with pytest.raises(InstallError, match="needs glibc 2.28; this system has 2.17"):
         plan()
+
+
+def test_the_advice_for_certificates_names_what_works_in_slicer():
+    """Slicer's launcher overwrites SSL_CERT_FILE."""
+    import ssl
+    import urllib.error
+
+    from promem.install import network
+
+    trouble = urllib.error.URLError(ssl.SSLCertVerificationError("self-signed certificate in certificate chain"))
+    sentence = str(network.Network().failure("https://pypi.org/simple/torch/", trouble))
+    assert "name their file in PIP_CERT" in sentence

@@ -7,7 +7,8 @@ import pytest
 from SegmentEditorProMemLib.grid import Extent, Grid, ObliqueView, OutsideScan, axis_of_view
 from SegmentEditorProMemLib.options import BadOption, Options, windows_from_text
 from SegmentEditorProMemLib.report import Report, bars
-from SegmentEditorProMemLib.slice_history import History, SliceKind, axis_of_single_slice, digests_of
+from SegmentEditorProMemLib.segment_axes import axis_of_painting
+from SegmentEditorProMemLib.slice_history import History, SliceKind, digests_of
 
 
 def turned(degrees, axis=2):
@@ -61,11 +62,16 @@ def test_extents_go_to_vtk_and_back_and_hold_what_they_are_of():
     assert box.common(Extent((3, 9), (0, 9), (0, 9))) is None
 
 
-def test_the_axis_of_a_single_painted_slice():
-    assert axis_of_single_slice(Extent((3, 4), (0, 9), (0, 9))) == "k"
-    assert axis_of_single_slice(Extent((0, 9), (0, 9), (3, 4))) == "i"
-    assert axis_of_single_slice(Extent((3, 4), (3, 4), (0, 9))) is None
-    assert axis_of_single_slice(None) is None
+def test_the_axis_of_a_painting_is_that_across_which_it_is_on_few_slices():
+    mask = np.zeros((20, 30, 40), bool)
+    mask[3, 2:20, 2:20] = True
+    assert axis_of_painting(mask) == "k"
+    mask[15, 2:20, 2:20] = True
+    assert axis_of_painting(mask) == "k", "two slices with a gap"
+    assert axis_of_painting(mask.transpose(2, 1, 0)) == "i"
+    mask[3:15, 2:20, 2:20] = True
+    assert axis_of_painting(mask) is None, "a whole object"
+    assert axis_of_painting(np.zeros((2, 2, 2), bool)) is None
 
 
 def slices(*held):

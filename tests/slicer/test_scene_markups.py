@@ -256,6 +256,58 @@ def test_a_saved_scene_restores_its_prompts_and_reports_their_moves(oblique, sce
     assert heard == [liver]
 
 
+@pytest.mark.parametrize("active", [None, "vtkMRMLMarkupsLineNode"])
+def test_the_active_markups_list_stays_the_active_one(oblique, scene, liver, active):
+    selection = oblique.mrml.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    mine = oblique.mrml.AddNewNodeByClass(active, "mine") if active else None
+    if active:
+        mine.CreateDefaultDisplayNodes()
+    before = (selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID())
+    assert before == ((active, mine.GetID()) if active else (None, None))
+    scene.add_point(liver, (1, 2, 3), True)
+    scene.add_point(liver, (1, 2, 4), False)
+    scene.set_box(liver, scene.grid().ras((2, 3, 4)), scene.grid().ras((9, 8, 4)), "k")
+    assert (selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()) == before
+
+
+def test_prompts_are_not_in_3d_and_no_dialog_asks_to_save_them(oblique, scene, liver):
+    scene.add_point(liver, (1, 2, 3), True)
+    scene.set_box(liver, scene.grid().ras((2, 3, 4)), scene.grid().ras((9, 8, 4)), "k")
+    assert not any(node.GetDisplayNode().GetVisibility3D() for node in nodes(oblique))
+    modified = vtk.vtkCollection()
+    oblique.mrml.GetStorableNodesModifiedSinceRead(modified)
+    asked = [modified.GetItemAsObject(n) for n in range(modified.GetNumberOfItems())]
+    assert asked and not any(node in asked for node in nodes(oblique))
+    assert all(node.GetHideFromEditors() and node.GetSaveWithScene() for node in nodes(oblique))
+
+
+def test_only_the_prompts_of_the_shown_segment_are_visible(oblique, scene, liver):
+    spleen = oblique.add_segment("Spleen")
+    for segment in (liver, spleen):
+        scene.add_point(segment, (1, 2, 3), True)
+    visible = {node.GetAttribute(markups.SEGMENT): node.GetDisplayNode() for node in nodes(oblique)}
+    scene.show_prompts(spleen)
+    assert (visible[liver].GetVisibility(), visible[spleen].GetVisibility()) == (0, 1)
+    scene.add_point(liver, (1, 2, 3), False)
+    assert not any(node.GetDisplayNode().GetVisibility() for node in nodes(oblique, "negative"))
+    scene.show_prompts(liver)
+    assert (visible[liver].GetVisibility(), visible[spleen].GetVisibility()) == (1, 0)
+    other = oblique.add_segmentation(oblique.volume, "other")
+    oblique.edit(oblique.volume, other)
+    scene.show_prompts(liver)
+    assert not any(display.GetVisibility() for display in visible.values()), "of another segmentation"
+    oblique.edit(oblique.volume, oblique.segmentation)
+    scene.close()
+    assert not any(node.GetDisplayNode().GetVisibility() for node in nodes(oblique))
+
+
+def test_a_box_that_was_loaded_without_its_file_is_none(oblique, scene, liver):
+    scene.set_box(liver, scene.grid().ras((2, 3, 4)), scene.grid().ras((9, 8, 4)), "k")
+    (node,) = nodes(oblique)
+    node.SetSize(0, 0, 0)
+    assert scene.box(liver) is None
+
+
 def test_prompts_stay_after_close_and_nothing_is_reported(oblique, scene, liver, heard):
     scene.add_point(liver, (1, 2, 3), True)
     scene.close()

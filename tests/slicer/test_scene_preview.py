@@ -124,13 +124,31 @@ def test_an_empty_mask_removes_one_preview_only(oblique, scene, liver, nothing):
 def test_a_preview_goes_with_its_segment(oblique, scene, liver):
     scene.show_preview(liver, "k", 5, plane(1, SHAPE[1:]))
     oblique.segmentation.GetSegmentation().RemoveSegment(liver)
-    assert scene._preview.node.GetSegmentation().GetNumberOfSegments() == 0
+    assert scene._preview.node is None
 
 
 def test_previews_go_when_another_segmentation_is_chosen(oblique, scene, liver):
     scene.show_preview(liver, "k", 5, plane(1, SHAPE[1:]))
     oblique.edit(oblique.volume, oblique.add_segmentation(oblique.volume, "other"))
-    assert scene._preview.node.GetSegmentation().GetNumberOfSegments() == 0
+    assert scene._preview.node is None
+
+
+@pytest.mark.parametrize("ends", ["cleared", "emptied", "segmentation deleted", "scene closed"])
+def test_the_preview_segmentation_goes_with_its_last_preview(oblique, scene, liver, ends):
+    """Slicer's Segment Editor takes the scene's first segmentation, hidden or not, when it is entered without one."""
+    scene.show_preview(liver, "k", 5, plane(1, SHAPE[1:]))
+    if ends == "cleared":
+        scene.clear_previews()
+    elif ends == "emptied":
+        scene.show_preview(liver, "k", 5, None)
+    elif ends == "segmentation deleted":
+        oblique.mrml.RemoveNode(oblique.segmentation)
+    else:
+        oblique.mrml.Clear(False)
+    left = [] if ends in ("segmentation deleted", "scene closed") else [oblique.segmentation]
+    nodes = oblique.mrml.GetNodesByClass("vtkMRMLSegmentationNode")
+    nodes.UnRegister(None)
+    assert [nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())] == left
 
 
 def test_close_removes_the_preview_nodes(oblique, scene, liver):

@@ -33,9 +33,12 @@ pub fn next_scribble(truth: &Array2<bool>, found: &Array2<bool>) -> Option<Scrib
     Some(Scribble { pixels, label })
 }
 
+/// Row and column.
+type Pixel = (usize, usize);
+
 /// From `start` through the core, pixels that touch at a corner being neighbours: the farthest pixel, and the pixel
 /// before each one on a shortest path.
-fn sweep(core: &[(usize, usize)], start: (usize, usize)) -> ((usize, usize), BTreeMap<(usize, usize), (usize, usize)>) {
+fn sweep(core: &[Pixel], start: Pixel) -> (Pixel, BTreeMap<Pixel, Pixel>) {
     let inside: std::collections::HashSet<_> = core.iter().copied().collect();
     let mut before = BTreeMap::new();
     let mut steps = BTreeMap::from([(start, 0usize)]);

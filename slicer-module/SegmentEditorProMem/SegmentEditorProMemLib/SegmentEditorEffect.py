@@ -4,6 +4,7 @@ In: Slicer's calls. Out: calls of the parts: `commands`, `mouse`, `panel`, `shor
 Nothing here waits, and no exception is raised into Slicer.
 """
 
+import logging
 import os
 
 # Slicer runs this file as a module with the name of its folder, instead of that package: it must act as the package.
@@ -17,23 +18,26 @@ from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from SegmentEditorProMemLib import parameters, shortcuts, ui_text
 from SegmentEditorProMemLib.commands import Commands
 from SegmentEditorProMemLib.editing import EffectEditing
+from SegmentEditorProMemLib.i18n import _
 from SegmentEditorProMemLib.mouse import SliceViewMouse
 from SegmentEditorProMemLib.panel import Panel
 from SegmentEditorProMemLib.scene import Scene
+from SegmentEditorProMemLib.snapshot import OFF
 
 # Milliseconds between two ticks: during a preview, during other jobs, and without a job.
 QUICK, BUSY, IDLE = 5, 15, 100
 # During a job the panel is updated after this many ticks.
 TICKS_PER_LOOK = 6
 
-ABOUT = (
+ABOUT = _(
     "Segments an object on all slices from a prompt on one slice.<br>"
     "<b>1.</b> Paint it on one slice with any tool, or click into it (Ctrl+click to exclude; drag to draw a box).<br>"
     "<b>2.</b> Press <b>Propagate</b>. Painted slices are not changed; undo, masking and overwrite mode apply.<br>"
     "<b>3.</b> Check the doubtful slices in the strip, correct them, propagate again.<br>"
-    f"Keys: {', '.join(f'<b>{key}</b> {what}' for key, what in shortcuts.DESCRIPTIONS.items())}. "
-    f'<a href="{ui_text.DOCUMENTATION}">More …</a><br>'
+    'Keys: {keys}. <a href="{page}">More …</a><br>'
     "Not a medical device."
+).format(
+    keys=", ".join(f"<b>{key}</b> {what}" for key, what in shortcuts.DESCRIPTIONS.items()), page=ui_text.DOCUMENTATION
 )
 
 
@@ -48,7 +52,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         # Slicer creates a prototype that is only cloned: parts are created in setupOptionsFrame.
         self.commands = self.mouse = self.panel = self.shortcuts = self.timer = None
         self.make_engine, self.make_installation = make_engine, make_installation
-        self.needs_installation = needs_installation
+        self.needs_installation, self.needs_engine = needs_installation, needs_engine
+        self.unsupported_system = unsupported_system
         self._is_stale = False
         self._ticks = 0
 
@@ -86,7 +91,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.commands.on_change = self._schedule_update
         self.mouse = SliceViewMouse(self.scriptedEffect, self.commands)
         self.panel = Panel(self.commands, lambda source: self.make_installation(source))
-        self.panel.install.on_done = self._open
+        # After the engine, libtorch may be missing.
+        self.panel.install.on_done, self.panel.install.on_engine = self._open, self._start
         self.scriptedEffect.addOptionsWidget(self.panel.widget)
         self.shortcuts = shortcuts.Shortcuts(
             {
@@ -95,6 +101,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
                 shortcuts.UNDO_POINT: self.commands.undo_point,
                 shortcuts.CLEAR: self.commands.clear_prompts,
                 shortcuts.NEXT_DOUBTFUL: self.commands.next_doubtful,
+                shortcuts.TOGGLE: self.commands.toggle_click_mode,
             }
         )
         self.timer = qt.QTimer()
@@ -103,32 +110,52 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def activate(self):
         self.commands.positive = True
-        if self._must_install():
-            self.panel.install.open()
-        else:
-            self._open()
-        self.shortcuts.install(slicer.util.mainWindow())
-        self.timer.start()
-        self._show()
+        self._attempt(
+            self._start, lambda: self.shortcuts.install(slicer.util.mainWindow()), self.timer.start, self._show
+        )
 
     def deactivate(self):
-        self.shortcuts.remove()
-        self.mouse.cancel()
-        self.commands.deactivate()
         # A running propagation continues; the timer stops at its end.
+        self._attempt(self.shortcuts.remove, self.mouse.cancel, self.commands.deactivate)
 
     def cleanup(self):
         """Ends the engine's process and the timer, and disconnects every signal."""
         if self.commands is None:
             return
-        self.timer.stop()
-        self.timer.disconnect("timeout()", self._tick)
-        self.shortcuts.remove()
-        self.mouse.cancel()
-        self.panel.install.close()
-        self.panel.disconnect()
         self.commands.on_change = do_nothing
-        self.commands.close()
+        # The engine first: whatever fails afterwards, no process is left.
+        self._attempt(
+            self.commands.close,
+            self.panel.install.close,
+            self.timer.stop,
+            lambda: self.timer.disconnect("timeout()", self._tick),
+            self.shortcuts.remove,
+            self.mouse.cancel,
+            self.panel.disconnect,
+        )
+
+    def _attempt(self, *steps):
+        """Takes every step, also after one has failed. Errors are shown in the panel and logged, and not raised."""
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                logging.getLogger("ProMem").exception("ProMem: %s", error)
+                self.commands.show_error(error)
+
+    def _start(self):
+        if self.unsupported_system():
+            return
+        try:
+            is_missing = self.controller is None and self.needs_installation()
+        except Exception:
+            self._open()
+            raise
+        if is_missing:
+            self.panel.install.open(self.needs_engine())
+            self._schedule_update()
+        else:
+            self._open()
 
     # Events.
 
@@ -160,8 +187,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def updateGUIFromMRML(self):
         if self.commands is not None:
-            self.commands.read_options()
-            self._show()
+            self._attempt(self.commands.read_options, self._show)
 
     def updateMRMLFromGUI(self):
         if self.commands is not None:
@@ -200,13 +226,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     # Parts.
 
-    def _must_install(self):
-        try:
-            return self.controller is None and self.needs_installation()
-        except Exception as error:
-            self.commands.show_error(error)
-            return False
-
     def _open(self):
         self.commands.open(self.make_engine, lambda: Scene(slicer.mrmlScene, EffectEditing(self.scriptedEffect)))
         self._show()
@@ -224,8 +243,12 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _show(self):
         self._is_stale = False
         now = self.commands.snapshot()
+        unsupported = self.unsupported_system()
+        if unsupported:
+            now.kind, now.sentence, now.is_usable = OFF, unsupported, False
         if self.panel.install.is_open and not now.sentence:
-            now.sentence = "libtorch has to be installed first."
+            what = _("The engine") if self.panel.install.is_for_engine else "libtorch"
+            now.sentence = _("{what} has to be installed first.").format(what=what)
         self.panel.show(now)
 
 
@@ -242,10 +265,22 @@ def make_installation(source):
     return engine.make_installation(source)
 
 
+def unsupported_system():
+    from SegmentEditorProMemLib import engine
+
+    return engine.unsupported_system()
+
+
 def needs_installation():
     from SegmentEditorProMemLib import engine
 
     return engine.needs_installation()
+
+
+def needs_engine():
+    from SegmentEditorProMemLib import engine
+
+    return engine.needs_engine()
 
 
 def do_nothing():

@@ -5,21 +5,23 @@ the panel. Knows no widget.
 """
 
 import functools
-import platform
 import traceback
 from typing import Any, Callable, Optional
 
-from . import parameters, slice_views, ui_text
+from . import panel_state, parameters, slice_views
 from .controller import Controller
-from .grid import ObliqueView, OutsideScan, axis_of_view
+from .editing import editor_around
+from .engine import EngineUnavailable
+from .grid import ObliqueView, OutsideScan, nearest_axis
+from .i18n import _
 from .options import BadOption, Options
 from .report import Report
-from .snapshot import ERROR, STATUS_KINDS, WORKING, Snapshot
+from .snapshot import Snapshot
 
 # Errors whose message is complete for the user; others are shown with a traceback to copy.
-USER_ERRORS = (BadOption, ObliqueView, OutsideScan)
+USER_ERRORS = (BadOption, ObliqueView, OutsideScan, EngineUnavailable)
 
-SOURCE_CHANGED = (
+SOURCE_CHANGED = _(
     "The volume or the segmentation has changed: the propagation was stopped. The slices segmented so far are kept."
 )
 
@@ -30,7 +32,7 @@ def shows_errors(method: Callable) -> Callable:
     @functools.wraps(method)
     def call(self: "Commands", *arguments: Any) -> Any:
         try:
-            self.error = None
+            self.error, self.offers_rotation = None, False
             return method(self, *arguments)
         except Exception as error:
             self.show_error(error)
@@ -65,11 +67,14 @@ class Commands:
         # Whether clicks add foreground points.
         self.positive = True
         self.error: Optional[tuple[str, str]] = None
+        # Whether the panel offers to rotate the slice views.
+        self.offers_rotation = False
         self._effect = effect
         self._mrml_scene = mrml_scene
         self._selected: Optional[str] = None
+        self._is_active = False
         self._segmentation: Optional[str] = None
-        self._axis: tuple[Any, str] = (None, "k")
+        self._panel_state = panel_state.PanelState(self, effect, mrml_scene)
         self._is_preview_pending = False
         self._doubtful: tuple[Optional[Report], int] = (None, 0)
 
@@ -84,6 +89,8 @@ class Commands:
         self.controller.activate()
         self._segmentation = self._segmentation_id()
         self._selected = self._or_none(self.controller.scene.selected)
+        self._is_active = True
+        self.controller.scene.show_prompts(self._selected)
         self._read_options()
 
     def _create_controller(self, scene: Any) -> None:
@@ -96,14 +103,21 @@ class Commands:
 
     @needs_controller
     def deactivate(self) -> None:
-        """Another effect becomes active: removes previews, continues a propagation."""
+        """Another effect becomes active: removes previews, hides prompts, continues a propagation."""
+        self._is_active = False
+        self.controller.scene.show_prompts(None)
         self._clear_previews()
 
     def close(self) -> None:
-        """Ends the controller and the engine."""
+        """Ends the engine, and then the controller."""
         controller, self.controller = self.controller, None
-        if controller is not None:
-            controller.close()
+        engine, self.engine = self.engine, None
+        try:
+            if engine is not None:
+                engine.stop()
+        finally:
+            if controller is not None:
+                controller.close()
 
     def tick(self) -> None:
         """Does a piece of the controller's work. An error stays shown until the next command."""
@@ -181,6 +195,8 @@ class Commands:
         if selected != self._selected:
             self._selected = selected
             self.positive = True
+            if self._is_active:
+                controller.scene.show_prompts(selected)
             self._clear_previews()
         if controller.propagation is not None:
             there = self._or_none(controller.scene.segment_ids) or []
@@ -206,17 +222,40 @@ class Commands:
         self.controller.box(self._segment(), ras, opposite, axis)
 
     @needs_controller
-    def axis_of(self, slice_to_ras: Any, view: Any) -> Optional[str]:
-        """The axis of a slice view, which becomes the default axis; None, and an error, for an oblique view."""
+    def axis_of(self, slice_to_ras: Any, view: Any) -> Optional[tuple[str, float]]:
+        """The axis that a slice view is nearest to, for segments that have none yet, and the degrees between them;
+        None, and an error, without a scan.
+        """
         self.view = view
-        return self.controller.set_view_axis(slice_to_ras)
+        axis, degrees = nearest_axis(slice_to_ras, self.controller.scene.grid())
+        self.controller.view_axis = axis
+        return axis, degrees
+
+    @needs_controller
+    def offer_rotation(self, degrees: float) -> None:
+        """A box was drawn in a rotated view."""
+        self.offers_rotation = True
+        self.error = (
+            _(
+                "This slice view is rotated by {degrees:.0f}° from the scan's slices, and a box belongs to one of them. "
+                "Rotate the views and draw it again; clicks work in any view."
+            ).format(degrees=degrees),
+            "",
+        )
+
+    @needs_controller
+    def rotate_views(self) -> None:
+        """Rotates the slice views to the scan's slices."""
+        editor, node = editor_around(self._effect.optionsFrame()), self._effect.parameterSetNode()
+        slice_views.rotate_to_scan(self._mrml_scene, editor, node.GetSourceVolumeNode())
 
     def view_entered(self, slice_to_ras: Any, view: Any) -> None:
-        """The mouse has entered a slice view. An oblique view is an error only when it is clicked."""
+        """The mouse has entered a slice view."""
         if self.controller is not None:
             self.view = view
-            axis = self._or_none(lambda: axis_of_view(slice_to_ras, self.controller.scene.grid()))
-            self.controller.view_axis = axis or self.controller.view_axis
+            grid = self._or_none(self.controller.scene.grid)
+            if grid is not None:
+                self.controller.view_axis = nearest_axis(slice_to_ras, grid)[0]
             self.on_change()
 
     @needs_controller
@@ -230,6 +269,9 @@ class Commands:
     def set_click_mode(self, positive: bool) -> None:
         self.positive = positive
         self.on_change()
+
+    def toggle_click_mode(self) -> None:
+        self.set_click_mode(not self.positive)
 
     # Propagations.
 
@@ -247,7 +289,7 @@ class Commands:
 
     @needs_controller
     def propagate_range(self) -> None:
-        axis = self._segment_axis(self._segment())
+        axis = self._panel_state.axis(self._segment())
         first, last = parameters.read_range(self._effect, self.controller.scene.grid().count(axis))
         self.controller.propagate([self._segment()], "both", (first - 1, last - 1), axis)
 
@@ -261,12 +303,20 @@ class Commands:
 
     @needs_controller
     def discard(self) -> None:
-        self.controller.cancel(keep=False)
+        """Restores the segments: of the running propagation, else of the last one."""
+        if self.controller.is_propagating:
+            self.controller.cancel(keep=False)
+        else:
+            self.controller.discard_last()
+
+    @needs_controller
+    def choose_axis(self, axis: str) -> None:
+        self.controller.set_axis(self._segment(), axis)
 
     def _segment(self) -> str:
         selected = self.controller.scene.selected()
         if selected is None:
-            raise BadOption("No segment is selected: add one, or select one.")
+            raise BadOption(_("No segment is selected: add one, or select one."))
         return selected
 
     # Slices.
@@ -274,7 +324,7 @@ class Commands:
     @needs_controller
     def jump(self, slice_: int) -> None:
         """Moves the slice views to a slice of the report."""
-        report = self._report()
+        report = self.report()
         if report is not None:
             place = slice_views.position_on_slice(self.controller.scene, report.segment, report.axis, slice_)
             slice_views.jump(self._mrml_scene, place)
@@ -282,7 +332,7 @@ class Commands:
     @needs_controller
     def next_doubtful(self) -> None:
         """Goes to the next doubtful slice, the lowest predicted IoU first, and wraps around."""
-        report = self._report()
+        report = self.report()
         slices = report.doubtful if report is not None else []
         if not slices:
             return
@@ -291,7 +341,7 @@ class Commands:
         self._doubtful = (report, number + 1)
         self.jump(slices[number % len(slices)])
 
-    def _report(self) -> Optional[Report]:
+    def report(self) -> Optional[Report]:
         """The report of the selected segment, if it belongs to the current scan."""
         if self.controller is None or self._selected is None:
             return None
@@ -338,70 +388,15 @@ class Commands:
             self.error = (str(error), "")
         else:
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            sentence = f"Internal error in ProMem: {str(error) or type(error).__name__}"
+            sentence = _("Internal error in ProMem: {error}").format(error=str(error) or type(error).__name__)
             self.error = (sentence, self._details(text))
 
     def _details(self, what: str) -> str:
-        lines = [what.rstrip(), f"{platform.platform()}, Python {platform.python_version()}"]
-        if self.controller is not None and self.controller.connection.model:
-            lines.append(ui_text.engine_line(self.controller.connection.model))
-        return "\n".join([*lines, *getattr(self.engine, "last_lines", [])])
+        return panel_state.details(self, what)
 
     def snapshot(self) -> Snapshot:
-        """The state for the panel. Missing nodes are no error here: the user may not have chosen them yet."""
-        now = Snapshot(
-            positive=self.positive, options={name: self._effect.parameter(name) for name in parameters.DEFAULTS}
-        )
-        self._add_status(now)
-        controller = self.controller
-        if controller is None:
-            return now
-        scene = controller.scene
-        now.is_propagating, now.progress = controller.is_propagating, controller.progress
-        now.engine = ui_text.engine_line(controller.connection.model)
-        try:
-            now.segments = len(scene.segment_ids())
-            grid = scene.grid()
-            selected = scene.selected()
-            axis = self._segment_axis(selected)
-            now.slices, now.plane = grid.count(axis), ui_text.plane_of(grid, axis)
-            now.range = parameters.read_range(self._effect, now.slices)
-            if selected is not None:
-                now.has_selection = True
-                now.has_points = bool(scene.points(selected))
-                now.has_prompts = now.has_points or scene.box(selected) is not None
-            now.report = self._report()
-            if now.report is not None:
-                now.current = slice_views.current_slice(self._mrml_scene, grid, now.report.axis, self.view)
-        except (scene.Error, BadOption):
-            pass
-        except Exception as error:
-            self.show_error(error)
-            self._add_status(now)
-        return now
-
-    def _add_status(self, now: Snapshot) -> None:
-        if self.error is not None:
-            now.kind, (now.sentence, now.details) = ERROR, self.error
-        elif self.controller is not None and self.controller.error is not None:
-            now.kind, now.sentence = ERROR, self.controller.error
-            now.details = self._details(self.controller.error)
-        elif self.controller is not None:
-            now.kind, now.sentence = STATUS_KINDS[self.controller.state], self.controller.message
-            if self.is_busy and now.kind != ERROR:
-                now.kind = WORKING
-
-    def _segment_axis(self, segment: Optional[str]) -> str:
-        """The axis along which the segment would be propagated; cached, as it may depend on its voxels."""
-        controller, scene = self.controller, self.controller.scene
-        if segment is None:
-            return controller.view_axis or scene.grid().coarsest_axis
-        if not controller.is_propagating:
-            placed = (scene.points(segment), scene.box(segment), scene.occupied(segment))
-            key = (segment, controller.view_axis, placed, controller.report(segment), scene.source_stamp())
-            if key != self._axis[0]:
-                self._axis = (key, controller.axis_of(segment))
-        return self._axis[1]
+        """The state for the panel."""
+        return self._panel_state.snapshot()
 
     def _or_none(self, ask: Callable[[], Any]) -> Any:
         try:

@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 from promem.worker import EngineError
 
+from .i18n import _
 from .options import Options
 from .prompts import placed_prompts
 
@@ -151,13 +152,13 @@ class EngineConnection:
     def load(self, options: Options, show: Callable[[str, str], None]) -> Steps:
         """Starts the engine and loads the model, unless that is done."""
         if self._engine.state == "stopped":
-            show("starting", "Starting the engine …")
+            show("starting", _("Starting the engine …"))
             self._engine.start()
             yield self.call("hello")
         arguments = options.model_arguments
         wanted = tuple(sorted((key, str(value)) for key, value in arguments.items()))
         if wanted != self._model:
-            show("loading model", "Loading the model …")
+            show("loading model", _("Loading the model …"))
             self._model = None
             self._drop_scan()
             self.sent_prompts.clear()
@@ -180,7 +181,7 @@ class EngineConnection:
             self.scan.window = window
 
     def _send_scan(self, stamp: Any, axis: str, window: Any, show: Callable[[str, str], None]) -> Steps:
-        show("sending scan", "Sending the scan to the engine …")
+        show("sending scan", _("Sending the scan to the engine …"))
         self._drop_scan()
         self.sent_prompts.clear()
         grid, source = self._scene.grid(), self._scene.voxels()

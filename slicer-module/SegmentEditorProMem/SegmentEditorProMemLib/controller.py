@@ -15,17 +15,18 @@ from typing import Any, Callable, Optional
 from . import jobs
 from .connection import EngineConnection, RequestFailed
 from .grid import AXES, Extent, ObliqueView, OutsideScan, axis_of_view
+from .i18n import _
 from .options import DIRECTIONS, BadOption, Options
 from .propagation import Propagation
 from .report import Progress, Report
-from .slice_history import History, axis_of_single_slice
+from .segment_axes import SegmentAxes
+from .slice_history import History
+from .ui_text import plane_of
 
 # Seconds of work in one tick.
 TICK_SECONDS = 0.012
 # Seconds between two writes to the scene: each write redraws the views.
 WRITE_INTERVAL = 0.15
-# Larger segments are not searched for the axis of a single painted slice.
-MAX_VOXELS_FOR_AXIS = 16_000_000
 
 
 class Controller:
@@ -39,18 +40,20 @@ class Controller:
         self.error: Optional[str] = None
         self.progress: Optional[Progress] = None
         self.on_change: Callable[[], None] = lambda: None
-        # The axis of segments without a click or a single painted slice: that of the slice view used last.
+        # The axis of segments without prompts and painted slices: that of the slice view used last.
         self.view_axis: Optional[str] = None
         self.connection = EngineConnection(engine, scene)
         self.propagation: Optional[Propagation] = None
         self.initial_masks: dict[tuple[str, int], Any] = {}
         self._clock = clock
         self._histories: dict[str, History] = {}
-        self._axes: dict[str, str] = {}
+        self.axes = SegmentAxes(scene)
         self._reports: dict[str, Report] = {}
         self._queue: deque[tuple[str, Generator]] = deque()
         self._job: Optional[tuple[str, Generator]] = None
         self._next_write = 0.0
+        # The segments of the last propagation, and the scene's edits at its end.
+        self._last_run: Optional[tuple[list[str], Any]] = None
         self._cancelled: Optional[bool] = None
         engine.on_event = self._event
         engine.on_died = self._died
@@ -72,26 +75,40 @@ class Controller:
             self._finish(self.message)
 
     def close(self) -> None:
-        """Ends every job, the engine and the scene's observers."""
-        self._end_job()
-        self._queue.clear()
-        self.connection.close()
-        self.scene.close()
-        self.state = "off"
+        """Ends the engine, every job and the scene's observers."""
+        try:
+            self.connection.close()
+        finally:
+            self._queue.clear()
+            self._end_job()
+            self.scene.close()
+            self.state = "off"
 
     def click(self, segment: str, ras: Sequence[float], axis: str, positive: bool = True) -> None:
-        """Adds a point and previews its slice. Raises OutsideScan, SceneError."""
-        grid = self.scene.grid()
-        slice_ = grid.slice_of(ras, axis)
-        self._axes[segment] = axis
+        """Adds a point and previews its slice. axis: that of the view, for a segment that has none yet. Raises
+        OutsideScan, SceneError.
+        """
+        axis = self.axes.of(segment) or axis
+        slice_ = self.scene.grid().slice_of(ras, axis)
+        self.axes.keep(segment, axis)
         self._keep_initial_mask(segment, slice_, axis)
         self.scene.add_point(segment, ras, positive)
         self.preview(segment, slice_)
 
     def box(self, segment: str, ras: Sequence[float], opposite: Sequence[float], axis: str) -> None:
-        """Sets the box of a slice and previews it. Raises OutsideScan, SceneError."""
-        slice_ = self.scene.grid().slice_of(ras, axis)
-        self._axes[segment] = axis
+        """Sets the box of a slice and previews it. Raises BadOption if the segment has another axis, OutsideScan,
+        SceneError.
+        """
+        grid, kept = self.scene.grid(), self.axes.of(segment)
+        if kept not in (None, axis):
+            raise BadOption(
+                _(
+                    "{name}: its slices are {plane}, the box was drawn on "
+                    "{other} slices. Draw it in a view of its slices, or choose other slices in the panel."
+                ).format(name=self.scene.name(segment), plane=plane_of(grid, kept), other=plane_of(grid, axis))
+            )
+        slice_ = grid.slice_of(ras, axis)
+        self.axes.keep(segment, axis)
         self._keep_initial_mask(segment, slice_, axis)
         self.scene.set_box(segment, ras, opposite, axis)
         self.preview(segment, slice_)
@@ -101,17 +118,29 @@ class Controller:
         self.view_axis = axis_of_view(slice_to_ras, self.scene.grid())
         return self.view_axis
 
+    def set_axis(self, segment: str, axis: str) -> None:
+        """Chooses the axis of a segment. Its finished slices are prompts along the new axis. Raises BadOption."""
+        if axis not in AXES:
+            raise BadOption(_("axis: {axis!r}, expected one of {choices}").format(axis=axis, choices=", ".join(AXES)))
+        if self.is_propagating:
+            raise BadOption(_("A propagation is running: wait for it or cancel it."))
+        self.axes.choose(segment, axis)
+        self.scene.clear_previews()
+        self._remove_queued("preview")
+        self._changed()
+
     def undo_prompt(self, segment: str) -> None:
         """Removes the newest point."""
         self.scene.remove_last_point(segment)
+        self.axes.forget_unused(segment)
         self._prompts_changed(segment)
 
     def clear_prompts(self, segment: str) -> None:
         """Removes every point and the box. Painted slices stay."""
         self.scene.clear_prompts(segment)
+        self.axes.forget_unused(segment)
         self.scene.clear_previews()
         self._remove_queued("preview")
-        self._axes.pop(segment, None)
         for key in [key for key in self.initial_masks if key[0] == segment]:
             del self.initial_masks[key]
         self._changed()
@@ -136,16 +165,20 @@ class Controller:
         where they overlap.
         direction: "both", "up" (towards higher slice numbers) or "down".
         range: the first and the last slice, counted from 0, both included; None: the whole scan.
-        axis: "i", "j" or "k"; None: that of the clicks, else of a single painted slice, else of the view used last.
+        axis: "i", "j" or "k"; None: that of the segment's prompts or painted slices, else of the view used last.
         Raises BadOption, SceneError.
         """
         if direction not in DIRECTIONS:
-            raise BadOption(f"direction: {direction!r}, expected one of {', '.join(DIRECTIONS)}")
+            raise BadOption(
+                _("direction: {direction!r}, expected one of {choices}").format(
+                    direction=direction, choices=", ".join(DIRECTIONS)
+                )
+            )
         if self.is_propagating:
-            raise BadOption("A propagation is running: wait for it or cancel it.")
+            raise BadOption(_("A propagation is running: wait for it or cancel it."))
         chosen = [self.scene.selected()] if segments is None else list(segments)
         if not chosen or chosen[0] is None:
-            raise BadOption("No segment is selected: add one or select one.")
+            raise BadOption(_("No segment is selected: add one or select one."))
         self._remove_queued("preview")
         self._cancelled = None
         self._enqueue("propagate", jobs.propagate(self, chosen, direction, range, axis))
@@ -161,10 +194,27 @@ class Controller:
             self._cancelled = keep
             if self.propagation is None:
                 self._end_job()
-                self._finish("Cancelled before the propagation started.")
+                self._finish(_("Cancelled before the propagation started."))
             else:
                 self.connection.send("cancel")
         self._changed()
+
+    @property
+    def can_discard(self) -> bool:
+        """Whether the last propagation can be undone here: nothing was edited since."""
+        return bool(self._last_run) and not self.is_propagating and self._last_run[1] == self.scene.edit_stamp()
+
+    def discard_last(self) -> None:
+        """Restores the segments as they were before the last propagation. Raises BadOption."""
+        if not self.can_discard:
+            raise BadOption(_("The segments were edited after the propagation: use the undo of the Segment Editor."))
+        segments = self._last_run[0]
+        self._last_run = None
+        self.scene.undo()
+        self.scene.update_surfaces()
+        for segment in segments:
+            self._reports.pop(segment, None)
+        self._finish(_("Discarded: the segments are as before the propagation."))
 
     @property
     def is_propagating(self) -> bool:
@@ -186,7 +236,9 @@ class Controller:
         while not self.is_idle:
             self.tick()
             if self._clock() > end:
-                raise TimeoutError(f"not finished after {seconds:g} s: {self.message}")
+                raise TimeoutError(
+                    _("not finished after {seconds:g} s: {message}").format(seconds=seconds, message=self.message)
+                )
             time.sleep(0.002)
         if self.error is not None:
             raise RuntimeError(self.error)
@@ -200,7 +252,8 @@ class Controller:
         if self.propagation is not None and self._clock() >= self._next_write and self.propagation.pending:
             self.propagation.write(until, self._clock)
             self._next_write = self._clock() + WRITE_INTERVAL
-        while self._clock() < until:
+        # At least one step, also on a computer that is busy with other programs.
+        while True:
             if self._job is None:
                 if not self._queue:
                     return
@@ -209,6 +262,8 @@ class Controller:
             if self.connection.is_waiting:
                 return
             self._resume_job()
+            if self._clock() >= until:
+                return
 
     def _resume_job(self) -> None:
         try:
@@ -281,6 +336,10 @@ class Controller:
     def history(self, segment: str) -> History:
         return self._histories.setdefault(segment, History())
 
+    def keep_run(self, segments: list[str]) -> None:
+        """A propagation has ended that has changed segments."""
+        self._last_run = (list(segments), self.scene.edit_stamp())
+
     def keep_report(self, segment: str, report: Report) -> None:
         self._reports[segment] = report
 
@@ -295,14 +354,11 @@ class Controller:
 
     def axis_of(self, segment: str) -> str:
         """The axis along which a segment is propagated."""
-        if segment in self._axes:
-            return self._axes[segment]
-        box = self.scene.occupied(segment)
-        if box is not None and box.shape[0] * box.shape[1] * box.shape[2] <= MAX_VOXELS_FOR_AXIS:
-            painted = axis_of_single_slice(Extent.of(self.scene.mask(segment, box), box.first))
-            if painted is not None:
-                return painted
-        return self.view_axis or self.scene.grid().coarsest_axis
+        return self.axes.of(segment) or self.view_axis or self.scene.grid().coarsest_axis
+
+    def keep_axis(self, segment: str, axis: str) -> None:
+        """A segment is propagated along an axis, and keeps it."""
+        self.axes.keep(segment, axis)
 
     def _keep_initial_mask(self, segment: str, slice_: int, axis: str) -> None:
         """Keeps the mask of a slice when its first point is set: the points correct that mask."""

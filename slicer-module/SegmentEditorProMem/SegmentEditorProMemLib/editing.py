@@ -12,6 +12,8 @@ from typing import Any, Callable, Optional
 
 import slicer
 
+from .i18n import _
+
 
 class SceneError(Exception):
     """A node is missing or cannot be segmented. The message is for the user."""
@@ -176,7 +178,7 @@ class EffectEditing(Editing):
     def _widget(self) -> Any:
         widget = self._editor()
         if widget is None:
-            raise SceneError("Undo: the Segment Editor around the effect was not found. Use its own undo button.")
+            raise SceneError(_("Undo: the Segment Editor around the effect was not found. Use its own undo button."))
         return widget
 
 

@@ -10,6 +10,7 @@ import vtk
 
 from .editing import Editing, SceneError
 from .grid import Grid
+from .i18n import _
 from .labelmaps import BINARY_LABELMAP, ReferenceGeometry, array_of, array_of_matrix
 
 
@@ -22,18 +23,20 @@ class EditorSelection:
     def node(self) -> slicer.vtkMRMLSegmentEditorNode:
         node = self._editing.node
         if node is None:
-            raise SceneError("The Segment Editor has no parameter node: open the Segment Editor first.")
+            raise SceneError(_("The Segment Editor has no parameter node: open the Segment Editor first."))
         return node
 
     def segmentation(self) -> slicer.vtkMRMLSegmentationNode:
         segmentation = self.node().GetSegmentationNode()
         if segmentation is None or segmentation.GetSegmentation() is None:
-            raise SceneError("No segmentation is selected: choose or make one in the Segment Editor.")
+            raise SceneError(_("No segmentation is selected: choose or make one in the Segment Editor."))
         stored = segmentation.GetSegmentation().GetSourceRepresentationName()
         if stored != BINARY_LABELMAP and segmentation.GetSegmentation().GetNumberOfSegments():
             raise SceneError(
-                f"{segmentation.GetName()}: the segments are stored as {stored}, expected {BINARY_LABELMAP}. "
-                "Let the Segment Editor convert them."
+                _(
+                    "{name}: the segments are stored as {stored}, expected {wanted}. "
+                    "Let the Segment Editor convert them."
+                ).format(name=segmentation.GetName(), stored=stored, wanted=BINARY_LABELMAP)
             )
         return segmentation
 
@@ -41,21 +44,29 @@ class EditorSelection:
         segmentation = self.segmentation()
         segment = segmentation.GetSegmentation().GetSegment(segment_id) if segment_id else None
         if segment is None:
-            raise SceneError(f"{segmentation.GetName()}: there is no segment {segment_id!r} any more. Select another.")
+            raise SceneError(
+                _("{name}: there is no segment {segment_id!r} any more. Select another.").format(
+                    name=segmentation.GetName(), segment_id=segment_id
+                )
+            )
         return segment
 
     def volume(self) -> slicer.vtkMRMLScalarVolumeNode:
         volume = self.node().GetSourceVolumeNode()
         if volume is None:
-            raise SceneError("No source volume is selected: choose one in the Segment Editor.")
+            raise SceneError(_("No source volume is selected: choose one in the Segment Editor."))
         image = volume.GetImageData()
         if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
-            raise SceneError(f"{volume.GetName()}: the volume has no voxels, expected an image that is loaded.")
+            raise SceneError(
+                _("{name}: the volume has no voxels, expected an image that is loaded.").format(name=volume.GetName())
+            )
         components = image.GetNumberOfScalarComponents()
         if components != 1:
             raise SceneError(
-                f"{volume.GetName()}: a volume with {components} values in each voxel, expected one. "
-                "Make a scalar volume of it (module Vector to Scalar Volume)."
+                _(
+                    "{name}: a volume with {components} values in each voxel, expected one. "
+                    "Make a scalar volume of it (module Vector to Scalar Volume)."
+                ).format(name=volume.GetName(), components=components)
             )
         return volume
 
@@ -65,8 +76,10 @@ class EditorSelection:
         reference = self._editing.reference_geometry()
         if reference is None or not reference.GetNumberOfPoints():
             raise SceneError(
-                f"{segmentation.GetName()}: the segmentation has no geometry, expected one of a source volume. "
-                "Choose a source volume in the Segment Editor."
+                _(
+                    "{name}: the segmentation has no geometry, expected one of a source volume. "
+                    "Choose a source volume in the Segment Editor."
+                ).format(name=segmentation.GetName())
             )
         return ReferenceGeometry(reference)
 
@@ -78,8 +91,10 @@ class EditorSelection:
         segmentation_to_world = vtk.vtkMatrix4x4()
         if transform is not None and not transform.IsTransformToWorldLinear():
             raise SceneError(
-                f"{segmentation.GetName()}: the segmentation is under {transform.GetName()}, which is not a linear transform. "
-                "Harden it, or take the segmentation out of it."
+                _(
+                    "{name}: the segmentation is under {other}, which is not a linear transform. "
+                    "Harden it, or take the segmentation out of it."
+                ).format(name=segmentation.GetName(), other=transform.GetName())
             )
         if transform is not None:
             transform.GetMatrixTransformToWorld(segmentation_to_world)
@@ -93,8 +108,10 @@ class EditorSelection:
         image = self._editing.aligned_source()
         if image is None or geometry.clip(image.GetExtent()) != geometry.whole:
             raise SceneError(
-                f"{volume.GetName()}: the volume cannot be brought to the geometry of {segmentation.GetName()}. "
-                "Set the segmentation's source geometry from this volume."
+                _(
+                    "{name}: the volume cannot be brought to the geometry of {other}. "
+                    "Set the segmentation's source geometry from this volume."
+                ).format(name=volume.GetName(), other=segmentation.GetName())
             )
         return array_of(image)
 

@@ -5,13 +5,26 @@ Imports neither Qt nor MRML. Slicer's own process and environment are not change
 """
 
 import os
+import pathlib
+import platform
+import re
 import shutil
 import sys
 from typing import Any, Optional
 
+from .i18n import _
 
-class PythonNotFound(RuntimeError):
+
+class EngineUnavailable(RuntimeError):
+    """The engine cannot be started; the message is for the user."""
+
+
+class PythonNotFound(EngineUnavailable):
     """Slicer's Python was not found; the message says where it was searched."""
+
+
+class WrongPackage(EngineUnavailable):
+    """Another version of the package `promem` is imported; the message names both places."""
 
 
 def python_command() -> list[str]:
@@ -25,7 +38,9 @@ def python_command() -> list[str]:
     found = path if os.path.isfile(path) else shutil.which(name)
     if found is None:
         raise PythonNotFound(
-            f"{path} does not exist, and no folder of PATH contains {name}: this Slicer installation is incomplete"
+            _(
+                "{path} does not exist, and no folder of PATH contains {name}: this Slicer installation is incomplete"
+            ).format(path=path, name=name)
         )
     return [found]
 
@@ -59,15 +74,64 @@ def libtorch() -> Optional[str]:
         return None
 
 
+def unsupported_system() -> str:
+    """A sentence where this system has no engine yet; empty where it has one."""
+    if sys.platform == "linux":
+        return ""
+    system = {"win32": "Windows", "darwin": "macOS"}.get(sys.platform, platform.system() or sys.platform)
+    return _("ProMem does not run on {system} yet: there is an engine for Linux only.").format(system=system)
+
+
 def needs_installation() -> bool:
-    """Whether libtorch has to be installed. It does not help if PROMEM_LIBTORCH names a wrong folder: the engine says
-    so.
+    """Whether libpromem or libtorch has to be installed. It does not help if PROMEM_LIBTORCH names a wrong folder: the
+    engine says so.
     """
-    return libtorch() is None and not os.environ.get("PROMEM_LIBTORCH")
+    return needs_engine() or (libtorch() is None and not os.environ.get("PROMEM_LIBTORCH"))
+
+
+def needs_engine() -> bool:
+    """Whether libpromem is missing: the extension comes without it, and a wheel brings it."""
+    from promem import LibraryNotLoaded, _library
+
+    if os.environ.get("PROMEM_LIBRARY"):
+        return False
+    try:
+        _library.find()
+    except LibraryNotLoaded:
+        return True
+    return False
+
+
+def check_package() -> None:
+    """Compares the imported `promem` with that of this extension. Raises WrongPackage.
+
+    Slicer's site-packages precede the folders of modules: a `promem` that was installed there is imported instead.
+    """
+    import promem
+
+    found, own = pathlib.Path(promem.__file__).resolve().parent, _own_package()
+    if own is None or own == found:
+        return
+    version = re.search(r'^__version__ = "(.+)"', (own / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
+    if version is not None and version.group(1) != promem.__version__:
+        raise WrongPackage(
+            _(
+                "promem {version} in {found} is used instead of promem {expected} in {own}. "
+                "Remove the first, in Slicer's Python console: slicer.util.pip_uninstall('promem'), and start Slicer again."
+            ).format(version=promem.__version__, found=found, expected=version.group(1), own=own)
+        )
+
+
+def _own_package() -> Optional[pathlib.Path]:
+    """The `promem` that came with this extension: beside the module, or in a checkout."""
+    module = pathlib.Path(__file__).resolve().parents[1]
+    places = (module / "promem", module.parent / "python" / "promem")
+    return next((place for place in places if (place / "__init__.py").is_file()), None)
 
 
 def make_engine(threads: Optional[int] = None) -> Any:
-    """A `promem.worker.Engine` that is not started yet. Raises PythonNotFound."""
+    """A `promem.worker.Engine` that is not started yet. Raises EngineUnavailable."""
+    check_package()
     from promem.worker import Engine
 
     return Engine(python_command(), environment(threads))

@@ -11,6 +11,8 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from .i18n import _
+
 # Array axis of each axis's name.
 AXES = {"k": 0, "j": 1, "i": 2}
 
@@ -148,7 +150,11 @@ class Grid:
         if not all(0 <= n < size for n, size in zip(found, self.shape[::-1])):
             at = ", ".join(f"{v:.1f}" for v in ras)
             size = " x ".join(str(n) for n in self.shape[::-1])
-            raise OutsideScan(f"the position ({at}) is voxel {found}, outside the scan of {size} voxels")
+            raise OutsideScan(
+                _("the position ({at}) is voxel {found}, outside the scan of {size} voxels").format(
+                    at=at, found=found, size=size
+                )
+            )
         return found
 
     def slice_of(self, ras: Sequence[float], axis: str) -> int:
@@ -156,8 +162,10 @@ class Grid:
         return self.voxel(ras)[2 - AXES[axis]]
 
 
-def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
-    """The axis of a slice view, "i", "j" or "k". slice_to_ras: the view's 4x4 matrix. Raises ObliqueView."""
+def nearest_axis(slice_to_ras: np.ndarray, grid: Grid) -> tuple[str, float]:
+    """The axis, "i", "j" or "k", that a slice view is nearest to, and the degrees between them. slice_to_ras: the
+    view's 4x4 matrix.
+    """
     normal = np.asarray(slice_to_ras, dtype=float).reshape(4, 4)[:3, 2]
     directions = grid.ijk_to_ras[:3, :3] / np.linalg.norm(grid.ijk_to_ras[:3, :3], axis=0)
     # The slices across an axis are spanned by the other two axes. Without shear their normal is the axis.
@@ -167,9 +175,17 @@ def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
         cosine = abs(across @ normal) / (np.linalg.norm(across) * np.linalg.norm(normal))
         off[axis] = math.degrees(math.acos(min(1.0, cosine)))
     axis = min(off, key=lambda name: off[name])
-    if off[axis] > MAX_OBLIQUE_DEGREES:
+    return axis, off[axis]
+
+
+def axis_of_view(slice_to_ras: np.ndarray, grid: Grid) -> str:
+    """The axis of a slice view. Raises ObliqueView."""
+    axis, degrees = nearest_axis(slice_to_ras, grid)
+    if degrees > MAX_OBLIQUE_DEGREES:
         raise ObliqueView(
-            f"This slice view is oblique: it is rotated by {off[axis]:.0f}° from the scan's slices. "
-            "Choose Rotate to Volume Plane in the slice view, and click again."
+            _(
+                "This slice view is oblique: it is rotated by {degrees:.0f}° from the scan's slices. "
+                "Choose Rotate to Volume Plane in the slice view, and click again."
+            ).format(degrees=degrees)
         )
     return axis

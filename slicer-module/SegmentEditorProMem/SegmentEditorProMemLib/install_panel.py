@@ -9,14 +9,19 @@ from typing import Any, Callable, Optional
 import qt
 
 from . import ui_text
+from .i18n import _
 from .status_line import error_style
 
 # The maximum of the progress bar: its numbers are too small for bytes.
 STEPS = 1000
-PHASES = {"downloading": "Downloading", "unpacking": "Unpacking"}
-ABOUT = (
+PHASES = {"downloading": _("Downloading"), "unpacking": _("Unpacking")}
+ABOUT = _(
     "ProMem computes with <b>libtorch</b>, which has to be installed once, into a separate folder. "
     "Slicer and its Python are not changed."
+)
+ABOUT_ENGINE = _(
+    "This extension comes without ProMem's <b>engine</b>: choose its wheel, promem-….whl for Linux, with From file. "
+    "It goes into a separate folder; Slicer and its Python are not changed."
 )
 
 
@@ -27,6 +32,7 @@ class InstallPanel:
 
     def __init__(self, make: Callable[[Optional[str]], Any]) -> None:
         self.on_done: Callable[[], None] = lambda: None
+        self.on_engine: Callable[[], None] = lambda: None
         self._make = make
         self._installation: Any = None
         self.widget = qt.QFrame()
@@ -45,17 +51,19 @@ class InstallPanel:
         row.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         self.install = _button(
-            "ProMemInstallButton", "Install", "Downloads and unpacks libtorch. Slicer can be used meanwhile."
+            "ProMemInstallButton", _("Install"), _("Downloads and unpacks libtorch. Slicer can be used meanwhile.")
         )
         self.cancel = _button(
             "ProMemInstallCancel",
-            "Cancel",
-            "Stops the installation. The downloaded part is kept, and Install continues from there.",
+            _("Cancel"),
+            _("Stops the installation. The downloaded part is kept, and Install continues from there."),
         )
         self.from_file = _button(
             "ProMemInstallFromFile",
-            "From file…",
-            "Installs without a network, from a wheel of torch or a libtorch zip file that was downloaded elsewhere.",
+            _("From file…"),
+            _(
+                "Installs without a network, from a wheel of torch or a libtorch zip file that was downloaded elsewhere."
+            ),
         )
         row.addWidget(self.install, 1)
         row.addWidget(self.cancel, 1)
@@ -67,16 +75,18 @@ class InstallPanel:
         ]
         for widget, signal, call in self._connections:
             widget.connect(signal, call)
-        self.is_open = self.widget.visible = False
+        self.is_open = self.is_for_engine = self.widget.visible = False
 
     @property
     def is_running(self) -> bool:
         return self._installation is not None and self._installation.is_running
 
-    def open(self) -> None:
-        """Shows the panel and plans the installation."""
+    def open(self, for_engine: bool = False) -> None:
+        """Shows the panel and plans the installation. for_engine: the engine is missing, which comes from a file."""
         self.is_open = self.widget.visible = True
-        if self._installation is None:
+        self.is_for_engine = for_engine
+        self.about.text = ABOUT_ENGINE if for_engine else ABOUT
+        if self._installation is None and not for_engine:
             self._begin(None).look()
         self._show()
 
@@ -87,8 +97,9 @@ class InstallPanel:
         self._installation.step()
         self._show()
         if self._installation.state == "done" and before != "done":
+            was_engine = self.is_for_engine
             self.close()
-            self.on_done()
+            (self.on_engine if was_engine else self.on_done)()
 
     def close(self) -> None:
         """Ends a running installation and hides the panel."""
@@ -122,7 +133,10 @@ class InstallPanel:
 
     def _choose(self) -> None:
         path = qt.QFileDialog.getOpenFileName(
-            self.widget.window(), "libtorch", "", "Wheel or zip file (*.whl *.zip);;All files (*)"
+            self.widget.window(),
+            _("Engine") if self.is_for_engine else "libtorch",
+            "",
+            "Wheel or zip file (*.whl *.zip);;All files (*)",
         )
         path = path[0] if isinstance(path, (tuple, list)) else path
         if path and not self.is_running:
@@ -135,7 +149,7 @@ class InstallPanel:
         self.plan.text = _plan_text(now)
         failed = state == "failed"
         self.error.text = (
-            now.error if failed else ("Cancelled. Install continues from there." if state == "cancelled" else "")
+            now.error if failed else (_("Cancelled. Install continues from there.") if state == "cancelled" else "")
         )
         self.error.visible = bool(self.error.text)
         self.error.setStyleSheet(error_style(self.error) if failed else "")
@@ -146,28 +160,36 @@ class InstallPanel:
             self.progress.maximum = STEPS if now.total else 0
             self.progress.value = round(now.fraction * STEPS)
             left = ui_text.time_left(now.seconds_left)
-            phase = PHASES.get(now.phase, "Preparing") if state == "installing" else "Stopping"
-            sizes = f" {ui_text.size(now.done)} of {ui_text.size(now.total)}" if now.total else ""
+            phase = PHASES.get(now.phase, _("Preparing")) if state == "installing" else _("Stopping")
+            sizes = (
+                _(" {done} of {total}").format(done=ui_text.size(now.done), total=ui_text.size(now.total))
+                if now.total
+                else ""
+            )
             self.progress.format = f"{phase}{sizes}" + (f", {left}" if left and now.total else "")
-        self.install.visible, self.cancel.visible = not working, working
+        self.install.visible, self.cancel.visible = not working and not self.is_for_engine, working
         self.install.enabled = not self.is_running
         self.cancel.enabled = state == "installing"
         self.from_file.enabled = not self.is_running
-        self.install.text = "Try again" if failed else "Install"
+        self.install.text = _("Try again") if failed else _("Install")
 
 
 def _plan_text(installation: Any) -> str:
     if installation is None or installation.state == "idle":
         return ""
     if installation.state == "looking":
-        return "Checking what has to be downloaded …"
+        return _("Checking what has to be downloaded …")
     plan = installation.plan
     if plan is None:
         return ""
-    what = f"libtorch {plan.version}"
-    size = f"{ui_text.size(plan.unpacked)} on disk ({ui_text.size(plan.free)} free)"
-    fetched = "nothing to download" if plan.offline else f"{ui_text.size(plan.remaining)} to download"
-    return f"<b>{what}</b>: {fetched}, about {size}<br>into {plan.folder}<br>from {plan.source}"
+    what = f"{plan.what} {plan.version}"
+    size = _("{size} on disk ({free} free)").format(size=ui_text.size(plan.unpacked), free=ui_text.size(plan.free))
+    fetched = (
+        _("nothing to download") if plan.offline else _("{size} to download").format(size=ui_text.size(plan.remaining))
+    )
+    return _("<b>{what}</b>: {fetched}, about {size}<br>into {folder}<br>from {source}").format(
+        what=what, fetched=fetched, size=size, folder=plan.folder, source=plan.source
+    )
 
 
 def _button(name: str, text: str, tip: str) -> Any:

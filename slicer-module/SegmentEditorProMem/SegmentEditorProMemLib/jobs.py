@@ -10,9 +10,10 @@ from promem.worker import masks
 
 from .connection import RequestFailed, Steps
 from .grid import AXES, Extent
+from .i18n import _
 from .options import BadOption
 from .prompts import is_positive, prompts_of
-from .propagation import Propagation, Target
+from .propagation import Propagation, Target, UndoStep
 from .report import Progress, Report
 from .slice_history import digests_of
 
@@ -23,7 +24,7 @@ MAX_VOXELS_PER_READ = 4 << 20
 def activate(controller: Any) -> Steps:
     """Starts the engine and loads the model."""
     yield from controller.connection.load(controller.options, controller.show)
-    controller.show("ready", "Paint the object on one slice, or click into it.")
+    controller.show("ready", _("Paint the object on one slice, or click into it."))
 
 
 def preview(controller: Any, segment: str, slice_: int) -> Steps:
@@ -34,14 +35,17 @@ def preview(controller: Any, segment: str, slice_: int) -> Steps:
     prompts = prompts_of(scene, controller.initial_masks, segment, axis, None)
     if slice_ not in prompts or not is_positive(prompts[slice_]):
         scene.show_preview(segment, axis, slice_, None)
-        controller.show("ready", "This slice has only background points. Add a foreground point.")
+        controller.show("ready", _("This slice has only background points. Add a foreground point."))
         return
     controller.show("predicting", controller.message)
     yield from connection.set_prompts(segment, prompts)
     found = yield connection.call("predict", object=connection.object(segment), slice=slice_)
     scene.show_preview(segment, axis, slice_, masks.unpack(found["mask"]))
     controller.show(
-        "ready", f"Slice {slice_ + 1}: predicted IoU {found['score']:.2f}. Click to correct it, or propagate."
+        "ready",
+        _("Slice {number}: predicted IoU {score:.2f}. Click to correct it, or propagate.").format(
+            number=slice_ + 1, score=found["score"]
+        ),
     )
 
 
@@ -49,6 +53,22 @@ def propagate(
     controller: Any, segments: list[str], direction: str, range_: Optional[tuple[int, int]], axis: Optional[str]
 ) -> Steps:
     """Propagates segments; those with the same axis are propagated together."""
+    undo = UndoStep(controller.scene)
+    try:
+        yield from _propagate(controller, segments, direction, range_, axis, undo)
+    finally:
+        if undo.is_saved:
+            controller.keep_run(segments)
+
+
+def _propagate(
+    controller: Any,
+    segments: list[str],
+    direction: str,
+    range_: Optional[tuple[int, int]],
+    axis: Optional[str],
+    undo: UndoStep,
+) -> Steps:
     scene = controller.scene
     groups: dict[str, list[str]] = {}
     for segment in segments:
@@ -59,21 +79,33 @@ def propagate(
         count = scene.grid().count(along)
         span = (0, count - 1) if range_ is None else tuple(int(slice_) for slice_ in range_)
         if not 0 <= span[0] <= span[1] < count:
-            raise BadOption(f"range: slices {span[0] + 1} to {span[1] + 1}, expected slices between 1 and {count}")
-        done += yield from _group(controller, group, direction, span, along, several=len(segments) > 1)
+            raise BadOption(
+                _("range: slices {first} to {last}, expected slices between 1 and {count}").format(
+                    first=span[0] + 1, last=span[1] + 1, count=count
+                )
+            )
+        for segment in group:
+            controller.keep_axis(segment, along)
+        done += yield from _group(controller, group, direction, span, along, len(segments) > 1, undo)
         if controller.cancelled is not None:
             break
     names = [f"{scene.name(report.segment)}: {report.summary}" if len(done) > 1 else report.summary for report in done]
-    cancelled = [] if controller.cancelled is None else ["Cancelled."]
+    cancelled = [] if controller.cancelled is None else [_("Cancelled.")]
     controller.message = " ".join(cancelled + names)
 
 
 def _group(
-    controller: Any, segments: list[str], direction: str, span: tuple[int, int], axis: str, several: bool
+    controller: Any,
+    segments: list[str],
+    direction: str,
+    span: tuple[int, int],
+    axis: str,
+    several: bool,
+    undo: UndoStep,
 ) -> Steps:
     """Propagates segments along one axis: sends prompts, writes slices, records the result. Returns reports."""
     connection, scene = controller.connection, controller.scene
-    controller.show("propagating", "Reading the painted slices …")
+    controller.show("propagating", _("Reading the painted slices …"))
     targets = []
     for segment in segments:
         state = yield from read_state(controller, segment, axis)
@@ -82,15 +114,17 @@ def _group(
             if several:
                 continue
             raise BadOption(
-                f"{scene.name(segment)}: nothing to start from. Paint it on one slice, click into it, or draw a box."
+                _("{name}: nothing to start from. Paint it on one slice, click into it, or draw a box.").format(
+                    name=scene.name(segment)
+                )
             )
         yield from connection.set_prompts(segment, prompts)
         targets.append(Target(segment, connection.object(segment), state, tuple(sorted(prompts))))
     if not targets:
-        raise BadOption("No segment has a prompt: paint at least one of them on a slice, or click into it.")
+        raise BadOption(_("No segment has a prompt: paint at least one of them on a slice, or click into it."))
     yield from connection.clear_other_prompts([target.segment for target in targets])
     scene.clear_previews()
-    propagation = Propagation(scene, connection.scan.grid, axis, connection.scan.labels, targets, direction)
+    propagation = Propagation(scene, connection.scan.grid, axis, connection.scan.labels, targets, direction, undo)
     controller.propagation = propagation
     for target in targets:
         controller.history(target.segment).record(target.before)
@@ -98,7 +132,7 @@ def _group(
         for target in targets:
             if controller.cancelled is not None:
                 break
-            controller.show("propagating", f"Segmenting {scene.name(target.segment)} …")
+            controller.show("propagating", _("Segmenting {name} …").format(name=scene.name(target.segment)))
             propagation.mark_started(target, controller.now)
             arguments = controller.options.propagate_arguments
             yield connection.call("propagate", object=target.object, direction=direction, range=list(span), **arguments)
@@ -113,12 +147,14 @@ def _group(
         yield from _record_result(controller, propagation)
         controller.propagation = None
         raise RequestFailed(
-            failed.kind, f"{failed} The slices segmented so far are kept; propagate again to continue."
+            failed.kind,
+            _("{failed} The slices segmented so far are kept; propagate again to continue.").format(failed=failed),
         ) from failed
     if controller.cancelled is False:
         controller.propagation = None
-        if propagation.saved_undo:
+        if undo.is_saved:
             scene.undo()
+            undo.is_saved = False
         scene.update_surfaces()
         return []
     while propagation.pending:

@@ -2,8 +2,8 @@
 
 In: points and corners in RAS, and edits of the nodes by the user. Out: points, boxes, and a callback for changes. Each
 segment has at most two point lists, green for foreground and red for background points, and one region of interest for
-its box. Attributes of the nodes identify them, so that a loaded scene restores its prompts. Knows no voxels, no editor
-and no engine.
+its box. Attributes of the nodes identify them, so that a loaded scene restores its prompts. They are hidden from
+Slicer's lists: a scene saves them, but no dialog asks for them. Knows no voxels, no editor and no engine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 import slicer
 import vtk
 
+from .i18n import _
 from .labelmaps import array_of_matrix, matrix_of
 from .observers import Observers
 
@@ -26,7 +27,7 @@ SEGMENTATION = "ProMem.Segmentation"
 POSITIVE, NEGATIVE, BOX = "positive", "negative", "box"
 
 COLORS = {POSITIVE: (0.2, 0.9, 0.3), NEGATIVE: (0.95, 0.2, 0.2), BOX: (1.0, 0.85, 0.2)}
-NAMES = {POSITIVE: "foreground points", NEGATIVE: "background points", BOX: "box"}
+NAMES = {POSITIVE: _("foreground points"), NEGATIVE: _("background points"), BOX: _("box")}
 # Percent of the view's size: visible, but smaller than a small object.
 GLYPH_SCALE = 1.5
 # The number of points without one: they come last.
@@ -48,6 +49,8 @@ class PromptMarkups:
         self._last: dict[str, tuple] = {}
         self._dragged: set[str] = set()
         self._suppressed = 0
+        # Whether only the prompts of one segment are visible, and of which.
+        self._shown: tuple[bool, Optional[str]] = (False, None)
 
     # Reading.
 
@@ -61,6 +64,8 @@ class PromptMarkups:
             center, size = [0.0] * 3, [0.0] * 3
             node.GetCenterWorld(center)
             node.GetSizeWorld(size)
+            if not any(size):
+                continue  # loaded without its file
             axes = array_of_matrix(node.GetObjectToWorldMatrix())[:3, :3]
             half = (axes[:, 0] * size[0] + axes[:, 1] * size[1]) / 2
             return tuple(map(float, center - half)), tuple(map(float, center + half))
@@ -72,6 +77,20 @@ class PromptMarkups:
         """Observes the prompts of a segmentation; called again after changes of its segments."""
         self._segmentation = segmentation
         self._sync()
+
+    def show_only(self, segment: Optional[str]) -> None:
+        """Shows the prompts of one segment in slice views, and hides all others; None: hides all."""
+        self._shown = (True, segment)
+        self._update_visibility()
+
+    def _update_visibility(self) -> None:
+        only, segment = self._shown
+        for node in self._all_nodes() if only else ():
+            here = self._segmentation is not None
+            mine = here and node.GetNodeReferenceID(SEGMENTATION) == self._segmentation.GetID()
+            display = node.GetDisplayNode()
+            if display is not None:
+                display.SetVisibility(mine and node.GetAttribute(SEGMENT) == segment)
 
     def add_point(self, segment: str, ras: Sequence[float], positive: bool) -> None:
         role = POSITIVE if positive else NEGATIVE
@@ -126,6 +145,8 @@ class PromptMarkups:
 
     def close(self) -> None:
         """Removes the observers; the nodes stay."""
+        if self._shown[0]:
+            self.show_only(None)
         self._segmentation = None
         self._observers.clear()
         self._last.clear()
@@ -165,6 +186,7 @@ class PromptMarkups:
             self._observers.drop(node_id)
             self._dragged.discard(node_id)
         self._last = {segment: self._snapshot(segment) for segment in self._segments()}
+        self._update_visibility()
 
     def _observe(self, node: slicer.vtkMRMLMarkupsNode) -> None:
         # By identifier: an observer that holds its node keeps it alive.
@@ -237,12 +259,7 @@ class PromptMarkups:
 
     def _all_nodes(self) -> Iterator[slicer.vtkMRMLMarkupsNode]:
         """Prompts of all segmentations."""
-        nodes = self._scene.GetNodesByClass("vtkMRMLMarkupsNode")
-        nodes.UnRegister(None)
-        for index in range(nodes.GetNumberOfItems()):
-            node = nodes.GetItemAsObject(index)
-            if node.GetAttribute(ROLE) is not None:
-                yield node
+        return prompt_nodes(self._scene)
 
     def _add_node(self, segment: str, class_name: str, role: str) -> slicer.vtkMRMLMarkupsNode:
         name = self._segmentation.GetSegmentation().GetSegment(segment).GetName()
@@ -251,15 +268,56 @@ class PromptMarkups:
         node.SetName(f"{name}: {NAMES[role]}")
         node.SetAttribute(SEGMENT, segment)
         node.SetAttribute(ROLE, role)
-        self._scene.AddNode(node)
-        node.SetNodeReferenceID(SEGMENTATION, self._segmentation.GetID())
-        node.CreateDefaultDisplayNodes()
+        node.SetHideFromEditors(True)
+        with _keeping_active_list(self._scene):
+            self._scene.AddNode(node)
+            node.SetNodeReferenceID(SEGMENTATION, self._segmentation.GetID())
+            node.CreateDefaultDisplayNodes()
         _style(node.GetDisplayNode(), role)
         return node
 
 
+def prompt_nodes(mrml_scene: Any) -> Iterator[slicer.vtkMRMLMarkupsNode]:
+    """The nodes of a scene that are prompts, of whichever segmentation."""
+    nodes = mrml_scene.GetNodesByClass("vtkMRMLMarkupsNode")
+    nodes.UnRegister(None)
+    for index in range(nodes.GetNumberOfItems()):
+        node = nodes.GetItemAsObject(index)
+        if node.GetAttribute(ROLE) is not None:
+            yield node
+
+
+def hide_prompts(mrml_scene: Any) -> None:
+    """Hides the prompts of a loaded scene until the effect becomes active and shows those of the selected segment."""
+    for node in prompt_nodes(mrml_scene):
+        display = node.GetDisplayNode()
+        if display is not None:
+            display.SetVisibility(False)
+
+
+@contextmanager
+def _keeping_active_list(mrml_scene: Any) -> Iterator[None]:
+    """Keeps the markups node into which the toolbar places points.
+
+    vtkSlicerMarkupsLogic makes every added markups node the active one, a hidden one, too.
+    """
+    selection = mrml_scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    if selection is None:
+        yield
+        return
+    active = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
+    try:
+        yield
+    finally:
+        was_modifying = selection.StartModify()
+        selection.SetActivePlaceNodeClassName(active[0])
+        selection.SetActivePlaceNodeID(active[1])
+        selection.EndModify(was_modifying)
+
+
 def _style(display: slicer.vtkMRMLMarkupsDisplayNode, role: str) -> None:
-    """No text, small points, and a thin box that can be resized but not rotated out of its slice."""
+    """No text, small points, not in 3D, and a thin box that can be resized but not rotated out of its slice."""
+    display.SetVisibility3D(False)
     display.SetColor(*COLORS[role])
     display.SetSelectedColor(*COLORS[role])
     display.SetActiveColor(1.0, 1.0, 1.0)

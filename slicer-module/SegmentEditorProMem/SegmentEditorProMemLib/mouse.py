@@ -1,6 +1,7 @@
 """The mouse in slice views: a click adds a foreground point, Ctrl+click a background point, a drag draws a box.
 
-In: events of a view's interactor. Out: points and boxes in RAS, with the axis of the view. Events with other keys,
+In: events of a view's interactor. Out: points and boxes in RAS, with the axis that the view is nearest to. A box in a
+view that is rotated from the scan's slices would be on no slice: rotating the views is offered. Events with other keys,
 events during markup placement or window/level adjustment, and presses on a prompt, which drag it, are left to Slicer.
 """
 
@@ -11,13 +12,17 @@ import numpy as np
 import slicer
 import vtk
 
-from .grid import Grid
+from .grid import MAX_OBLIQUE_DEGREES, Grid
 from .labelmaps import array_of_matrix
 from .rubber_band import RubberBand
 
-# Pixels: the movement within a click, and the distance of a press that drags a prompt.
+# Pixels of a screen without scaling: the movement within a click, and the distance of a press that drags a prompt.
 CLICK_TOLERANCE = 4
 HANDLE_RADIUS = 7
+# vtkMRMLAbstractViewNode::ScreenScaleFactor of a screen without scaling. Markups multiply their tolerances by it, too.
+DEFAULT_SCREEN_SCALE = 0.2
+# A drag over fewer voxels, along both axes of its slice, is a click.
+MIN_BOX_VOXELS = 3
 # A point within this fraction of the slice thickness is shown on the slice.
 SLICE_FRACTION = 0.55
 
@@ -36,10 +41,19 @@ PRESS, MOVE, RELEASE, DOUBLE, ENTER = (
 class MousePress:
     """A pressed button. It keeps the view's slice of the press: the view may scroll before the release."""
 
-    def __init__(self, view: Any, xy: tuple[int, int], xy_to_ras: np.ndarray, axis: str, positive: bool) -> None:
-        self.view, self.xy, self.axis, self.positive = view, xy, axis, positive
+    def __init__(
+        self, view: Any, xy: tuple[int, int], xy_to_ras: np.ndarray, axis: str, positive: bool, tolerance: float
+    ) -> None:
+        """tolerance: pixels of movement within a click."""
+        self.view, self.xy, self.axis, self.positive, self.tolerance = view, xy, axis, positive, tolerance
         self._xy_to_ras = xy_to_ras
         self.is_drag = False
+        # Degrees between the view and the slices across `axis`.
+        self.degrees = 0.0
+
+    @property
+    def is_oblique(self) -> bool:
+        return self.degrees > MAX_OBLIQUE_DEGREES
 
     def ras(self, xy: tuple[int, int]) -> tuple[float, float, float]:
         return tuple(float(part) for part in (self._xy_to_ras @ [*xy, 0.0, 1.0])[:3])
@@ -90,16 +104,19 @@ class SliceViewMouse:
         node = self._effect.viewNode(view)
         xy = interactor.GetEventPosition()
         xy_to_ras = array_of_matrix(node.GetXYToRAS())
-        if self._is_on_prompt(xy, xy_to_ras):
+        scale = pixel_scale(view, node)
+        if self._is_on_prompt(xy, xy_to_ras, HANDLE_RADIUS * scale):
             return False
         axis = self._commands.axis_of(array_of_matrix(node.GetSliceToRAS()), node)
         if axis is None:
             return False
-        # Asks the user if the segment is hidden.
-        if not self._effect.confirmCurrentSegmentVisible():
+        axis, degrees = axis
+        # Asks the user if the segment is hidden. A dialog takes the release of the button: the press is over then.
+        if self._effect.confirmCurrentSegmentVisible() != self._effect.ConfirmedWithoutDialog:
             return True
         positive = self._commands.positive != bool(interactor.GetControlKey())
-        self._press = MousePress(view, xy, xy_to_ras, axis, positive)
+        self._press = MousePress(view, xy, xy_to_ras, axis, positive, CLICK_TOLERANCE * scale)
+        self._press.degrees = degrees
         return True
 
     def _moved(self, xy: tuple[int, int]) -> bool:
@@ -107,9 +124,9 @@ class SliceViewMouse:
         if press is None:
             return False
         # There are no background boxes: with Ctrl the press stays a point.
-        if press.positive and max(abs(a - b) for a, b in zip(xy, press.xy)) > CLICK_TOLERANCE:
+        if press.positive and max(abs(a - b) for a, b in zip(xy, press.xy)) > press.tolerance:
             press.is_drag = True
-        if press.is_drag:
+        if press.is_drag and not press.is_oblique:
             if self._rubber_band is None:
                 self._rubber_band, self._rubber_band_view = RubberBand(), press.view
                 self._effect.addActor2D(press.view, self._rubber_band.actor)
@@ -122,7 +139,10 @@ class SliceViewMouse:
         if press is None:
             return False
         self.cancel()
-        if press.is_drag:
+        is_box = press.is_drag and not self._is_small(press.ras(press.xy), press.ras(xy))
+        if is_box and press.is_oblique:
+            self._commands.offer_rotation(press.degrees)
+        elif is_box:
             self._commands.box(press.ras(press.xy), press.ras(xy), press.axis)
         else:
             self._commands.point(press.ras(press.xy), press.axis, press.positive)
@@ -130,20 +150,36 @@ class SliceViewMouse:
         self._commands.tick()
         return True
 
-    def _is_on_prompt(self, xy: tuple[int, int], xy_to_ras: np.ndarray) -> bool:
+    def _is_small(self, ras: Any, opposite: Any) -> bool:
+        """Whether a box spans a few voxels only: a hand that trembles draws no box."""
+        scene = self._commands.controller.scene
+        try:
+            grid = scene.grid()
+        except scene.Error:
+            return False  # the command reports it
+        return max(abs(a - b) for a, b in zip(grid.index(ras), grid.index(opposite))) < MIN_BOX_VOXELS
+
+    def _is_on_prompt(self, xy: tuple[int, int], xy_to_ras: np.ndarray, radius: float) -> bool:
         places = handle_positions(self._commands.controller.scene)
         if not places:
             return False
         ras_to_xy = np.linalg.inv(xy_to_ras)
         at = (ras_to_xy @ np.vstack([np.transpose(places), np.ones(len(places))]))[:3].T
         distances = np.hypot(at[:, 0] - xy[0], at[:, 1] - xy[1])
-        return bool(np.any((distances <= HANDLE_RADIUS) & (np.abs(at[:, 2]) <= SLICE_FRACTION)))
+        return bool(np.any((distances <= radius) & (np.abs(at[:, 2]) <= SLICE_FRACTION)))
 
     def _remove_rubber_band(self) -> None:
         if self._rubber_band is not None:
             self._effect.removeActor2D(self._rubber_band_view, self._rubber_band.actor)
             self._effect.scheduleRender(self._rubber_band_view)
             self._rubber_band = self._rubber_band_view = None
+
+
+def pixel_scale(view: Any, node: Any) -> float:
+    """Pixels of a view's interactor for one pixel of a screen without scaling."""
+    # A method of QPaintDevice; views outside Qt have none.
+    ratio = view.devicePixelRatioF() if hasattr(view, "devicePixelRatioF") else 1.0
+    return ratio * node.GetScreenScaleFactor() / DEFAULT_SCREEN_SCALE
 
 
 def handle_positions(scene: Any) -> list[Any]:

@@ -6,6 +6,8 @@ In: options of a panel or a script. Out: arguments. Every option has a default.
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from .i18n import _
+
 DIRECTIONS = ("both", "up", "down")
 SEARCHES = ("paper", "off", "custom")
 INTENSITIES = ("displayed", "automatic")
@@ -41,11 +43,19 @@ class Options:
     def __post_init__(self) -> None:
         for name, choices in (("search", SEARCHES), ("intensity", INTENSITIES), ("stop", STOPS)):
             if getattr(self, name) not in choices:
-                raise BadOption(f"{name}: {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+                raise BadOption(
+                    _("{name}: {found!r}, expected one of {choices}").format(
+                        name=name, found=getattr(self, name), choices=", ".join(choices)
+                    )
+                )
         if not self.windows or not all(1 <= window <= 6 for window in self.windows):
-            raise BadOption(f"windows: {self.windows}, expected one or more numbers of slices between 1 and 6")
+            raise BadOption(
+                _("windows: {windows}, expected one or more numbers of slices between 1 and 6").format(
+                    windows=self.windows
+                )
+            )
         if not 1 <= self.beams <= 16:
-            raise BadOption(f"beams: {self.beams}, expected 1 to 16")
+            raise BadOption(_("beams: {beams}, expected 1 to 16").format(beams=self.beams))
 
     @property
     def model_arguments(self) -> dict[str, Any]:
@@ -67,5 +77,5 @@ def windows_from_text(text: str) -> tuple[int, ...]:
     """Windows as a user writes them: "1, 6". Raises BadOption."""
     words = text.replace(",", " ").split()
     if not words or not all(word.isdigit() for word in words):
-        raise BadOption(f"windows: {text!r}, expected numbers of slices such as 1, 6")
+        raise BadOption(_("windows: {text!r}, expected numbers of slices such as 1, 6").format(text=text))
     return tuple(int(word) for word in words)

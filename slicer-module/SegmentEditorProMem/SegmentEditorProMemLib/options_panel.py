@@ -7,29 +7,38 @@ from typing import Any, Callable
 
 import qt
 
+from .i18n import _
 from .options import BadOption, windows_from_text
 
-DEFAULT_MODEL, MODEL_FROM_FILE = "Default", "SAM 2 or MedSAM2 file…"
+DEFAULT_MODEL, MODEL_FROM_FILE = _("Default"), _("SAM 2 or MedSAM2 file…")
 
 # What is shown, and what it is called on the node.
-DEVICES = (("Automatic", "auto"), ("CPU", "cpu"), ("GPU (cuda:0)", "cuda:0"))
-SEARCHES = (("As in the paper", "paper"), ("Off (plain SAM 2)", "off"), ("Custom", "custom"))
-INTENSITIES = (("As displayed", "displayed"), ("Automatic", "automatic"))
-STOPS = (("Where the object ends", "automatic"), ("Never", "never"))
+DEVICES = ((_("Automatic"), "auto"), (_("CPU"), "cpu"), (_("GPU (cuda:0)"), "cuda:0"))
+SEARCHES = ((_("As in the paper"), "paper"), (_("Off (plain SAM 2)"), "off"), (_("Custom"), "custom"))
+INTENSITIES = ((_("As displayed"), "displayed"), (_("Automatic"), "automatic"))
+STOPS = ((_("Where the object ends"), "automatic"), (_("Never"), "never"))
 
 TIPS = {
-    "Model": "The network that segments.\nThe default model comes with ProMem and works best with a painted slice. "
-    "SAM 2, SAM 2.1 and MedSAM2 model files (.pt, .safetensors) work better with clicks and boxes.",
-    "Device": "The device that runs the network. Automatic: the GPU if there is one, else the CPU.",
-    "Search": "Memory window search: how many earlier slices the network attends to.\nAs in the paper: tries 1 and 6 slices and keeps "
-    "the mask with the higher predicted IoU; slower and more robust. Off: always 6 slices, the fastest.",
-    "Windows": "Custom search: the memory windows to try, in slices from 1 to 6, for example 1, 6.",
-    "Beams": "Custom search: the number of candidates kept on each slice. More is slower.",
-    "Intensity": "The intensity window of the network's input.\nAs displayed: window and level of the slice views; set them so that the "
-    "object stands out. Automatic: chosen from the scan and the prompt.",
-    "Stop": "Where a propagation ends.\nWhere the object ends: where the network no longer detects it. Never: at the end of the scan or "
-    "of the range, for objects that disappear and reappear.",
-    "Threads": "The CPU threads that the engine may use. 0: all but one, so that Slicer stays responsive.",
+    "Model": _(
+        "The network that segments.\nThe default model comes with ProMem and works best with a painted slice. "
+        "SAM 2, SAM 2.1 and MedSAM2 model files (.pt, .safetensors) work better with clicks and boxes."
+    ),
+    "Device": _("The device that runs the network. Automatic: the GPU if there is one, else the CPU."),
+    "Search": _(
+        "Memory window search: how many earlier slices the network attends to.\nAs in the paper: tries 1 and 6 slices and keeps "
+        "the mask with the higher predicted IoU; slower and more robust. Off: always 6 slices, the fastest."
+    ),
+    "Windows": _("Custom search: the memory windows to try, in slices from 1 to 6, for example 1, 6."),
+    "Beams": _("Custom search: the number of candidates kept on each slice. More is slower."),
+    "Intensity": _(
+        "The intensity window of the network's input.\nAs displayed: window and level of the slice views; set them so that the "
+        "object stands out. Automatic: chosen from the scan and the prompt."
+    ),
+    "Stop": _(
+        "Where a propagation ends.\nWhere the object ends: where the network no longer detects it. Never: at the end of the scan or "
+        "of the range, for objects that disappear and reappear."
+    ),
+    "Threads": _("The CPU threads that the engine may use. 0: all but one, so that Slicer stays responsive."),
 }
 
 
@@ -46,7 +55,7 @@ class OptionsPanel:
         layout.setSpacing(2)
         self.fold = qt.QToolButton()
         self.fold.objectName = "ProMemOptionsFold"
-        self.fold.text = "Options"
+        self.fold.text = _("Options")
         self.fold.checkable = True
         self.fold.autoRaise = True
         self.fold.setToolButtonStyle(qt.Qt.ToolButtonTextBesideIcon)
@@ -70,24 +79,24 @@ class OptionsPanel:
         self.engine.setWordWrap(True)
         self.beams.minimum, self.beams.maximum = 1, 16
         self.threads.minimum, self.threads.maximum = 0, 256
-        self.threads.setSpecialValueText("All but one")
+        self.threads.setSpecialValueText(_("All but one"))
         self.labels = {}
         for name, label, widget in (
             ("Model", "Model", self.model),
-            ("Device", "Compute on", self.device),
-            ("Search", "Memory search", self.search),
-            ("Windows", "Memory windows", self.windows),
-            ("Beams", "Beams", self.beams),
-            ("Intensity", "Intensity window", self.intensity),
-            ("Stop", "Stop", self.stop),
-            ("Threads", "CPU threads", self.threads),
+            ("Device", _("Compute on"), self.device),
+            ("Search", _("Memory search"), self.search),
+            ("Windows", _("Memory windows"), self.windows),
+            ("Beams", _("Beams"), self.beams),
+            ("Intensity", _("Intensity window"), self.intensity),
+            ("Stop", _("Stop"), self.stop),
+            ("Threads", _("CPU threads"), self.threads),
         ):
             self.labels[name] = qt.QLabel(label)
             widget.objectName = f"ProMem{name}"
             for part in (self.labels[name], widget):
                 part.setToolTip(TIPS[name])
             form.addRow(self.labels[name], widget)
-        form.addRow(qt.QLabel("Engine"), self.engine)
+        form.addRow(qt.QLabel(_("Engine")), self.engine)
         self._connections = [
             (self.fold, "toggled(bool)", self._folded),
             (self.model, "activated(int)", self._model_chosen),
@@ -163,7 +172,7 @@ class OptionsPanel:
     def _model_chosen(self, index: int) -> None:
         if index == 1:
             path = qt.QFileDialog.getOpenFileName(
-                self.widget.window(), "Model file", "", "Models (*.pt *.pth *.safetensors);;All files (*)"
+                self.widget.window(), _("Model file"), "", "Models (*.pt *.pth *.safetensors);;All files (*)"
             )
             # PythonQt returns the name, other bindings return the name and the filter.
             path = path[0] if isinstance(path, (tuple, list)) else path

@@ -1,17 +1,21 @@
 """The options as parameters of the Segment Editor's node: they are saved with the scene, and scripts can set them.
 
 In: a `scriptedEffect`, which prefixes each name with "ProMem.". Out: `Options`, a range of slices. Knows no widget.
+What the user has chosen last is remembered and is the default of a new node. The model's path is remembered only: it
+would be wrong in a scene on another computer.
 
-Model, Device, Precision, Threads (0: all but one), Search, Windows, Beams, Intensity, Stop are `Options`; RangeFirst
-and RangeLast are slices counted from 1 (0: the first, the last there is).
+Device, Precision, Threads (0: all but one), Search, Windows, Beams, Intensity, Stop are `Options`; RangeFirst
+and RangeLast are slices counted from 1 (0: the first, the last there is). MODEL is a path; empty: the default model.
 """
 
 from typing import Any, Optional
 
+from . import remembered
+from .i18n import _
 from .options import BadOption, Options, windows_from_text
 
+MODEL = "Model"
 DEFAULTS = {
-    "Model": "",
     "Device": "auto",
     "Precision": "auto",
     "Threads": "0",
@@ -25,17 +29,34 @@ DEFAULTS = {
 }
 
 
+# They belong to a scan.
+NOT_REMEMBERED = ("RangeFirst", "RangeLast")
+
+
 def set_defaults(effect: Any) -> None:
-    """Sets the defaults of unset parameters."""
-    for name, value in DEFAULTS.items():
+    """Sets unset parameters to what the user has chosen last."""
+    chosen = {name: remembered.value(name, value) for name, value in DEFAULTS.items() if name not in NOT_REMEMBERED}
+    try:
+        _options({**DEFAULTS, **chosen, MODEL: ""})
+    except BadOption:
+        chosen = {}  # of another version
+    for name, value in {**DEFAULTS, **chosen}.items():
         effect.setParameterDefault(name, value)
 
 
+def values(effect: Any) -> dict[str, str]:
+    """Every option as text."""
+    return {MODEL: remembered.value(MODEL, ""), **{name: effect.parameter(name) for name in DEFAULTS}}
+
+
 def read(effect: Any) -> Options:
-    """The options on the node. Raises BadOption, which names the parameter."""
-    text = {name: effect.parameter(name).strip() for name in DEFAULTS}
+    """The options. Raises BadOption, which names the parameter."""
+    return _options({name: text.strip() for name, text in values(effect).items()})
+
+
+def _options(text: dict[str, str]) -> Options:
     return Options(
-        model=text["Model"] or None,
+        model=text[MODEL] or None,
         device=text["Device"],
         precision=text["Precision"],
         threads=_whole(text["Threads"], "Threads") or None,
@@ -56,12 +77,16 @@ def read_range(effect: Any, count: int) -> tuple[int, int]:
 
 
 def write(effect: Any, values: dict[str, Any]) -> None:
-    """Sets parameters with one event of the node."""
+    """Sets parameters with one event of the node, and remembers them."""
     node = effect.parameterSetNode()
     modified = node.StartModify()
     try:
         for name, value in values.items():
-            effect.setParameter(name, "" if value is None else str(value))
+            text = "" if value is None else str(value)
+            if name not in NOT_REMEMBERED:
+                remembered.keep(name, text)
+            if name != MODEL:
+                effect.setParameter(name, text)
     finally:
         node.EndModify(modified)
 
@@ -69,5 +94,5 @@ def write(effect: Any, values: dict[str, Any]) -> None:
 def _whole(text: str, name: str) -> int:
     number: Optional[int] = int(text) if text.isascii() and text.isdigit() else None
     if number is None:
-        raise BadOption(f"{name}: {text!r}, expected a whole number")
+        raise BadOption(_("{name}: {text!r}, expected a whole number").format(name=name, text=text))
     return number

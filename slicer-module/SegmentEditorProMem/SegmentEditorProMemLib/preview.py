@@ -92,10 +92,16 @@ class Preview:
         return set(self._shown)
 
     def remove(self, segment_id: str) -> None:
-        """Removes a segment's preview."""
+        """Removes a segment's preview; with the last one the node.
+
+        Slicer's Segment Editor takes the first segmentation of the scene when it has none, also a hidden one: it would
+        edit the preview.
+        """
         known = self._shown.pop(segment_id, None) is not None and self.node is not None
         if known and self.node.GetSegmentation().GetSegment(segment_id) is not None:
             self.node.GetSegmentation().RemoveSegment(segment_id)
+        if not self._shown:
+            self.close()
 
     def clear(self) -> None:
         """Removes every preview."""
@@ -107,6 +113,8 @@ class Preview:
         if self.node is not None:
             node = self._node
             self._forget()
+            if self._scene.IsClosing():
+                return  # the scene removes it
             display = node.GetDisplayNode()
             self._scene.RemoveNode(node)
             if display is not None:

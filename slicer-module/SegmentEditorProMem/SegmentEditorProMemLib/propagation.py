@@ -8,7 +8,7 @@ propagation are left unchanged.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
@@ -51,17 +51,39 @@ class Target:
         return self.written[slice_] if slice_ in self.written else self.before.digests.get(slice_)
 
 
-class Propagation:
-    """labels: the engine's labels [k, j, i], which change while it works."""
+class UndoStep:
+    """One undo state for everything that a job writes, saved before its first write."""
 
-    def __init__(self, scene, grid: Grid, axis: str, labels: np.ndarray, targets: list[Target], direction: str) -> None:
+    def __init__(self, scene: Any) -> None:
+        self._scene = scene
+        self.is_saved = False
+
+    def save(self) -> None:
+        if not self.is_saved:
+            self._scene.save_undo()
+            self.is_saved = True
+
+
+class Propagation:
+    """labels: the engine's labels [k, j, i], which change while it works. undo: the step of the whole job."""
+
+    def __init__(
+        self,
+        scene: Any,
+        grid: Grid,
+        axis: str,
+        labels: np.ndarray,
+        targets: list[Target],
+        direction: str,
+        undo: UndoStep,
+    ) -> None:
         self._scene = scene
         self._grid = grid
         self._labels = labels
         self.axis = axis
         self.targets = targets
         self._direction = direction
-        self.saved_undo = False
+        self.undo = undo
         self._awaiting_labels: list[tuple[int, int]] = []
 
     def mark_started(self, target: Target, now: float) -> None:
@@ -131,9 +153,7 @@ class Propagation:
                 wanted[n] = labels[n] == target.object
         changed = Extent.of(np.moveaxis(wanted != held, 0, AXES[self.axis]), box.first)
         if changed is not None:
-            if not self.saved_undo:
-                self._scene.save_undo()
-                self.saved_undo = True
+            self.undo.save()
             inside = changed.within(box)
             self._scene.write(target.segment, changed, np.moveaxis(wanted, 0, AXES[self.axis])[inside.slices])
             # Masking may have changed what was written.

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from .i18n import _
+
 # A slice with a predicted IoU below this is doubtful.
 DOUBTFUL = 0.7
 
@@ -53,17 +55,26 @@ class Report:
         """One line."""
         found = self.found
         if not found:
-            return "No slice was segmented."
-        where = f"{found[0] + 1}" if len(found) == 1 else f"{found[0] + 1} to {found[-1] + 1}"
-        slices = f"{len(found)} slice{'s' * (len(found) > 1)} ({where}) in {self.seconds:.1f} s"
+            return _("No slice was segmented.")
+        first, last, seconds = found[0] + 1, found[-1] + 1, self.seconds
+        if len(found) == 1:
+            slices = _("1 slice ({first}) in {seconds:.1f} s").format(first=first, seconds=seconds)
+        else:
+            slices = _("{count} slices ({first} to {last}) in {seconds:.1f} s").format(
+                count=len(found), first=first, last=last, seconds=seconds
+            )
         doubtful = [str(n + 1) for n in self.doubtful]
         if not doubtful:
             return slices + "."
         if len(doubtful) == 1:
-            return f"{slices}. Look at slice {doubtful[0]}."
+            return _("{slices}. Look at slice {slice}.").format(slices=slices, slice=doubtful[0])
         if len(doubtful) < 4:
-            return f"{slices}. Look at slices {', '.join(doubtful[:-1])} and {doubtful[-1]}."
-        return f"{slices}. Look at slices {', '.join(doubtful[:3])} and {len(doubtful) - 3} more."
+            return _("{slices}. Look at slices {others} and {last}.").format(
+                slices=slices, others=", ".join(doubtful[:-1]), last=doubtful[-1]
+            )
+        return _("{slices}. Look at slices {others} and {count} more.").format(
+            slices=slices, others=", ".join(doubtful[:3]), count=len(doubtful) - 3
+        )
 
 
 def bars(scores: Sequence[Optional[float]], width: int) -> list[tuple[int, int, Optional[float]]]:

@@ -71,6 +71,7 @@ class Scene:
         self._is_closed = False
         # Whether the segments are unchanged since `save_undo`.
         self._is_unchanged_since_save = False
+        self._edits = 0
         self._surfaces = Surfaces()
         self._preview = Preview(mrml_scene)
         self._prompts = PromptMarkups(mrml_scene, self._report_prompt_change)
@@ -194,6 +195,11 @@ class Scene:
         if self._observed[1] is not None:
             self._surfaces.update(self._observed[1].GetSegmentation())
 
+    def edit_stamp(self) -> object:
+        """A value that changes, by ==, whenever segments of the segmentation are edited."""
+        self._observe_selection()
+        return self._edits
+
     def undo(self) -> None:
         """Restores the last saved state; does nothing if nothing has changed since.
 
@@ -268,6 +274,11 @@ class Scene:
         """Two opposite corners of a segment's box, in the center of its slice."""
         self._observe_selection()
         return self._prompts.box(segment_id)
+
+    def show_prompts(self, segment_id: Optional[str]) -> None:
+        """Shows the prompts of one segment only; None: of none."""
+        self._observe_selection()
+        self._prompts.show_only(segment_id)
 
     def clear_prompts(self, segment_id: str) -> None:
         self._observe_selection()
@@ -349,6 +360,7 @@ class Scene:
 
     def _changed_since_saved(self) -> None:
         self._is_unchanged_since_save = False
+        self._edits += 1
 
     def _segments_changed(self) -> None:
         segmentation = self._observed[1]

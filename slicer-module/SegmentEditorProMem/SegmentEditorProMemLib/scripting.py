@@ -61,13 +61,15 @@ class Session:
             self.controller.options = options
 
     def click(self, segment: str, ras: Sequence[float], positive: bool = True, axis: Optional[str] = None) -> None:
-        """Adds a point. axis: "i", "j" or "k", the axis of the propagation; None: that of the largest spacing."""
-        self.controller.click(segment, ras, axis or self.scene.grid().coarsest_axis, positive)
+        """Adds a point. axis: "i", "j" or "k", the axis of the propagation; None: that of the segment's earlier prompts
+        or painted slices, else that of the largest spacing.
+        """
+        self.controller.click(segment, ras, self._axis(segment, axis), positive)
         self._wait()
 
     def box(self, segment: str, ras: Sequence[float], opposite: Sequence[float], axis: Optional[str] = None) -> None:
         """Sets a box on a slice, by two of its corners."""
-        self.controller.box(segment, ras, opposite, axis or self.scene.grid().coarsest_axis)
+        self.controller.box(segment, ras, opposite, self._axis(segment, axis))
         self._wait()
 
     def propagate(
@@ -100,6 +102,11 @@ class Session:
         self._logic.SetSegmentEditorNode(None)
         if mrml_scene is not None:
             mrml_scene.RemoveNode(self.editor)
+
+    def _axis(self, segment: str, axis: Optional[str]) -> str:
+        if axis is not None:
+            self.controller.set_axis(segment, axis)
+        return self.controller.axis_of(segment)
 
     def _wait(self) -> None:
         self.controller.wait(self._seconds)

@@ -8,20 +8,26 @@ from typing import Any, Callable
 
 import qt
 
-PROPAGATE, CANCEL, UNDO_POINT, CLEAR, NEXT_DOUBTFUL = "P", "C", "U", "X", "N"
+from .i18n import _
+
+# With two equal shortcuts in a window, another module's and this one, Qt emits the second signal, of each in turn.
+SIGNALS = ("activated()", "activatedAmbiguously()")
+
+PROPAGATE, CANCEL, UNDO_POINT, CLEAR, NEXT_DOUBTFUL, TOGGLE = "P", "C", "U", "X", "N", "T"
 
 DESCRIPTIONS = {
-    PROPAGATE: "propagate",
-    CANCEL: "cancel",
-    UNDO_POINT: "undo point",
-    CLEAR: "clear prompts",
-    NEXT_DOUBTFUL: "next doubtful",
+    PROPAGATE: _("propagate"),
+    CANCEL: _("cancel"),
+    UNDO_POINT: _("undo point"),
+    CLEAR: _("clear prompts"),
+    NEXT_DOUBTFUL: _("next doubtful"),
+    TOGGLE: _("include or exclude"),
 }
 
 
 def with_key(text: str, key: str) -> str:
     """A tooltip with its key."""
-    return f"{text}\n\nKey: {key}"
+    return f"{text}\n\n" + _("Key: {key}").format(key=key)
 
 
 class Shortcuts:
@@ -37,12 +43,14 @@ class Shortcuts:
         for key, call in self._calls.items():
             shortcut = qt.QShortcut(parent)
             shortcut.setKey(qt.QKeySequence(key))
-            shortcut.connect("activated()", call)
+            for signal in SIGNALS:
+                shortcut.connect(signal, call)
             self._installed.append((shortcut, call))
 
     def remove(self) -> None:
         for shortcut, call in self._installed:
-            shortcut.disconnect("activated()", call)
+            for signal in SIGNALS:
+                shortcut.disconnect(signal, call)
             # Without a parent the shortcut is inactive at once, whenever Qt deletes it.
             shortcut.setParent(None)
             shortcut.deleteLater()

@@ -14,7 +14,7 @@ from typing import Optional
 
 import numpy as np
 
-from .grid import AXES, Extent
+from .grid import AXES
 
 # Recorded states of one segment: earlier propagations are not recognised after an undo.
 MAX_CHECKPOINTS = 20
@@ -87,14 +87,6 @@ class History:
         # A segment that is cleared completely starts again without history.
         emptied = [slice_ for slice_, kind in last.kinds.items() if kind is SliceKind.RESULT and slice_ not in digests]
         return SegmentState(axis, digests, kinds, frozenset(emptied) if digests else frozenset())
-
-
-def axis_of_single_slice(extent: Optional[Extent]) -> Optional[str]:
-    """The axis across which a segment is on a single slice; None if there is no such axis, or more than one."""
-    if extent is None:
-        return None
-    single = [axis for axis, number in AXES.items() if extent[number][1] - extent[number][0] == 1]
-    return single[0] if len(single) == 1 else None
 
 
 def digests_of(mask: np.ndarray, axis: str, first: int = 0) -> dict[int, bytes]:

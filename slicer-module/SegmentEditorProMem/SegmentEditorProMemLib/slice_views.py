@@ -9,7 +9,7 @@ from typing import Any, Optional
 import numpy as np
 import slicer
 
-from .grid import Grid, ObliqueView, axis_of_view
+from .grid import Grid, nearest_axis
 from .labelmaps import array_of_matrix
 
 
@@ -20,12 +20,11 @@ def slice_nodes(mrml_scene: Any) -> Iterator[Any]:
 
 
 def displayed_slice(node: Any, grid: Grid, axis: str) -> Optional[int]:
-    """The slice across an axis that a view shows; None if the view has another axis or shows no slice of the scan."""
+    """The slice across an axis that a view shows in its middle; None if the view has another axis or shows no slice of
+    the scan.
+    """
     slice_to_ras = array_of_matrix(node.GetSliceToRAS())
-    try:
-        if axis_of_view(slice_to_ras, grid) != axis:
-            return None
-    except ObliqueView:
+    if nearest_axis(slice_to_ras, grid)[0] != axis:
         return None
     slice_ = int(np.floor(grid.index(slice_to_ras[:3, 3])["ijk".index(axis)] + 0.5))
     return slice_ if 0 <= slice_ < grid.count(axis) else None
@@ -38,6 +37,17 @@ def current_slice(mrml_scene: Any, grid: Grid, axis: str, preferred: Any = None)
         nodes.sort(key=lambda node: node is not preferred)
     found = (displayed_slice(node, grid, axis) for node in nodes)
     return next((slice_ for slice_ in found if slice_ is not None), None)
+
+
+def rotate_to_scan(mrml_scene: Any, editor: Any, volume: Any) -> None:
+    """Rotates every slice view to the scan's slices, as the Segment Editor does it where it can. editor: its widget, or
+    None.
+    """
+    if hasattr(editor, "rotateSliceViewsToSegmentation"):
+        editor.rotateSliceViewsToSegmentation()
+        return
+    for node in slice_nodes(mrml_scene):
+        node.RotateToVolumePlane(volume)
 
 
 def jump(mrml_scene: Any, ras: Any) -> None:

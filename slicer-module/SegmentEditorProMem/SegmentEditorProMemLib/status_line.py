@@ -7,6 +7,7 @@ from typing import Any
 
 import qt
 
+from .i18n import _
 from .snapshot import ERROR, OFF, READY, WORKING
 
 _DOTS = {READY: "#2e9e4f", WORKING: "#e2a000", OFF: "#909090"}
@@ -37,8 +38,8 @@ class StatusLine:
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
         self.copy.objectName = "ProMemCopyDetails"
-        self.copy.text = "Copy"
-        self.copy.setToolTip("Copies the error details for a bug report.")
+        self.copy.text = _("Copy")
+        self.copy.setToolTip(_("Copies the error details for a bug report."))
         self.copy.visible = False
         layout.addWidget(self.dot)
         layout.addWidget(self.text, 1)

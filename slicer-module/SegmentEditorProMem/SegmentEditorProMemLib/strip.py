@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional
 import qt
 
 from . import shortcuts, ui_text
+from .i18n import _
 from .report import DOUBTFUL, Report, bars
 
 HEIGHT = 44
@@ -20,7 +21,7 @@ MIN_WIDTH_FOR_GAP = 4
 # The lowest bar is still visible: a slice with a low score is not an empty one.
 MIN_BAR_FRACTION = 0.12
 
-EXPLANATION = (
+EXPLANATION = _(
     "One bar for each slice: the higher and greener, the higher the predicted IoU.\n"
     "Blue: a prompt slice, painted or clicked. No bar: not segmented. Click a bar to go to its slice."
 )
@@ -83,12 +84,14 @@ class Strip:
         row.addWidget(self.first)
         row.addWidget(self.text, 1)
         row.addWidget(self.last)
-        self.next = qt.QPushButton("Next doubtful")
+        self.next = qt.QPushButton(_("Next doubtful"))
         self.next.objectName = "ProMemNextDoubtful"
         self.next.setToolTip(
             shortcuts.with_key(
-                "Goes to the slices with a predicted IoU below 0.7, the lowest first.\n"
-                "Correct a slice with any tool or with clicks, and propagate again.",
+                _(
+                    "Goes to the slices with a predicted IoU below 0.7, the lowest first.\n"
+                    "Correct a slice with any tool or with clicks, and propagate again."
+                ),
                 shortcuts.NEXT_DOUBTFUL,
             )
         )
@@ -97,8 +100,13 @@ class Strip:
         self.next.connect("clicked()", self._next)
         self.show(None, None)
 
-    def show(self, report: Optional[Report], current: Optional[int]) -> None:
-        """report: None hides the strip. current: the displayed slice, if it belongs to the report."""
+    def show(
+        self, report: Optional[Report], current: Optional[int], place: Callable[[int], str] = lambda slice_: ""
+    ) -> None:
+        """report: None hides the strip. current: the displayed slice, if it belongs to the report. place: where a slice
+        is, in mm.
+        """
+        self._place = place
         self._report = report if report is not None and report.scores else None
         self._current = current
         self.widget.visible = self._report is not None
@@ -107,9 +115,11 @@ class Strip:
         count = len(self._report.doubtful)
         self.first.text, self.last.text = "1", str(len(self._report.scores))
         inside = current is not None and 0 <= current < len(self._report.scores)
-        self.text.text = ui_text.slice_line(self._report, current) if inside else "Click a bar to go to its slice"
+        self.text.text = (
+            ui_text.slice_line(self._report, current, place(current)) if inside else _("Click a bar to go to its slice")
+        )
         self.next.enabled = count > 0
-        self.next.text = f"Next doubtful ({count})" if count else "No doubtful slices"
+        self.next.text = _("Next doubtful ({count})").format(count=count) if count else _("No doubtful slices")
         self.refresh()
 
     def refresh(self) -> None:
@@ -175,7 +185,8 @@ class Strip:
     def _update_tip(self) -> None:
         # The button has one tooltip: it follows the mouse.
         if self.picture.underMouse():
-            self.picture.toolTip = ui_text.slice_line(self._report, self._slice_under_cursor())
+            slice_ = self._slice_under_cursor()
+            self.picture.toolTip = ui_text.slice_line(self._report, slice_, self._place(slice_))
 
     def _pressed(self) -> None:
         if self._report is not None:

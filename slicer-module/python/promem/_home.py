@@ -6,6 +6,7 @@ In: the environment. Out: paths. Creates nothing and reads nothing.
 import os
 import pathlib
 
+from . import __version__
 from ._abi import LIBTORCH_VERSION
 
 
@@ -18,6 +19,11 @@ def folder() -> pathlib.Path:
     # The XDG specification says that a relative path is to be ignored.
     base = data if os.path.isabs(data) else os.path.join(os.path.expanduser("~"), ".local", "share")
     return pathlib.Path(base) / "ProMem"
+
+
+def engine() -> pathlib.Path:
+    """Where `promem.install` puts libpromem, for a package that came without it."""
+    return folder() / f"engine-{__version__}"
 
 
 def libtorch() -> pathlib.Path:

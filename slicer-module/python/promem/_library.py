@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any, Optional
 
-from . import _abi, _callbacks, _libtorch
+from . import _abi, _callbacks, _home, _libtorch
 from .errors import LibraryNotLoaded, error
 
 _NAME = "libpromem.so"
@@ -46,6 +46,10 @@ def find() -> pathlib.Path:
         if built.is_file():
             return built
         looked.append(f"the repository: no {built}; `make build` builds it")
+    installed = _home.engine() / _NAME
+    if installed.is_file():
+        return installed
+    looked.append(f"the ProMem folder: no {installed}")
     raise LibraryNotLoaded("libpromem is not found. Looked at:\n  " + "\n  ".join(looked))
 
 

@@ -272,7 +272,7 @@ class Workspace:
     def before_stroke(self) -> None:
         """Saves an undo state, except during a propagation that has saved one: Discard restores the state before it."""
         propagation = self.controller.propagation
-        if propagation is None or not propagation.saved_undo:
+        if propagation is None or not propagation.undo.is_saved:
             self._save_undo()
 
     def _save_undo(self) -> None:

@@ -21,6 +21,7 @@ def make_app():
         app.close()
     stand_in.FileDialog.answers.clear()
     stand_in.FileDialog.asked.clear()
+    stand_in.Settings.forget()
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class AbstractEffect:
     NotConfirmed, ConfirmedWithoutDialog, ConfirmedWithDialog = range(3)
 
 
-class ScriptedEffect:
+class ScriptedEffect(AbstractEffect):
     """qSlicerSegmentEditorScriptedEffect. `answers_visible`: the user's answer about a hidden segment; None: not
     asked.
     """
@@ -239,6 +239,11 @@ class EditorWidget(stand_in.host_class(stand_in.QtWidgets.QWidget)):
     def redo(self):
         self.logic.Redo()
 
+    def rotateSliceViewsToSegmentation(self):
+        scene = self.node.GetScene()
+        for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+            scene.GetNthNodeByClass(number, "vtkMRMLSliceNode").RotateToVolumePlane(self.node.GetSourceVolumeNode())
+
     def select(self, segment):
         self.node.SetSelectedSegmentID(segment)
 
@@ -250,14 +255,18 @@ class EditorWidget(stand_in.host_class(stand_in.QtWidgets.QWidget)):
 
 
 class SliceView:
-    """qMRMLSliceWidget with a mouse. Positions are pixels of the view, from its lower left corner."""
+    """qMRMLSliceWidget with a mouse. Positions are device pixels of the view, from its lower left corner."""
 
     def __init__(self, effect, node):
+        self.pixel_ratio = 1.0
         self.effect, self.node = effect, node
         self.interactor = vtk.vtkGenericRenderWindowInteractor()
 
     def className(self):
         return "qMRMLSliceWidget"
+
+    def devicePixelRatioF(self):
+        return self.pixel_ratio
 
     def event(self, event, xy, control=False, shift=False, alt=False):
         """One event; whether the effect took it."""

@@ -69,6 +69,7 @@ class SlicerApp:
         self.python = self.effect.self()
         self.python.make_engine = lambda: self.engine
         self.python.needs_installation = lambda: not installed
+        self.python.needs_engine = lambda: False
         self.editor = host.EditorWidget(self.effect, world.logic, world.node)
         self.window.setCentralWidget(self.editor)
         self.views = {name: host.SliceView(self.effect, node) for name, node in self.nodes.items()}

@@ -3,8 +3,8 @@ there.
 
 In: names of Qt's classes. Out: classes whose Qt properties are attributes (`button.text`, never `button.text()`),
 whose signals are connected by their C++ signature (`connect("clicked()", call)`), on whose objects no new attributes
-can be made, and which cannot be subclassed (PythonQt can override virtual methods, but not reliably). Knows nothing of
-Slicer.
+can be made, whose methods take no keyword arguments, and which cannot be subclassed (PythonQt can override virtual
+methods, but not reliably). docs/notes/pythonqt.md says where PythonQt's sources show it. Knows nothing of Slicer.
 """
 
 import ctypes
@@ -45,6 +45,10 @@ class Settings:
     """QSettings that forgets at the end."""
 
     _values: dict = {}
+
+    @classmethod
+    def forget(cls):
+        cls._values.clear()
 
     def value(self, key, default=None):
         return self._values.get(key, default)
@@ -93,6 +97,8 @@ def _wrapped(base, strict=True):
     members.update(connect=_connect, disconnect=_disconnect, className=lambda self: base.__name__)
     if strict:
         members["__setattr__"] = _attributes_of(base)
+        members["__init__"] = _constructor_of(base)
+        members["__getattribute__"] = _methods_of(base)
     made = type(base.__name__, (base,), members)
     if strict:
         made.__init_subclass__ = classmethod(_refuse_subclass)
@@ -112,6 +118,34 @@ def _property(name):
             raise TypeError(f"{type(self).__name__}.{name}: {value!r} cannot be set")
 
     return property(read, write)
+
+
+def _constructor_of(base):
+    def construct(self, *arguments, **keywords):
+        _refuse_keywords(base.__name__, keywords)
+        base.__init__(self, *arguments)
+
+    return construct
+
+
+def _methods_of(base):
+    def get_attribute(self, name):
+        found = base.__getattribute__(self, name)
+        if not isinstance(found, types.BuiltinMethodType):
+            return found
+
+        def method(*arguments, **keywords):
+            _refuse_keywords(f"{base.__name__}.{name}", keywords)
+            return found(*arguments)
+
+        return method
+
+    return get_attribute
+
+
+def _refuse_keywords(called, keywords):
+    if keywords:
+        raise ValueError(f"{called}: called with keyword arguments {', '.join(keywords)}; PythonQt knows none")
 
 
 def _attributes_of(base):

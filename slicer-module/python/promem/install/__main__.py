@@ -85,7 +85,7 @@ def _arguments(given: Optional[list[str]]) -> argparse.Namespace:
         dest="source",
         metavar="FILE_OR_FOLDER",
         help="install offline: a wheel torch-2.11.0-....whl (and nvidia_cuda_runtime, nvidia_cuda_cupti, unless it is +cpu), "
-        "libtorch-shared-with-deps-2.11.0+cpu.zip, or a folder with them",
+        "libtorch-shared-with-deps-2.11.0+cpu.zip, or a folder with them; a wheel promem-....whl: take libpromem from it",
     )
     parser.add_argument("--to", metavar="FOLDER", help=f"target folder (default: {default_folder()})")
     parser.add_argument(
@@ -124,7 +124,7 @@ def _do(options: argparse.Namespace, reporter: Reporter) -> None:
         return
     folder = install(options.to, options.source, reporter.report, planned)
     if not planned.installed:
-        reporter.event("done", f"libtorch {planned.version} is installed in {folder}", folder=str(folder))
+        reporter.event("done", f"{planned.what} {planned.version} is installed in {folder}", folder=str(folder))
     elif reporter.as_json:
         reporter.event("done", "", folder=str(folder))
 

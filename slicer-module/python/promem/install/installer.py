@@ -13,7 +13,7 @@ import sys
 from typing import Any, Callable, Optional
 
 from .._abi import LIBTORCH_VERSION
-from . import archives, download, index, settings, store
+from . import archives, download, engine_wheel, index, settings, store
 from .errors import InstallError
 from .network import Network
 from .plan import Artifact, Plan
@@ -31,6 +31,8 @@ def plan(folder: Optional[Any] = None, source: Optional[Any] = None, development
 
     Raises InstallError.
     """
+    if source is not None and engine_wheel.is_engine(source):
+        return engine_wheel.plan(source)
     target = store.folder_or_default(folder)
     machine = index.this_machine()
     installed = store.problem(target, development) is None
@@ -70,10 +72,13 @@ def install(
 ) -> pathlib.Path:
     """Installs libtorch into a folder, by default `promem.install.default_folder()`, and returns that folder.
 
-    source: a wheel, a libtorch zip archive or a folder of them; None: the user's package index. development: with the
+    source: a wheel, a libtorch zip archive or a folder of them; a wheel of promem: libpromem is taken from it, and
+    the other arguments do not matter; None: the user's package index. development: with the
     C++ headers and the library to link against, for building promem. planned: the result of `plan`, which then decides
     on development. Does nothing where libtorch is already installed. Raises InstallError.
     """
+    if source is not None and engine_wheel.is_engine(source):
+        return engine_wheel.install(source, report)
     target = store.folder_or_default(folder)
     if planned is not None:
         development = planned.development

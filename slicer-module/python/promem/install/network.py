@@ -86,7 +86,7 @@ class Network:
             return InstallError(
                 "network",
                 f"{_host(address)}: the connection is not trusted ({reason}); "
-                "where a proxy has certificates of its own, name their file in SSL_CERT_FILE or PIP_CERT",
+                "where a proxy has certificates of its own, name their file in PIP_CERT (Slicer replaces SSL_CERT_FILE)",
             )
         reason = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
         return InstallError("network", f"no connection to {_host(address)}: {reason}; {self._describe_proxy(address)}")

@@ -23,7 +23,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Plan:
-    """libtorch `version` goes from `source` into `folder`.
+    """`what`, libtorch or libpromem, of `version` goes from `source` into `folder`.
 
     source: the package index, without a password, or the file or folder. unpacked: bytes of the installation; an
     estimate for this version and architecture before the download. free: bytes free on the disk. installed: nothing is
@@ -39,6 +39,7 @@ class Plan:
     free: int
     installed: bool = False
     development: bool = False
+    what: str = "libtorch"
 
     @property
     def download(self) -> int:
@@ -59,7 +60,7 @@ class Plan:
     def text(self) -> str:
         """The whole plan, a few lines."""
         contents = " with C++ headers" if self.development else ""
-        lines = [f"libtorch {self.version} for the CPU{contents}, into {self.folder}"]
+        lines = [f"{self.what} {self.version} for the CPU{contents}, into {self.folder}"]
         if self.installed:
             return lines[0] + "\nIt is already installed."
         lines.append(f"from {self.source}:")

@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional, Union
 
+from .. import __version__
 from .._resource import Resource
 from ..errors import PromemError
 from .memory import SharedArray
-from .process import WorkerProcess, default_command
+from .process import PACKAGE, WorkerProcess, default_command
 from .protocol import BadMessage, decode, encode
 
 # Seconds that one poll may take.
@@ -180,12 +181,27 @@ class Engine(Resource):
                 return  # a launcher may print text before the worker's first message
             raise
         if message.get("event") == "started":
-            self._has_started = True
+            self._greet(message)
         elif "event" in message:
             if self.on_event is not None:
                 self.on_event(message)
         else:
             self._handle_reply(message)
+
+    def _greet(self, message: dict[str, Any]) -> None:
+        """Compares the worker's package with this one: another `promem` may precede it on the worker's import path."""
+        worker = self._worker
+        if worker is None:
+            return
+        self._has_started, worker.own_pid = True, message.get("pid")
+        found = message.get("version", __version__)
+        if found != __version__:
+            worker.end(0)
+            self._last_lines = worker.last_lines
+            self._worker_ended(
+                f"The engine runs promem {found} in {message.get('package')}, this is promem {__version__} in {PACKAGE}: "
+                "remove or update the first, and try again."
+            )
 
     def _handle_reply(self, message: dict[str, Any]) -> None:
         number: Any = message.get("id")

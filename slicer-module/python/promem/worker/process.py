@@ -22,7 +22,7 @@ _KEPT_BYTES = 1 << 16
 # What a pipe holds.
 _CHUNK = 1 << 16
 
-_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
 def default_command() -> list[str]:
@@ -32,7 +32,7 @@ def default_command() -> list[str]:
 def _environment(given: Optional[Mapping[str, str]]) -> dict[str, str]:
     """Puts this package first on the worker's import path."""
     environment = dict(os.environ if given is None else given)
-    folders = [str(_PACKAGE.parent), environment.get("PYTHONPATH", "")]
+    folders = [str(PACKAGE.parent), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
     # The working folder may contain a random.py.
     environment["PYTHONSAFEPATH"] = "1"
@@ -59,6 +59,8 @@ class WorkerProcess:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        # As it tells it: the process that was started may be a launcher.
+        self.own_pid: Optional[int] = None
         # None of them is None, as all are pipes.
         pipes: tuple[Any, Any, Any] = (self._process.stdin, self._process.stdout, self._process.stderr)
         self._in, self._out, self._error = pipes
@@ -120,7 +122,8 @@ class WorkerProcess:
         self.read_stderr()
         lines = [line.strip() for line in self.last_lines if line.strip()]
         self._close()
-        return _reason(code) + (f'; its last output was: "{lines[-1]}".' if lines else ".")
+        launched = self.own_pid if self.own_pid != self.pid else None
+        return _reason(code, launched) + (f'; its last output was: "{lines[-1]}".' if lines else ".")
 
     def end(self, seconds: float) -> None:
         """Ends the worker, by force after `seconds`, and waits for it."""
@@ -145,8 +148,8 @@ def _read(pipe: Any) -> Optional[bytes]:
         return None
 
 
-def _reason(code: int) -> str:
-    """The beginning of a sentence about an exit code."""
+def _reason(code: int, launched: Optional[int] = None) -> str:
+    """The beginning of a sentence about an exit code. launched: the process id of a worker behind a launcher."""
     # A launcher reports a signal as shells do, as 128 plus its number.
     number = -code if code < 0 else code - 128 if 128 < code <= 128 + signal.SIGRTMAX else 0
     if number:
@@ -156,4 +159,10 @@ def _reason(code: int) -> str:
             name = f"signal {number}"
         because = ": the system may have run out of memory" if number == signal.SIGKILL else ""
         return f"The engine was ended by {name}{because}"
+    if code == 1 and launched is not None:
+        # What a launcher such as PythonSlicer reports for a signal, too.
+        return (
+            f"The engine (process {launched}) ended with exit code 1 of its launcher: it may have crashed, "
+            "or the system may have run out of memory"
+        )
     return f"The engine ended with exit code {code}"

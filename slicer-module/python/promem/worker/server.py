@@ -5,11 +5,13 @@ are rejected; a precomputation yields to them. Knows nothing of the methods.
 """
 
 import os
+import pathlib
 import select
 import sys
 import traceback
 from typing import Any, Callable, Optional
 
+from .. import __version__
 from ..errors import Busy, InvalidArgument, PromemError
 from .jobs import CANCELLED_BEFORE_START, RunningJob
 from .methods import BACKGROUND, ENDS_PROPAGATION, READ_ONLY, Methods, Result
@@ -18,6 +20,7 @@ from .protocol import BadMessage, LineReader, decode, encode, request
 # Seconds between two checks of a running job.
 _POLL_SECONDS = 0.005
 _CHUNK = 1 << 16
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
 class Server:
@@ -33,7 +36,7 @@ class Server:
     def run(self) -> None:
         """Returns when the client has closed its pipes."""
         try:
-            self._write({"event": "started", "pid": os.getpid()})
+            self._write({"event": "started", "pid": os.getpid(), "version": __version__, "package": str(_PACKAGE)})
             while True:
                 timeout = None if self._running is None else _POLL_SECONDS
                 if select.select([self._requests], [], [], timeout)[0]:
