@@ -60,11 +60,11 @@ fn main() {
         tracked.push(click(&mut session, slice, [122 + slice / 2, 120], PointLabel::Foreground));
         session.prompts_mut().undo(object);
     }
-    println!("{:<34} {:>10} {:>10}", "milliseconds", "median", "95 %");
+    eprintln!("{:<34} {:>10} {:>10}", "milliseconds", "median", "95 %");
     for (name, times) in
         [("first click on a slice", first), ("next click there", next), ("first on a tracked slice", tracked)]
     {
         let [median, late] = summary(times);
-        println!("{name:<34} {median:>10.1} {late:>10.1}");
+        eprintln!("{name:<34} {median:>10.1} {late:>10.1}");
     }
 }
