@@ -46,7 +46,8 @@ fn check_corrections(name: &str, arrays: &HashMap<String, Tensor>, tracker: &Tra
         pointers: vec![(&memory, 1)],
         pointer_span: DEPTH,
     };
-    let mut output = tracker.track(images[1], &[attending.clone()], DenseInputs::default(), Presence::Judged).output;
+    let mut output =
+        tracker.track(images[1], std::slice::from_ref(&attending), DenseInputs::default(), Presence::Judged).output;
     let features = network.with_memory(images[1], &[attending]);
     let clicks = [point(380.0, 200.0, PointKind::Background), point(300.0, 250.0, PointKind::Foreground)];
     for count in 1..=clicks.len() {

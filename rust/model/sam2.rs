@@ -296,13 +296,6 @@ impl Sam2 {
         upsample_bilinear(logits, self.config.image_size)
     }
 
-    /// A mask given by the user as a dense prompt for [`Sam2::decode_all`]: [1, 1, S, S] -> logits [1, 1, m, m].
-    pub fn mask_prompt(&self, mask: &Tensor) -> Tensor {
-        let logits = mask.to_device(self.device).to_kind(Kind::Float) * GIVEN_MASK_SCALE + GIVEN_MASK_BIAS;
-        let side = self.config.mask_size();
-        logits.internal_upsample_bilinear2d_aa([side, side], false, None, None)
-    }
-
     /// `logits` [B, 1, h, w] warped by a `displacement` field [B, 2, h, w] (rows, columns; in pixels): bilinear
     /// interpolation, border values repeated.
     pub fn warped(logits: &Tensor, displacement: &Tensor) -> Tensor {

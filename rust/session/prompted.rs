@@ -302,7 +302,7 @@ impl Session {
                 None => network.without_memory(&image),
             };
             let step = match present {
-                Some(present) => tracker.correct(&image, &features, &[&points], &present.logits),
+                Some(present) => tracker.correct(&image, &features, &[&points], &tracker.present_logits(present)),
                 None => tracker.prompt(&image, &features, &[&points]),
             };
             let (full, score) = (tracker.full_resolution(&step.output), step.output.iou.double_value(&[0, 0]));

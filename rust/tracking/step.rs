@@ -203,6 +203,18 @@ impl<'a> Tracker<'a> {
         self.prompt_with(image, features, points, Some(&present.clamp(-PRESENT_LOGITS, PRESENT_LOGITS)))
     }
 
+    /// The mask of an output as a correction refines it, logits [B, 1, m, m]. Of a given mask, published networks get
+    /// what `_use_mask_as_output` makes of it, reduced with antialiasing.
+    pub fn present_logits(&self, output: &SliceOutput) -> Tensor {
+        match &output.given {
+            Some(given) if self.network.config().refinement.is_none() => {
+                let side = output.logits.size()[2];
+                given.internal_upsample_bilinear2d_aa([side, side], false, None, None)
+            }
+            _ => output.logits.shallow_clone(),
+        }
+    }
+
     fn prompt_with(
         &self,
         image: &ImageEmbedding,
