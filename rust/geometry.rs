@@ -249,6 +249,38 @@ impl Geometry {
         self.ijk_to_ras.spacing()
     }
 
+    /// The directions in which i, j and k rise, as letters: `LPS` rises to the left, to posterior and to superior.
+    pub fn orientation(&self) -> String {
+        let Spacing(spacing) = self.spacing();
+        let m = &self.ijk_to_ras.0;
+        let share = |row: usize, column: usize| (m[row][column] / spacing[column]).abs();
+        let mut letters = [' '; 3];
+        let (mut rows, mut columns) = (vec![0, 1, 2], vec![0, 1, 2]);
+        // The clearest pair of axes first, so that an oblique volume names each direction of the patient once.
+        while !rows.is_empty() {
+            let pairs = rows.iter().flat_map(|&row| columns.iter().map(move |&column| (row, column)));
+            let best = pairs.max_by(|a, b| share(a.0, a.1).total_cmp(&share(b.0, b.1)));
+            let (row, column) = best.expect("rows and columns are left");
+            letters[column] = [['R', 'L'], ['A', 'P'], ['S', 'I']][row][usize::from(m[row][column] < 0.0)];
+            rows.retain(|&other| other != row);
+            columns.retain(|&other| other != column);
+        }
+        letters.iter().collect()
+    }
+
+    /// Size, spacing, orientation and first voxel in one line, to be compared with another grid's.
+    pub fn describe(&self) -> String {
+        let shown = |numbers: [f64; 3]| numbers.map(rounded).join(" x ");
+        let RasPoint(first) = self.ijk_to_ras.to_ras([0.0; 3]);
+        format!(
+            "{} voxels of {} mm, {}, first voxel at ({}) mm RAS",
+            self.dims,
+            shown(self.spacing().0),
+            self.orientation(),
+            first.map(rounded).join(", ")
+        )
+    }
+
     /// An error unless both grids have the same size and their voxels coincide within a hundredth of a voxel.
     pub fn check_same_grid(&self, other: &Geometry) -> Result<()> {
         /// Headers store single precision and are written by many hands.
@@ -287,6 +319,12 @@ impl Geometry {
     }
 }
 
+/// At most four decimals.
+fn rounded(number: f64) -> String {
+    let number = (number * 1e4).round() / 1e4;
+    format!("{}", number + 0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +337,16 @@ mod tests {
         assert_eq!(at([3., 1., 1.]), Axis::I);
         assert_eq!(at([1., 2., 1.9]), Axis::J);
         assert_eq!(at([1.0001, 1., 1.]), Axis::K);
+    }
+
+    #[test]
+    fn orientation_names_where_each_index_rises() {
+        let of = |m: [[f64; 4]; 3]| Geometry { dims: Dims([2, 3, 4]), ijk_to_ras: IjkToRas(m) };
+        let lps = of([[-0.5, 0., 0., 7.], [0., -0.5, 0., 0.25], [0., 0., 2., -3.]]);
+        assert_eq!(lps.orientation(), "LPS");
+        assert_eq!(lps.describe(), "2x3x4 voxels of 0.5 x 0.5 x 2 mm, LPS, first voxel at (7, 0.25, -3) mm RAS");
+        // Sagittal slices, oblique by about 40 degrees.
+        assert_eq!(of([[0., 0., 3., 0.], [-0.8, 0.6, 0., 0.], [0.6, -0.8, 0., 0.]]).orientation(), "PIR");
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[cfg(unix)]
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What happens to a file that already exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,59 @@ pub fn check(path: &Path, overwrite: Overwrite) -> Result<()> {
         return Err(Error::invalid(format!("output `{shown}` exists already; --force overwrites it")));
     }
     Ok(())
+}
+
+/// Refuses outputs that would replace an input or each other, however their paths are spelled: through links, `..`, or
+/// as another hard link of the same file.
+pub fn check_distinct(outputs: &[&Path], inputs: &[PathBuf]) -> Result<()> {
+    let known: Vec<(&PathBuf, Identity)> = inputs.iter().map(|path| (path, Identity::of(path))).collect();
+    for (n, output) in outputs.iter().enumerate() {
+        let identity = Identity::of(output);
+        if let Some((input, _)) = known.iter().find(|(_, input)| identity.is_same(input)) {
+            return Err(Error::invalid(format!(
+                "output `{}`: it is the input `{}`, which is never replaced; expected another file name",
+                output.display(),
+                input.display()
+            )));
+        }
+        if outputs[..n].iter().any(|other| identity.is_same(&Identity::of(other))) {
+            return Err(Error::invalid(format!("output `{}`: it is named twice", output.display())));
+        }
+    }
+    Ok(())
+}
+
+/// What makes two paths one file.
+struct Identity {
+    path: PathBuf,
+    /// Device and number of the file, if it exists.
+    #[cfg(unix)]
+    file: Option<(u64, u64)>,
+}
+
+impl Identity {
+    fn of(path: &Path) -> Self {
+        let beside = || {
+            let folder = folder(path).canonicalize().unwrap_or_else(|_| folder(path).to_owned());
+            folder.join(path.file_name().unwrap_or_default())
+        };
+        Self {
+            path: path.canonicalize().unwrap_or_else(|_| beside()),
+            #[cfg(unix)]
+            file: std::fs::metadata(path).ok().map(|data| {
+                use std::os::unix::fs::MetadataExt;
+                (data.dev(), data.ino())
+            }),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        #[cfg(unix)]
+        if self.file.is_some() && self.file == other.file {
+            return true;
+        }
+        self.path == other.path
+    }
 }
 
 /// Writes a file through `fill`; after an error the target is as it was.
@@ -123,6 +176,27 @@ mod tests {
         let error = write(&path, Overwrite::Refuse, new).unwrap_err();
         assert!(error.to_string().contains("exists already; --force"), "{error}");
         write(&path, Overwrite::Replace, new).unwrap();
+    }
+
+    #[test]
+    fn an_output_is_never_an_input_under_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("sub")).unwrap();
+        std::fs::write(at("scan.nii"), "scan").unwrap();
+        std::fs::hard_link(at("scan.nii"), at("hard.nii")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(at("scan.nii"), at("soft.nii")).unwrap();
+        let inputs = [at("scan.nii")];
+        for name in ["scan.nii", "sub/../scan.nii", "./scan.nii", "hard.nii", "soft.nii"] {
+            if at(name).exists() {
+                let error = check_distinct(&[&at(name)], &inputs).unwrap_err().to_string();
+                assert!(error.contains("it is the input") && error.contains(name), "{error}");
+            }
+        }
+        assert!(check_distinct(&[&at("other.nii"), &at("sub/scan.nii")], &inputs).is_ok());
+        let twice = check_distinct(&[&at("a.png"), &at("sub/../a.png")], &inputs).unwrap_err().to_string();
+        assert!(twice.contains("named twice"), "{twice}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn labels(geometry: Geometry) -> LabelMap {
 fn write_and_read(labels: &LabelMap, name: &str) -> LabelMap {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
-    let segments = [Segment { label: 1, name: "one".into() }];
+    let segments = [Segment::new(1, "one")];
     volume::write_labels(&path, labels, Overwrite::Refuse, &segments).unwrap();
     volume::read_labels(&path).unwrap()
 }

@@ -40,6 +40,22 @@ impl Scalar {
         }
     }
 
+    /// The name that is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scalar::U8 => "uint8",
+            Scalar::I8 => "int8",
+            Scalar::U16 => "uint16",
+            Scalar::I16 => "int16",
+            Scalar::U32 => "uint32",
+            Scalar::I32 => "int32",
+            Scalar::U64 => "uint64",
+            Scalar::I64 => "int64",
+            Scalar::F32 => "float32",
+            Scalar::F64 => "float64",
+        }
+    }
+
     /// NRRD's names, all spellings of its format page.
     pub fn from_nrrd(name: &str) -> Option<Self> {
         Some(match name {
@@ -154,35 +170,33 @@ impl Encoding {
         Ok(())
     }
 
-    /// Values as f32; refuses what is not finite.
-    pub fn decode_finite(&self, bytes: &[u8]) -> Result<Vec<f32>> {
+    /// Values as f32. Values that are not finite, as some writers leave outside the field of view, become the least
+    /// finite value; the second result is how many there were.
+    pub fn decode_image(&self, bytes: &[u8]) -> Result<(Vec<f32>, usize)> {
         let mut values = Vec::with_capacity(bytes.len() / self.scalar.bytes());
         self.visit(bytes, |value| {
-            let single = value as f32;
-            if !single.is_finite() {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    format!("voxel {} is {single}; expected finite values only", values.len()),
-                ));
-            }
-            values.push(single);
+            values.push(value as f32);
             Ok(())
         })?;
-        Ok(values)
+        let replaced = fill_background(&mut values)?;
+        Ok((values, replaced))
     }
 
     /// Values as labels; refuses what is none.
     pub fn decode_labels(&self, bytes: &[u8]) -> Result<Vec<u16>> {
+        /// Rescaling in single precision leaves labels beside whole numbers.
+        const ROUNDING: f64 = 0.01;
         let mut labels = Vec::with_capacity(bytes.len() / self.scalar.bytes());
         self.visit(bytes, |value| {
-            if value.fract() != 0.0 || !(0.0..=f64::from(u16::MAX)).contains(&value) {
-                return Err(Error::new(
-                    ErrorKind::Format,
-                    format!("voxel {} is {value}; expected labels, whole numbers from 0 to {}", labels.len(), u16::MAX),
-                ));
+            let label = value.round();
+            if (value - label).abs() <= ROUNDING && (0.0..=f64::from(u16::MAX)).contains(&label) {
+                labels.push(label as u16);
+                return Ok(());
             }
-            labels.push(value as u16);
-            Ok(())
+            Err(Error::new(
+                ErrorKind::Format,
+                format!("voxel {} is {value}; expected labels, whole numbers from 0 to {}", labels.len(), u16::MAX),
+            ))
         })?;
         Ok(labels)
     }
@@ -203,12 +217,73 @@ impl Encoding {
     }
 }
 
+/// Puts the least finite value where a value is not finite; returns how many there were.
+pub fn fill_background(values: &mut [f32]) -> Result<usize> {
+    let least = values.iter().copied().filter(|v| v.is_finite()).fold(f32::INFINITY, f32::min);
+    let mut replaced = 0;
+    for value in values.iter_mut().filter(|v| !v.is_finite()) {
+        *value = least;
+        replaced += 1;
+    }
+    if replaced > 0 && replaced == values.len() {
+        return Err(Error::new(ErrorKind::Format, "no voxel is a finite number; expected intensities"));
+    }
+    Ok(replaced)
+}
+
+/// Which of several volumes in one file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frames {
+    /// The only one; several are refused.
+    Only,
+    /// The one of this number, counted from 0.
+    One(usize),
+    /// The first, whatever follows.
+    First,
+}
+
+impl Frames {
+    /// The number among `count`. `what` describes the data for the refusal.
+    pub fn choose(self, count: usize, what: &str) -> Result<usize> {
+        match self {
+            Frames::First => Ok(0),
+            Frames::Only if count == 1 => Ok(0),
+            Frames::Only => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{what}: {count} frames, expected one 3-D volume; --frame N takes one, 0 to {}", count - 1),
+            )),
+            Frames::One(frame) if frame < count => Ok(frame),
+            Frames::One(frame) => Err(Error::invalid(format!(
+                "frame {frame}: the file has {count}, counted from 0; expected 0 to {}",
+                count.saturating_sub(1)
+            ))),
+        }
+    }
+}
+
 /// Voxels still encoded, with everything that the header says of them.
 pub struct EncodedVolume {
+    /// The format by name, such as `NIfTI-1`.
+    pub kind: &'static str,
+    /// Volumes in the file, of which this is one.
+    pub frames: usize,
     pub geometry: Geometry,
     pub forms: Option<NiftiForms>,
     pub encoding: Encoding,
     pub bytes: Vec<u8>,
+    /// Segments of a `.seg.nrrd`, in the file's order.
+    pub segments: Vec<StoredSegment>,
+}
+
+/// A segment as a `.seg.nrrd` describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSegment {
+    pub name: Option<String>,
+    pub colour: Option<[f64; 3]>,
+    /// The value of its voxels within its layer.
+    pub value: u16,
+    /// The frame of the file that holds it.
+    pub layer: usize,
 }
 
 #[cfg(test)]
@@ -218,16 +293,28 @@ mod tests {
     #[test]
     fn both_byte_orders_and_scaling_are_applied() {
         let encoding = |order| Encoding { scalar: Scalar::I16, order, slope: 2.0, intercept: -1.0 };
-        assert_eq!(encoding(ByteOrder::Big).decode_finite(&[1, 0, 0xff, 0xff]).unwrap(), [511.0, -3.0]);
-        assert_eq!(encoding(ByteOrder::Little).decode_finite(&[1, 0, 0xff, 0xff]).unwrap(), [1.0, -3.0]);
+        assert_eq!(encoding(ByteOrder::Big).decode_image(&[1, 0, 0xff, 0xff]).unwrap().0, [511.0, -3.0]);
+        assert_eq!(encoding(ByteOrder::Little).decode_image(&[1, 0, 0xff, 0xff]).unwrap().0, [1.0, -3.0]);
+    }
+
+    fn float(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
     }
 
     #[test]
-    fn a_value_that_is_no_number_or_no_label_is_refused_by_its_place() {
-        let bytes: Vec<u8> = [1.0f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let error = Encoding::little_endian("float").decode_finite(&bytes).unwrap_err();
-        assert_eq!(error.to_string(), "voxel 1 is NaN; expected finite values only");
-        let bytes: Vec<u8> = [1.0f32, 0.5].iter().flat_map(|v| v.to_le_bytes()).collect();
-        assert!(Encoding::little_endian("float").decode_labels(&bytes).is_err());
+    fn values_that_are_not_finite_become_the_least_value() {
+        let bytes = float(&[1.0, f32::NAN, -7.0, f32::INFINITY, f32::NEG_INFINITY]);
+        let (values, replaced) = Encoding::little_endian("float").decode_image(&bytes).unwrap();
+        assert_eq!((values, replaced), (vec![1.0, -7.0, -7.0, -7.0, -7.0], 3));
+        assert!(Encoding::little_endian("float").decode_image(&float(&[f32::NAN; 2])).is_err());
+    }
+
+    #[test]
+    fn labels_within_a_hundredth_of_a_whole_number_are_labels() {
+        let decode = |values: &[f32]| Encoding::little_endian("float").decode_labels(&float(values));
+        assert_eq!(decode(&[2.9999998, 3.009, -0.004]).unwrap(), [3, 3, 0]);
+        for wrong in [0.5, 2.98, -1.0, 65536.0, f32::NAN] {
+            assert!(decode(&[1.0, wrong]).unwrap_err().to_string().contains("voxel 1 is"), "{wrong}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Crate `nifti` parses NIfTI-1 headers. Beside it, because the crate cannot: NIfTI-2 headers, 1.0-conforming choice of the
 //! spatial map in f64, and voxel data read against a bound (a hostile header must not make us allocate what it claims).
 
-use super::encoding::{ByteOrder, EncodedVolume, Encoding, Scalar};
+use super::encoding::{ByteOrder, EncodedVolume, Encoding, Frames, Scalar};
 use super::voxels::{check_affine, NiftiForms};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Dims, Geometry, IjkToRas};
@@ -30,13 +30,14 @@ struct Header {
 
 /// Reads header and voxels, which stay encoded.
 ///
-/// `channel` chooses one 3-D volume of 4-D data; `None` refuses such data.
-pub(super) fn read(path: &Path, channel: Option<usize>) -> Result<EncodedVolume> {
+/// `frames` chooses one 3-D volume of data with further dimensions.
+pub(super) fn read(path: &Path, frames: Frames) -> Result<EncodedVolume> {
     let (header_path, data_path) = pair(path)?;
     let mut reader = open(&header_path)?;
     let mut header = parse(&mut reader)?;
-    let before = take_channel(&mut header, channel)?;
-    let dims = dims(&header)?;
+    header.forms.drop_unusable_sform();
+    let (dims, count) = dims(&header)?;
+    let before = frames.choose(count, &shown(&header))?;
     let scalar = scalar(header.datatype)?;
     let geometry = Geometry { dims, ijk_to_ras: spatial_map(&header.forms) };
     check_affine(&geometry)?;
@@ -59,7 +60,19 @@ pub(super) fn read(path: &Path, channel: Option<usize>) -> Result<EncodedVolume>
     let scaled = header.slope != 0.0 && header.slope.is_finite() && header.intercept.is_finite();
     let (slope, intercept) = if scaled { (header.slope, header.intercept) } else { (1.0, 0.0) };
     let encoding = Encoding { scalar, order: header.order, slope, intercept };
-    Ok(EncodedVolume { geometry, forms: Some(header.forms), encoding, bytes })
+    let kind = match (header.forms.version, header.pair) {
+        (1, false) => "NIfTI-1",
+        (1, true) => "NIfTI-1 pair",
+        (_, false) => "NIfTI-2",
+        (_, true) => "NIfTI-2 pair",
+    };
+    let forms = Some(header.forms);
+    Ok(EncodedVolume { kind, frames: count, geometry, forms, encoding, bytes, segments: Vec::new() })
+}
+
+/// The files that a path stands for: itself, or header and data.
+pub(super) fn files(path: &Path) -> Vec<PathBuf> {
+    pair(path).map_or_else(|_| vec![path.to_owned()], |(header, data)| vec![header, data])
 }
 
 /// Header and data file; the same for single files.
@@ -229,21 +242,13 @@ fn parse_2(bytes: &[u8], order: ByteOrder) -> Result<Header> {
     })
 }
 
-/// Leaves one channel of 4-D data; returns how many lie before it.
-fn take_channel(header: &mut Header, channel: Option<usize>) -> Result<usize> {
-    let Some(channel) = channel else { return Ok(0) };
-    let count = if header.dim[0] >= 4 { usize::try_from(header.dim[4]).unwrap_or(0) } else { 1 };
-    if channel >= count {
-        return Err(Error::invalid(format!("channel {channel}: the file has {count}, counted from 0")));
-    }
-    if header.dim[0] >= 4 {
-        header.dim[4] = 1;
-    }
-    Ok(channel)
+fn shown(header: &Header) -> String {
+    let count = header.dim[0];
+    format!("{count}-D data of {:?} voxels", &header.dim[1..=count.clamp(1, 7) as usize])
 }
 
-/// Three sizes; a 2-D image is one slice, further dimensions must be 1.
-fn dims(header: &Header) -> Result<Dims> {
+/// Three sizes, and how many volumes the further dimensions hold; a 2-D image is one slice.
+fn dims(header: &Header) -> Result<(Dims, usize)> {
     let count = header.dim[0];
     if !(1..=7).contains(&count) {
         return Err(Error::new(ErrorKind::Format, format!("{count} dimensions, expected 1 to 7")));
@@ -252,14 +257,11 @@ fn dims(header: &Header) -> Result<Dims> {
     if let Some(bad) = sizes.iter().find(|&&n| n < 1) {
         return Err(Error::new(ErrorKind::Format, format!("dimensions {sizes:?}: {bad} is not a size")));
     }
-    if sizes.iter().skip(3).any(|&n| n > 1) {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("{count}-D data of {sizes:?} voxels; expected one 3-D volume (take one frame out first)"),
-        ));
-    }
+    let frames = sizes.iter().skip(3).try_fold(1usize, |all, &n| all.checked_mul(usize::try_from(n).ok()?));
+    let frames =
+        frames.ok_or_else(|| Error::new(ErrorKind::Format, format!("{}: more than can be counted", shown(header))))?;
     let size = |n: usize| sizes.get(n).map_or(1, |&n| n as usize);
-    Ok(Dims([size(0), size(1), size(2)]))
+    Ok((Dims([size(0), size(1), size(2)]), frames))
 }
 
 fn scalar(code: i16) -> Result<Scalar> {
@@ -275,8 +277,8 @@ fn scalar(code: i16) -> Result<Scalar> {
     }
 }
 
-/// The map from voxels to RAS: sform if it has a code, else qform if it has one, else spacings along RAS (the NIfTI
-/// standard's method 1; some readers flip or centre such files). Metres and micrometres become millimetres.
+/// The map from voxels to RAS: sform if it has a code, else qform if it has one, else spacings along LPS, as ITK and
+/// Slicer have it ([`super::Volume::equivalent_grids`] has the others). Metres and micrometres become millimetres.
 fn spatial_map(forms: &NiftiForms) -> IjkToRas {
     let IjkToRas(rows) = stored_map(forms);
     let millimetres = match forms.xyzt_units & 7 {
@@ -285,6 +287,16 @@ fn spatial_map(forms: &NiftiForms) -> IjkToRas {
         _ => return IjkToRas(rows),
     };
     IjkToRas(rows.map(|row| row.map(|v| v * millimetres)))
+}
+
+impl NiftiForms {
+    /// Some writers set the code of an sform that is all zero: the qform counts then.
+    fn drop_unusable_sform(&mut self) {
+        let linear = self.srow.iter().flat_map(|row| &row[..3]);
+        if self.sform_code > 0 && linear.copied().all(|v| v == 0.0) {
+            self.sform_code = 0;
+        }
+    }
 }
 
 /// The map in the file's own unit.
@@ -297,7 +309,8 @@ fn stored_map(forms: &NiftiForms) -> IjkToRas {
         spacing => spacing,
     });
     if forms.qform_code <= 0 {
-        return IjkToRas::from_spacing(crate::geometry::Spacing(spacing));
+        let [i, j, k] = spacing;
+        return IjkToRas([[-i, 0.0, 0.0, 0.0], [0.0, -j, 0.0, 0.0], [0.0, 0.0, k, 0.0]]);
     }
     let [b, c, d, x, y, z] = forms.quaternion;
     let rest = 1.0 - (b * b + c * c + d * d);

@@ -22,7 +22,11 @@ pub(super) fn write<T: Copy + Into<f64>>(
     encoding: &Encoding,
     gzip: bool,
 ) -> Result<()> {
-    let forms = volume.forms().cloned().unwrap_or_else(|| forms(volume.geometry()));
+    let mut forms = volume.forms().cloned().unwrap_or_else(|| forms(volume.geometry()));
+    // ITK opens a sheared map only beside a rotation.
+    if forms.sform_code > 0 && forms.qform_code == 0 && is_sheared(volume.geometry()) {
+        forms = NiftiForms { sform_code: forms.sform_code, version: forms.version, ..self::forms(volume.geometry()) };
+    }
     let dims = volume.geometry().dims;
     let large = dims.0.iter().any(|&n| n > LARGEST_1);
     let mut bytes =
@@ -40,28 +44,63 @@ pub(super) fn write<T: Copy + Into<f64>>(
     }
 }
 
-/// The fields of a volume that came from no NIfTI file: an sform, and a qform where the axes are orthogonal.
+/// The fields of a volume that came from no NIfTI file: the exact map as sform, and the nearest rotation as qform.
 fn forms(geometry: &Geometry) -> NiftiForms {
     let Spacing([i, j, k]) = geometry.spacing();
     let srow = geometry.ijk_to_ras.0;
-    let (qform_code, quaternion, qfac) = match quaternion(geometry) {
-        Some((q, qfac)) => (SCANNER, [q[0], q[1], q[2], srow[0][3], srow[1][3], srow[2][3]], qfac),
-        None => (0, [0.0; 6], 1.0),
-    };
+    let (q, qfac) = quaternion(geometry);
+    let quaternion = [q[0], q[1], q[2], srow[0][3], srow[1][3], srow[2][3]];
     let pixdim = [qfac, i, j, k, 1.0, 1.0, 1.0, 1.0];
-    NiftiForms { version: 1, qform_code, sform_code: SCANNER, quaternion, srow, pixdim, xyzt_units: MILLIMETRES }
+    NiftiForms {
+        version: 1,
+        qform_code: SCANNER,
+        sform_code: SCANNER,
+        quaternion,
+        srow,
+        pixdim,
+        xyzt_units: MILLIMETRES,
+    }
 }
 
-/// (b, c, d) and qfac of orthogonal axes; `None` where they are not.
-fn quaternion(geometry: &Geometry) -> Option<([f64; 3], f64)> {
-    /// Cosine between axes that still count as orthogonal: what single precision leaves.
-    const ORTHOGONAL: f64 = 1e-5;
+/// Columns of unit length.
+fn directions(geometry: &Geometry) -> [[f64; 3]; 3] {
     let Spacing(spacing) = geometry.spacing();
-    let mut r = [0, 1, 2].map(|row| [0, 1, 2].map(|column| geometry.ijk_to_ras.0[row][column] / spacing[column]));
+    [0, 1, 2].map(|row| [0, 1, 2].map(|column| geometry.ijk_to_ras.0[row][column] / spacing[column]))
+}
+
+fn is_sheared(geometry: &Geometry) -> bool {
+    /// Cosine between axes that still count as orthogonal for ITK.
+    const ORTHOGONAL: f64 = 1e-4;
+    let r = directions(geometry);
     let cosine = |a: usize, b: usize| (0..3).map(|row| r[row][a] * r[row][b]).sum::<f64>().abs();
-    if [cosine(0, 1), cosine(0, 2), cosine(1, 2)].iter().any(|&c| c > ORTHOGONAL) {
-        return None;
+    [cosine(0, 1), cosine(0, 2), cosine(1, 2)].iter().any(|&c| c > ORTHOGONAL)
+}
+
+/// The orthogonal matrix nearest to an invertible one: the orthogonal factor of its polar decomposition, by Newton's
+/// iteration with the inverse transpose.
+fn nearest_orthogonal(mut m: [[f64; 3]; 3]) -> [[f64; 3]; 3] {
+    const STEPS: usize = 60;
+    const CONVERGED: f64 = 1e-14;
+    for _ in 0..STEPS {
+        let minor = |r: usize, c: usize| {
+            let (a, b, x, y) = ((r + 1) % 3, (r + 2) % 3, (c + 1) % 3, (c + 2) % 3);
+            m[a][x] * m[b][y] - m[a][y] * m[b][x]
+        };
+        let determinant = (0..3).map(|c| m[0][c] * minor(0, c)).sum::<f64>();
+        // The cofactors over the determinant are the inverse transpose.
+        let next = [0, 1, 2].map(|r| [0, 1, 2].map(|c| (m[r][c] + minor(r, c) / determinant) / 2.0));
+        let change = (0..9).map(|n| (next[n / 3][n % 3] - m[n / 3][n % 3]).abs()).fold(0.0, f64::max);
+        m = next;
+        if change < CONVERGED {
+            break;
+        }
     }
+    m
+}
+
+/// (b, c, d) and qfac of the rotation nearest to the axes.
+fn quaternion(geometry: &Geometry) -> ([f64; 3], f64) {
+    let mut r = nearest_orthogonal(directions(geometry));
     let qfac = geometry.ijk_to_ras.determinant().signum();
     for row in &mut r {
         row[2] *= qfac;
@@ -83,7 +122,7 @@ fn quaternion(geometry: &Geometry) -> Option<([f64; 3], f64)> {
         _ => [part(r[1][0] - r[0][1]), part(r[0][2] + r[2][0]), part(r[1][2] + r[2][1]), root],
     };
     let sign = if a < 0.0 { -1.0 } else { 1.0 };
-    Some(([b, c, d].map(|v| v * sign), qfac))
+    ([b, c, d].map(|v| v * sign), qfac)
 }
 
 /// A header under construction; fields are named by their place in the format's tables.

@@ -1,8 +1,9 @@
 //! Voxels and their place in the patient, in one value.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::{Dims, Geometry};
+use crate::geometry::{Dims, Geometry, IjkToRas};
 use ndarray::{Array3, ArrayView3, ArrayViewMut3};
+use std::path::PathBuf;
 
 /// The spatial part of a header, kept so that it can be written back exactly.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,33 @@ pub struct NiftiForms {
     pub xyzt_units: i32,
 }
 
+/// What goes into a result beside the labels, where the format keeps it.
+#[derive(Debug, Clone, Default)]
+pub struct ResultInfo {
+    /// Names and colours; labels without one get a name of their number.
+    pub segments: Vec<Segment>,
+    /// Program version, model and settings.
+    pub about: serde_json::Value,
+    /// The scan's slices along k, of a DICOM scan.
+    pub sources: Vec<SourceSlice>,
+}
+
+/// A frame of a DICOM file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSlice {
+    /// The file.
+    pub path: PathBuf,
+    /// Counted from 0.
+    pub frame: usize,
+}
+
+impl NiftiForms {
+    /// Whether the header says how the volume lies in the patient.
+    pub fn has_orientation(&self) -> bool {
+        self.sform_code > 0 || self.qform_code > 0
+    }
+}
+
 /// Voxels [k, j, i], i fastest, and where they are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Volume<T> {
@@ -35,13 +63,22 @@ pub struct Volume<T> {
 /// A label per voxel; 0 is the background.
 pub type LabelMap = Volume<u16>;
 
-/// A label's name, for formats that keep one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A label's name and colour, for formats that keep them.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
     /// The label.
     pub label: u16,
     /// Its name.
     pub name: String,
+    /// Red, green and blue, 0 to 1.
+    pub colour: Option<[f64; 3]>,
+}
+
+impl Segment {
+    /// A segment without a colour of its own.
+    pub fn new(label: u16, name: impl Into<String>) -> Self {
+        Self { label, name: name.into(), colour: None }
+    }
 }
 
 impl<T> Volume<T> {
@@ -77,6 +114,23 @@ impl<T> Volume<T> {
     /// [k, j, i]
     pub fn voxels_mut(&mut self) -> ArrayViewMut3<'_, T> {
         self.voxels.view_mut()
+    }
+
+    /// The grids that readers give the volume. A NIfTI file without orientation (codes 0) has several: that of ITK, which
+    /// counts here, nibabel's, and that of the standard's method 1; other volumes have one.
+    pub fn equivalent_grids(&self) -> Vec<Geometry> {
+        let dims = self.geometry.dims;
+        let mut grids = vec![self.geometry.clone()];
+        if self.forms.as_ref().is_some_and(|forms| !forms.has_orientation()) {
+            let [i, j, k] = self.geometry.spacing().0;
+            let middle = |axis: usize| (dims.0[axis] - 1) as f64 / 2.0;
+            let nibabel =
+                IjkToRas([[-i, 0.0, 0.0, i * middle(0)], [0.0, j, 0.0, -j * middle(1)], [0.0, 0.0, k, -k * middle(2)]]);
+            for ijk_to_ras in [nibabel, IjkToRas::from_spacing(self.geometry.spacing())] {
+                grids.push(Geometry { dims, ijk_to_ras });
+            }
+        }
+        grids
     }
 
     /// What the NIfTI header said, if the volume came from one.

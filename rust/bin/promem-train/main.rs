@@ -1,5 +1,8 @@
 //! `promem-train`: trains a model, plots a run, writes generated scans.
 
+#[macro_use]
+#[path = "../promem/console.rs"]
+mod console;
 #[path = "../promem/interrupt.rs"]
 mod interrupt;
 
@@ -160,10 +163,10 @@ fn main() -> ExitCode {
         Command::Cases(arguments) => cases(arguments),
         Command::Preset(arguments) => preset(arguments),
     };
-    match outcome {
+    match outcome.and_then(|()| console::outcome()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("promem-train: {error}");
+            console::complain(format_args!("promem-train: {error}"));
             ExitCode::from(if error.kind() == ErrorKind::Cancelled { 130 } else { 1 })
         }
     }
@@ -212,9 +215,8 @@ fn run(arguments: &Run) -> Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stdout)]
 fn say(text: &str) {
-    println!("{text}");
+    say!("{text}");
 }
 
 fn plots(arguments: &Plot) -> Result<()> {

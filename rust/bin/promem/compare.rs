@@ -23,7 +23,7 @@ pub fn run(arguments: &Compare, print: Output) -> Result<()> {
     let found = compare(&first?, &second?, methods)?;
     match print {
         Output::Quiet => {}
-        Output::Json => println!("{}", serde_json::json!({ "comparisons": found })),
+        Output::Json => say!("{}", serde_json::json!({ "comparisons": found })),
         Output::Human => table(&found),
     }
     Ok(())
@@ -44,9 +44,9 @@ fn table(found: &[Comparison]) {
             true => format!("{cell:<width$}"),
             false => format!("{cell:>width$}"),
         };
-        println!("{}", row.iter().zip(&widths).enumerate().map(pad).collect::<Vec<_>>().join("  "));
+        say!("{}", row.iter().zip(&widths).enumerate().map(pad).collect::<Vec<_>>().join("  "));
     }
-    println!(
+    say!(
         "p: Wilcoxon's signed-rank test over objects (objects of one patient are not independent). CI: bootstrap over patients."
     );
 }

@@ -23,7 +23,7 @@ pub fn run(arguments: &Demo, print: Output) -> Result<()> {
     let [scan_path, mask_path] = ["scan.nii.gz", "mask.nii.gz"].map(|name| folder.join(name));
     let model_path = folder.join(format!("{}.safetensors", arguments.network));
     volume::write_image(&scan_path, &scan, arguments.force.overwrite())?;
-    let names = [Segment { label: 1, name: "liver".into() }];
+    let names = [Segment::new(1, "liver")];
     volume::write_labels(&mask_path, &mask, arguments.force.overwrite(), &names)?;
 
     let config = network(&arguments.network)?;
@@ -35,13 +35,13 @@ pub fn run(arguments: &Demo, print: Output) -> Result<()> {
     checkpoint::write_safetensors(&model_path, &config, &state, &about, arguments.force.overwrite())?;
     match print {
         Output::Quiet => {}
-        Output::Json => println!(
+        Output::Json => say!(
             "{}",
             serde_json::json!({ "scan": scan_path, "mask": mask_path, "model": model_path, "trained": false })
         ),
         Output::Human => {
-            println!("wrote {}, {} and {}", scan_path.display(), mask_path.display(), model_path.display());
-            println!("The weights are pseudo-random, to try the program only. The default model segments the liver.");
+            say!("wrote {}, {} and {}", scan_path.display(), mask_path.display(), model_path.display());
+            say!("The weights are pseudo-random, to try the program only. The default model segments the liver.");
         }
     }
     Ok(())

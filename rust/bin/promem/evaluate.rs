@@ -236,7 +236,7 @@ fn watch(evaluation: &Evaluation, print: Output) -> Result<Tally> {
 fn print_results(report: &Report, tally: &Tally, written: &[std::path::PathBuf], folder: &Path, print: Output) {
     match print {
         Output::Quiet => {}
-        Output::Json => println!(
+        Output::Json => say!(
             "{}",
             serde_json::json!({
                 "computed": tally.computed,
@@ -249,13 +249,13 @@ fn print_results(report: &Report, tally: &Tally, written: &[std::path::PathBuf],
         ),
         Output::Human => {
             for summary in report.summaries() {
-                println!("{}", summary.dataset);
+                say!("{}", summary.dataset);
                 for method in &summary.methods {
                     let dice = |key: &str| {
                         let found = method.metric(key);
                         found.map_or("    –".into(), |s| format!("{:.3} / {:.3}", s.mean, s.median))
                     };
-                    println!(
+                    say!(
                         "  {:36} Dice {}  without prompt slice {}  ({} objects)",
                         method.method,
                         dice("dice"),
@@ -264,7 +264,7 @@ fn print_results(report: &Report, tally: &Tally, written: &[std::path::PathBuf],
                     );
                 }
             }
-            println!("Dice: mean / median. Report: {}", folder.join("report.html").display());
+            say!("Dice: mean / median. Report: {}", folder.join("report.html").display());
         }
     }
 }

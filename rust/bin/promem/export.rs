@@ -34,7 +34,7 @@ pub fn export(
         }
         exchange::export_list(&place, &list)?;
         if print == Output::Human {
-            println!("{}: {} cases in {}", named.name, list.cases.len(), place.display());
+            say!("{}: {} cases in {}", named.name, list.cases.len(), place.display());
         }
     }
     Ok(())

@@ -1,17 +1,21 @@
-//! `promem info` and `promem convert`: model files.
+//! `promem info` and `promem convert`: model files; scans are described by [`scan_info`].
 
 use crate::args::{Convert, Info, Output};
+use crate::scan_info;
 use promem::model::checkpoint::{self, Description};
 use promem::tracking::ModelDefaults;
-use promem::Result;
+use promem::{volume, Result};
 use std::collections::BTreeMap;
 
-/// Prints the description of a model file.
+/// Prints the description of a scan or of a model file.
 pub fn info(arguments: &Info, print: Output) -> Result<()> {
+    if volume::is_scan(&arguments.file) {
+        return scan_info::describe(arguments, print);
+    }
     let file = checkpoint::read(&arguments.file)?;
     let description = checkpoint::describe(&file);
     match print {
-        Output::Json => println!("{}", serde_json::to_value(&description).unwrap_or_default()),
+        Output::Json => say!("{}", serde_json::to_value(&description).unwrap_or_default()),
         Output::Human | Output::Quiet => print_description(&description),
     }
     Ok(())
@@ -19,23 +23,24 @@ pub fn info(arguments: &Info, print: Output) -> Result<()> {
 
 fn print_description(d: &Description) {
     let formats: Vec<String> = d.number_formats.iter().map(|(name, n)| format!("{name} ({n} tensors)")).collect();
-    println!("file format: {}", d.layout);
-    println!("network: {} (SAM {})", d.name, d.version);
-    println!("input size: {0} x {0} pixels", d.image_size);
-    println!("parameters: {} in {} tensors", d.parameters, d.tensors);
-    println!("number format: {}", formats.join(", "));
+    say!("file format: {}", d.layout);
+    say!("network: {} (SAM {})", d.name, d.version);
+    say!("input size: {0} x {0} pixels", d.image_size);
+    say!("parameters: {} in {} tensors", d.parameters, d.tensors);
+    say!("number format: {}", formats.join(", "));
     for (key, value) in &d.metadata {
         // Values come from the file: control characters are escaped, long texts are left to --json.
         let value = match value.lines().count() {
             0 | 1 => value.escape_debug().to_string(),
             lines => format!("{lines} lines (printed with --json)"),
         };
-        println!("{}: {value}", key.escape_debug());
+        say!("{}: {value}", key.escape_debug());
     }
 }
 
 /// Reads a model file of any format and writes .safetensors.
 pub fn convert(arguments: &Convert, print: Output) -> Result<()> {
+    promem::output::check_distinct(&[&arguments.output], std::slice::from_ref(&arguments.input))?;
     promem::output::check(&arguments.output, arguments.force.overwrite())?;
     let file = checkpoint::read(&arguments.input)?;
     let config = match arguments.image_size.image_size {
@@ -63,8 +68,8 @@ pub fn convert(arguments: &Convert, print: Output) -> Result<()> {
     checkpoint::write_safetensors(&arguments.output, &config, &file.state, &about, arguments.force.overwrite())?;
     match print {
         Output::Quiet => {}
-        Output::Json => println!("{}", serde_json::json!({ "output": arguments.output, "network": config.name })),
-        Output::Human => println!("wrote {} ({})", arguments.output.display(), config.name),
+        Output::Json => say!("{}", serde_json::json!({ "output": arguments.output, "network": config.name })),
+        Output::Human => say!("wrote {} ({})", arguments.output.display(), config.name),
     }
     Ok(())
 }

@@ -1,23 +1,25 @@
 //! Fills a session's prompts from the command line.
 
 use crate::args::{PromptArgument, PromptSlices, Prompts as Arguments};
-use crate::extents::extents;
+use crate::extents::{extents, LabelExtent};
+use crate::masks::{Masks, PromptMask};
 use promem::geometry::{SliceIndex, VoxelIndex};
 use promem::prompt::{ObjectId, PointLabel, Prompt, Prompts};
 use promem::session::Session;
-use promem::volume::{self, LabelMap};
+use promem::volume::{LabelMap, Segment};
 use promem::{slices, Error, Result};
-use std::path::Path;
+use std::collections::BTreeMap;
 
 /// The object of prompts without a named object.
 const DEFAULT_OBJECT: u16 = 1;
 
-/// Adds the prompts to the session; prompt masks are read and must be on the grid of `image`.
-pub fn add(session: &mut Session, arguments: &Arguments, image: &Path) -> Result<()> {
-    if let Some(path) = &arguments.initial {
-        let labels = on_grid(session, path, image, "initial masks")?;
+/// Adds the prompts to the session; `masks` are the masks of the command line. Returns the segments that became objects,
+/// and notes on what of the masks is used.
+pub fn add(session: &mut Session, arguments: &Arguments, masks: &Masks) -> Result<Added> {
+    if let Some(labels) = &masks.initial {
         session.set_initial(labels.voxels())?;
     }
+    let (mut masks, mut added) = (masks.prompts.iter(), Added::default());
     let mut clicks: Vec<(VoxelIndex, PointLabel)> = Vec::new();
     for (n, (named, prompt)) in arguments.ordered.iter().enumerate() {
         let object = object_or_default(*named)?;
@@ -43,31 +45,34 @@ pub fn add(session: &mut Session, arguments: &Arguments, image: &Path) -> Result
                 };
                 session.add_prompt(object, &Prompt::Box([voxel(*a0, *b0), voxel(*a1, *b1)], *label))?;
             }
-            PromptArgument::Mask(path) => {
-                let labels = on_grid(session, path, image, "prompt mask")?;
-                add_mask(session.prompts_mut(), &labels, path, *named, arguments)?;
+            PromptArgument::Mask(_) => {
+                let mask = masks.next().expect("one mask was read for each argument");
+                add_mask(session.prompts_mut(), mask, *named, arguments, &mut added)?;
             }
         }
     }
-    Ok(())
+    Ok(added)
 }
 
-/// A label map on the scan's grid.
-fn on_grid(session: &Session, path: &Path, image: &Path, what: &str) -> Result<LabelMap> {
-    let labels = volume::read_labels(path)?;
-    let named = || format!("{what} `{}` and image `{}`", path.display(), image.display());
-    labels.geometry().check_same_grid(session.geometry()).map_err(|e| e.context(named()))?;
-    Ok(labels)
+/// What came from prompt masks.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// Named segments by the objects that they became.
+    pub segments: Vec<(ObjectId, Segment)>,
+    pub notes: Vec<String>,
 }
 
 fn add_mask(
     prompts: &mut Prompts,
-    labels: &LabelMap,
-    path: &Path,
+    mask: &PromptMask,
     named: Option<ObjectId>,
     arguments: &Arguments,
+    added: &mut Added,
 ) -> Result<()> {
-    let extents = extents(labels, prompts.axis());
+    let path = &mask.path;
+    let extents: BTreeMap<u16, (LabelExtent, &LabelMap)> = (mask.layers.iter())
+        .flat_map(|layer| extents(layer, prompts.axis()).into_iter().map(move |(label, found)| (label, (found, layer))))
+        .collect();
     let found: Vec<u16> = extents.keys().copied().collect();
     let wanted: Vec<(u16, ObjectId)> = match (arguments.label, named, found.as_slice()) {
         (_, _, []) => return Err(Error::invalid(format!("prompt mask `{}`: it has no label", path.display()))),
@@ -92,8 +97,20 @@ fn add_mask(
         }
     };
     for (label, object) in wanted {
-        let present = &extents[&label].slices;
-        for slice in chosen(&arguments.slices, present, label)? {
+        let (extent, labels) = &extents[&label];
+        let present = &extent.slices;
+        let slices = chosen(&arguments.slices, present, label)?;
+        if let (PromptSlices::Middle, [slice], [first, .., last]) = (&arguments.slices, &slices[..], &present[..]) {
+            added.notes.push(format!(
+                "prompt mask `{}`: label {label} lies on {} slices, {first} to {last}; slice {slice} is the prompt \
+                 (--prompt-slice chooses others)",
+                path.display(),
+                present.len()
+            ));
+        }
+        let segment = mask.segments.iter().find(|segment| segment.label == label);
+        added.segments.extend(segment.map(|segment| (object, segment.clone())));
+        for slice in slices {
             let plane = slices::extract(labels.voxels(), prompts.axis(), slice);
             prompts.add_mask(object, slice, plane.mapv(|voxel| voxel == label))?;
         }

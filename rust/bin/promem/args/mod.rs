@@ -7,6 +7,7 @@ mod evaluate;
 mod model_file;
 mod options;
 mod prompts;
+mod scan;
 mod segment;
 mod value;
 

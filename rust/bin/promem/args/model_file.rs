@@ -1,13 +1,17 @@
 //! `promem info`, `promem convert` and `promem demo` as types.
 
 use super::options::{Force, ImageSize};
+use super::scan::ScanOptions;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Describe a model file: format, network, image size, licence
+/// Describe a scan (size, spacing, orientation, intensities, series) or a model file (network, image size, licence)
 #[derive(Args)]
 pub struct Info {
+    /// A scan, a folder of DICOM files, or a model file
     pub file: PathBuf,
+    #[command(flatten)]
+    pub scan: ScanOptions,
 }
 
 /// Convert a SAM 2, SAM 2.1 or MedSAM2 .pt file to .safetensors

@@ -33,3 +33,12 @@ pub fn slice_range(text: &str) -> Result<SliceRange> {
     let ends = whole_numbers(text, &[2])?;
     SliceRange::new(SliceIndex(ends[0]), SliceIndex(ends[1]))
 }
+
+/// `--name`: an object and its name.
+pub fn object_name(text: &str) -> Result<(u16, String)> {
+    let parsed = text.split_once('=').and_then(|(label, name)| Some((label.trim().parse::<u16>().ok()?, name.trim())));
+    match parsed {
+        Some((label, name)) if label > 0 && !name.is_empty() => Ok((label, name.to_string())),
+        _ => Err(Error::invalid("expected an object's number, `=` and its name, as in 1=liver")),
+    }
+}
