@@ -6,9 +6,7 @@
 
 use super::activation::Activation;
 use super::attended::Attending;
-use super::config::{
-    Config, Version, GIVEN_MASK_BIAS, GIVEN_MASK_SCALE, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, NUM_MASKMEM,
-};
+use super::config::{Config, Version, MEMORY_MASK_BIAS, MEMORY_MASK_SCALE, NUM_MASKMEM};
 use super::image_encoder::ImageEncoder;
 use super::layers::{parameter, upsample_bilinear, Conv2d, ConvShape};
 use super::linear::{Linear, Mlp};
