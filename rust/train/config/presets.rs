@@ -8,11 +8,13 @@ use std::path::Path;
 
 const PAPER: &str = include_str!("../presets/paper.toml");
 const COMPACT: &str = include_str!("../presets/compact.toml");
+const INTERACTIVE: &str = include_str!("../presets/interactive.toml");
 const TOY: &str = include_str!("../presets/toy.toml");
 
 impl TrainConfig {
     /// Names and texts of the presets.
-    pub const PRESETS: [(&'static str, &'static str); 3] = [("paper", PAPER), ("compact", COMPACT), ("toy", TOY)];
+    pub const PRESETS: [(&'static str, &'static str); 4] =
+        [("paper", PAPER), ("compact", COMPACT), ("interactive", INTERACTIVE), ("toy", TOY)];
 
     /// A preset's text.
     pub fn preset_text(name: &str) -> Result<&'static str> {
@@ -90,6 +92,7 @@ fn explained(error: toml::de::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SourceKind;
     use super::*;
 
     #[test]
@@ -113,6 +116,20 @@ mod tests {
     }
 
     #[test]
+    fn the_interactive_preset_alternates_corrected_slices_with_propagation_and_needs_no_folder() {
+        let config = TrainConfig::preset("interactive").unwrap();
+        let kinds: Vec<SourceKind> = config.data.sources.iter().map(|source| source.kind).collect();
+        assert_eq!(kinds, [SourceKind::Phantoms, SourceKind::Hearts]);
+        for (n, stage) in config.stages.iter().enumerate() {
+            let prompt = config.prompt_of(stage);
+            match n % 2 {
+                0 => assert!(stage.length == 1 && prompt.mask == 0.0 && prompt.corrections >= 4, "stage {n}"),
+                _ => assert!(stage.length == 8 && prompt.mask > 0.5, "stage {n}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_users_file_changes_what_it_names_and_nothing_unknown() {
         let config = TrainConfig::on_preset("preset = \"toy\"\nseed = 7\n[optimizer]\nlearning_rate = 0.5\n").unwrap();
         assert_eq!((config.seed, config.optimizer.learning_rate), (7, 0.5));
@@ -120,8 +137,8 @@ mod tests {
         for (text, expected) in [
             ("preset = \"toy\"\nsede = 7", "unknown key `sede`, expected one of"),
             ("preset = \"toy\"\n[optimizer]\nlr = 1", "unknown key `optimizer.lr`"),
-            ("preset = \"toys\"", "preset `toys`: expected paper, compact, toy"),
-            ("seed = 7", "no `preset`: expected one of paper, compact, toy"),
+            ("preset = \"toys\"", "preset `toys`: expected paper, compact, interactive, toy"),
+            ("seed = 7", "no `preset`: expected one of paper, compact, interactive, toy"),
             ("preset = \"toy\"\nseed = \"x\"", "invalid type"),
             ("preset = \"toy\"\nnetwork = \"huge\"", "network `huge`: expected one of toy, mini, compact"),
             ("preset = \"toy\"\n[prior]\nregistered = 0.9", "prior: shares"),
