@@ -40,7 +40,7 @@ enum Command {
 
 #[derive(Args)]
 struct Configuration {
-    /// A TOML file, or a preset: paper, compact, toy
+    /// A TOML file, or a preset: paper, compact, interactive, toy
     config: String,
 }
 

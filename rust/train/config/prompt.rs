@@ -1,5 +1,6 @@
 //! `[prompt]`: what the simulated user gives. A stage may have shares of its own, `[stages.prompt]`.
 
+use super::validate::{share, shares};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +47,8 @@ const MAX_CORRECTIONS: usize = 16;
 impl PromptConfig {
     /// `key`: where it stands in the file.
     pub(super) fn validate(&self, key: &str) -> Result<()> {
-        super::shares(key, &[self.mask, self.bounds, self.point, self.scribble, self.rough_mask])?;
-        super::share(&format!("{key}.second_slice"), self.second_slice)?;
+        shares(key, &[self.mask, self.bounds, self.point, self.scribble, self.rough_mask])?;
+        share(&format!("{key}.second_slice"), self.second_slice)?;
         match self.corrections <= MAX_CORRECTIONS {
             true => Ok(()),
             false => {

@@ -6,6 +6,7 @@
 mod appearance;
 pub(super) mod field;
 mod label_map;
+mod painter;
 mod render;
 pub(super) mod shapes;
 mod texture;
