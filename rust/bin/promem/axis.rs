@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn whole_label_maps_leave_the_largest_spacing() {
         let whole = vec![label("liver", [16, 15, 8]), label("lesion", [1, 2, 2])];
-        let found = chosen(AUTO, &[whole.clone()]).unwrap();
+        let found = chosen(AUTO, std::slice::from_ref(&whole)).unwrap();
         assert_eq!((found.axis, found.reason.as_str()), (Axis::J, "the largest spacing, 0.900 mm"));
         assert_eq!(choose(&geometry([1.0; 3]), AUTO, &[whole]).unwrap().reason, "equal spacings");
     }

@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn decimal_strings_fit_into_16_characters() {
-        for value in [1.0 / 3.0, -123.456789012345678, 0.0, -0.9999999999999999, 250.0] {
+        for value in [1.0 / 3.0, -123.456_789_012_345_67, 0.0, -0.9999999999999999, 250.0] {
             let text = decimal(value);
             assert!(text.len() <= 16 && (text.parse::<f64>().unwrap() - value).abs() < 1e-10, "{text}");
         }
