@@ -28,7 +28,9 @@ const LEAST_VOXELS: usize = 150;
 const LARGEST: f64 = 0.3;
 const LEAST_SLICES: usize = 3;
 /// The share of its voxels that have only voxels of its own beside them in the plane: others are rims.
-const LEAST_INSIDE: f64 = 0.4;
+const LEAST_INSIDE: f64 = 0.55;
+/// How often each voxel takes the piece that most of its surroundings in the plane are of: noise frays borders.
+const SMOOTHED: usize = 2;
 /// Darker supervoxels are air.
 const DARKEST: f32 = 20.0;
 /// How near to the edge of the scan a voxel may be, in pixels, and the share of a supervoxel that may be nearer: where a
@@ -67,7 +69,10 @@ impl VolumeSource for Supervoxels {
             plane.assign(&blurred);
         }
         let least = log_uniform(rng, LEAST_SIZE.0, LEAST_SIZE.1) as u32;
-        let pieces = segment(&smooth, log_uniform(rng, SCALE.0, SCALE.1), least);
+        let mut pieces = segment(&smooth, log_uniform(rng, SCALE.0, SCALE.1), least);
+        for _ in 0..SMOOTHED {
+            pieces = majority(&pieces);
+        }
         let mut stats = vec![Piece::default(); block.slices * block.side * block.side];
         for (((z, r, c), &piece), &value) in pieces.indexed_iter().zip(&smooth) {
             let beside = [(r.wrapping_sub(1), c), (r + 1, c), (r, c.wrapping_sub(1)), (r, c + 1)];
@@ -152,6 +157,24 @@ fn segment(values: &Array3<f32>, scale: f32, least: u32) -> Array3<u32> {
         .expect("as many as the volume has")
 }
 
+/// Each voxel with the piece that most voxels of its 3 x 3 surroundings in the plane are of, its own at a tie.
+fn majority(pieces: &Array3<u32>) -> Array3<u32> {
+    Array3::from_shape_fn(pieces.dim(), |(z, r, c)| {
+        let own = pieces[[z, r, c]];
+        let mut around = [own; 9];
+        for (n, piece) in around.iter_mut().enumerate() {
+            let at = (z, (r + n / 3).wrapping_sub(1), (c + n % 3).wrapping_sub(1));
+            *piece = pieces.get(at).copied().unwrap_or(own);
+        }
+        let count = |piece: u32| around.iter().filter(|&&other| other == piece).count();
+        // Of nine, five are most whatever the others are.
+        if count(own) >= 5 {
+            return own;
+        }
+        around.into_iter().max_by_key(|&piece| (count(piece), piece == own, piece)).unwrap_or(own)
+    })
+}
+
 /// Edges to the next voxel along each axis, number 3 * voxel + axis, by rising difference.
 fn sorted_edges(flat: &[f32], dims: [usize; 3], strides: [usize; 3]) -> Vec<u32> {
     let step = |a: usize, b: usize| (((flat[a] - flat[b]).abs() * STEPS) as usize).min(MOST_STEPS - 1);
@@ -234,6 +257,16 @@ mod tests {
             let expected = at(if c < 6 { 0 } else { r / 6 * 6 }, if c < 6 { 0 } else { 6 });
             assert_eq!(piece, expected, "[{z}, {r}, {c}]");
         }
+    }
+
+    #[test]
+    fn the_majority_drops_specks_and_threads_and_keeps_straight_borders() {
+        let straight = Array3::from_shape_fn((2, 12, 12), |(_, _, c)| u32::from(c >= 6));
+        let mut frayed = straight.clone();
+        frayed[[0, 3, 2]] = 1; // a speck
+        frayed.slice_mut(ndarray::s![1, 8, 2..6]).fill(1); // a thread
+        assert_eq!(majority(&majority(&frayed)), straight);
+        assert_eq!(majority(&straight), straight);
     }
 
     #[test]
