@@ -1,8 +1,8 @@
 //! From prompts in voxels, on any plane, to steps on the slices that they cross.
 
+use super::object::ObjectId;
 use super::shapes::{filled, line, spread};
 use super::step::{PointLabel, PromptStep, SliceBox, SlicePoint};
-use super::ObjectId;
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, Dims, SliceIndex, SliceRange, VoxelIndex};
 use ndarray::{s, Array2};

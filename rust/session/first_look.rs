@@ -5,9 +5,9 @@
 use crate::error::Result;
 use crate::geometry::SliceIndex;
 use crate::prompt::SlicePrompt;
-use crate::session::initial::dice;
-use crate::session::masks::CroppedMask;
-use crate::session::prompted::{Pointed, SliceState};
+use crate::session::masks::{dice, CroppedMask};
+use crate::session::prompted::Pointed;
+use crate::session::slice_state::SliceState;
 use crate::session::Session;
 use crate::slices::intensity::{IntensityRange, Window};
 use crate::slices::roi::Roi;

@@ -9,11 +9,8 @@ use crate::session::Session;
 use crate::slices::{self, SliceView};
 use crate::tracking::{Entry, Phase, Tracker, MAX_WINDOW};
 use ndarray::{Array2, ArrayView3};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Known masks by object and slice.
-pub type InitialMasks = BTreeMap<(ObjectId, SliceIndex), Arc<CroppedMask>>;
 
 impl Session {
     /// Begins with the masks of a label map, [k, j, i]: its labels are objects. What was found before is dropped; an
@@ -76,16 +73,5 @@ impl Session {
             entries.push(Entry { slice, memory, logits: output.logits });
         }
         Ok(entries)
-    }
-}
-
-/// Dice of two masks of a slice; 1 where both are empty.
-pub(super) fn dice(a: Option<&CroppedMask>, b: Option<&CroppedMask>) -> f64 {
-    let pixels =
-        |mask: Option<&CroppedMask>| mask.map(|mask| mask.pixels().collect::<BTreeSet<_>>()).unwrap_or_default();
-    let (a, b) = (pixels(a), pixels(b));
-    match a.len() + b.len() {
-        0 => 1.0,
-        both => 2.0 * a.intersection(&b).count() as f64 / both as f64,
     }
 }

@@ -8,7 +8,7 @@ use crate::slices;
 use crate::slices::roi::Roi;
 use fixedbitset::FixedBitSet;
 use ndarray::{s, Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A slice's mask, of which only the rows and columns that hold something are stored, a bit a pixel: 1,000 slices of 20
@@ -54,6 +54,20 @@ impl CroppedMask {
         Array2::from_shape_fn(self.bounds.size, |(row, column)| self.inside[row * columns + column])
     }
 }
+
+/// Dice of two masks of a slice; 1 where both are empty.
+pub fn dice(a: Option<&CroppedMask>, b: Option<&CroppedMask>) -> f64 {
+    let pixels =
+        |mask: Option<&CroppedMask>| mask.map(|mask| mask.pixels().collect::<BTreeSet<_>>()).unwrap_or_default();
+    let (a, b) = (pixels(a), pixels(b));
+    match a.len() + b.len() {
+        0 => 1.0,
+        both => 2.0 * a.intersection(&b).count() as f64 / both as f64,
+    }
+}
+
+/// Masks that exist from the start, by object and slice.
+pub type InitialMasks = BTreeMap<(ObjectId, SliceIndex), Arc<CroppedMask>>;
 
 /// The best mask so far of every object on every slice.
 ///

@@ -6,10 +6,10 @@
 use crate::error::{Error, Result};
 use crate::geometry::SliceIndex;
 use crate::model::prompt_encoder::{Point, PointKind};
-use crate::model::Memory;
 use crate::prompt::{ObjectId, PointLabel, PromptStep, SliceBox, SlicePoint, SlicePrompt, StepId};
 use crate::session::masks::CroppedMask;
-use crate::session::reached::Reached;
+use crate::session::slice_state::SliceState;
+use crate::session::track_cache::PromptedState;
 use crate::session::Session;
 use crate::slices::intensity_model::IntensityModel;
 use crate::slices::resize::NetworkFrame;
@@ -22,49 +22,6 @@ use std::sync::Arc;
 
 /// How often a frame may follow a mask that reaches its border.
 const MAX_REFRAMES: usize = 2;
-
-/// A slice's mask, and how the slice was shown to the network for it.
-#[derive(Debug)]
-pub struct SliceState {
-    pub view: SliceView,
-    pub output: SliceOutput,
-    /// Predicted IoU.
-    pub score: f64,
-    pub mask: Option<Arc<CroppedMask>>,
-}
-
-impl Clone for SliceState {
-    fn clone(&self) -> Self {
-        Self { output: self.output.shallow_clone(), mask: self.mask.clone(), ..*self }
-    }
-}
-
-/// What a slice's prompts up to a step make of it.
-#[derive(Debug)]
-pub struct PromptedState {
-    pub step: StepId,
-    pub slice: SliceState,
-    /// Made when the first track begins there: a preview does not wait for it.
-    pub memory: Option<Memory>,
-    /// Made with the memory, where there are pixels inside and around to learn from.
-    pub intensity_model: Option<IntensityModel>,
-}
-
-/// A slice with prompts.
-#[derive(Debug, Default)]
-pub struct PromptedSlice {
-    /// What was known of it before its first prompt.
-    pub reached: Option<Reached>,
-    /// One for each step, as far as they were computed.
-    pub states: Vec<PromptedState>,
-}
-
-impl PromptedSlice {
-    /// The state after a step.
-    pub fn state(&self, step: StepId) -> Option<&PromptedState> {
-        self.states.iter().find(|state| state.step == step)
-    }
-}
 
 impl Session {
     /// What an object's prompts select on their slice: predicted IoU and mask. The next propagation begins with it.

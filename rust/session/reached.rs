@@ -3,71 +3,12 @@
 use crate::error::Result;
 use crate::geometry::SliceIndex;
 use crate::prompt::{ObjectId, StepId};
-use crate::session::prompted::SliceState;
-use crate::session::request::Request;
+use crate::session::request::PastRequest;
+use crate::session::slice_state::{Reached, Tracked};
 use crate::session::track::{Track, TrackKey};
 use crate::session::Session;
-use crate::slices::SliceView;
-use crate::tracking::{AttendedBank, FieldOfView, TrackingOptions};
+use crate::tracking::{FieldOfView, TrackingOptions};
 use ndarray::Array2;
-
-/// What a track found on a slice, with what it attended to.
-#[derive(Debug, Clone)]
-pub struct Tracked {
-    pub state: SliceState,
-    pub attended: AttendedBank,
-}
-
-impl Tracked {
-    /// What keeping it costs: its newest memory and its logits; the others belong to the steps before, too.
-    pub fn bytes(&self) -> usize {
-        self.attended.newest_bytes() + 4 * self.state.output.logits.numel()
-    }
-}
-
-/// What was known of a slice before its first prompt.
-#[derive(Debug, Clone)]
-pub enum Reached {
-    /// A track had been there. Its prompted slice, with the step that it began with.
-    Tracked(Box<Tracked>, (SliceIndex, StepId)),
-    /// The mask was given with all others of a volume.
-    Known(SliceState),
-}
-
-impl Reached {
-    /// The mask there.
-    pub fn state(&self) -> &SliceState {
-        match self {
-            Self::Tracked(tracked, _) => &tracked.state,
-            Self::Known(state) => state,
-        }
-    }
-
-    /// What corrections attend to, and the view that it was seen in.
-    pub fn attended(&self) -> Option<(&AttendedBank, SliceView)> {
-        match self {
-            Self::Tracked(tracked, _) => Some((&tracked.attended, tracked.state.view)),
-            Self::Known(_) => None,
-        }
-    }
-
-    /// The prompted slice that it depends on.
-    pub fn source(&self) -> Option<(SliceIndex, StepId)> {
-        match self {
-            Self::Tracked(_, source) => Some(*source),
-            Self::Known(_) => None,
-        }
-    }
-}
-
-/// A propagation that was asked for, so that what it reached can be told from the prompts that are left of that time.
-#[derive(Debug)]
-pub struct PastRequest {
-    pub call: StepId,
-    pub request: Request,
-    /// False where it was cancelled: only what it reported was reached.
-    pub completed: bool,
-}
 
 impl Session {
     /// Drops what the present prompts contradict, and keeps for every slice with a first prompt what is known of it.

@@ -134,6 +134,15 @@ impl Request {
     }
 }
 
+/// A propagation that was asked for, so that what it reached can be told from the prompts that are left of that time.
+#[derive(Debug)]
+pub struct PastRequest {
+    pub call: StepId,
+    pub request: Request,
+    /// False where it was cancelled: only what it reported was reached.
+    pub completed: bool,
+}
+
 fn check_range(
     object: ObjectId,
     prompted: &[(SliceIndex, StepId)],

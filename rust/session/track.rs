@@ -4,7 +4,7 @@ use crate::geometry::{SliceIndex, SliceRange};
 use crate::model::Memory;
 use crate::prompt::{ObjectId, StepId};
 use crate::session::masks::CroppedMask;
-use crate::session::reached::Tracked;
+use crate::session::slice_state::Tracked;
 use crate::session::trace::SliceTrace;
 use crate::slices::SliceView;
 use crate::tracking::{Beam, Entry};

@@ -5,14 +5,43 @@
 //! range that widens, or a propagation that was cancelled, continues where it stands.
 
 use crate::geometry::SliceIndex;
+use crate::model::Memory;
 use crate::prompt::{ObjectId, Prompts, StepId};
-use crate::session::prompted::{PromptedSlice, PromptedState};
+use crate::session::slice_state::{Reached, SliceState};
 use crate::session::track::{Track, TrackKey};
+use crate::slices::intensity_model::IntensityModel;
 use crate::tracking::{FieldOfView, TrackingOptions};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes of what tracks attended to that are kept for corrections; beyond, a track is computed once more.
 const KEPT_BYTES: usize = 256 << 20;
+
+/// What a slice's prompts up to a step make of it.
+#[derive(Debug)]
+pub struct PromptedState {
+    pub step: StepId,
+    pub slice: SliceState,
+    /// Made when the first track begins there: a preview does not wait for it.
+    pub memory: Option<Memory>,
+    /// Made with the memory, where there are pixels inside and around to learn from.
+    pub intensity_model: Option<IntensityModel>,
+}
+
+/// A slice with prompts.
+#[derive(Debug, Default)]
+pub struct PromptedSlice {
+    /// What was known of it before its first prompt.
+    pub reached: Option<Reached>,
+    /// One for each step, as far as they were computed.
+    pub states: Vec<PromptedState>,
+}
+
+impl PromptedSlice {
+    /// The state after a step.
+    pub fn state(&self, step: StepId) -> Option<&PromptedState> {
+        self.states.iter().find(|state| state.step == step)
+    }
+}
 
 /// Everything found from the present prompts.
 #[derive(Debug, Default)]

@@ -2,91 +2,26 @@
 //!
 //! In: the steps of each object. Out: a summary of each method, tables, plots.
 
-use super::summary::{DatasetSummary, MeanOf};
+use super::interaction_summary::{InteractionSummary, MeanOf, Times};
+use super::summary::DatasetSummary;
 use super::table::{Cell, Table};
 use crate::error::Result;
 use crate::evaluate::columns::{Format, InteractionKind, InteractionMetric, INTERACTION};
-use crate::evaluate::interaction::curve::Of;
-use crate::evaluate::interaction::Step;
-use crate::evaluate::statistics::quantile_of_sorted;
 use crate::picture::plot::{self, Curve};
 use crate::picture::Picture;
-use serde::Serialize;
 use std::collections::BTreeMap;
 
 const DICE: Format = Format::Decimals(3);
 
-/// Median and 95th percentile.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Times {
-    pub median: f64,
-    pub p95: f64,
-}
-
-impl Times {
-    /// `None` without a value.
-    fn new(mut seconds: Vec<f64>) -> Option<Self> {
-        seconds.sort_by(f64::total_cmp);
-        let of = |p| quantile_of_sorted(&seconds, p);
-        (!seconds.is_empty()).then(|| Self { median: of(0.5), p95: of(0.95) })
-    }
-}
-
-/// A method's interaction on one data set.
-#[derive(Debug, Clone, Serialize)]
-pub struct InteractionSummary {
-    pub objects: usize,
-    /// Mean Dice of the prompt slice after each step.
-    pub slice_dice_by_step: BTreeMap<usize, MeanOf>,
-    /// Mean Dice of the volume after each step.
-    pub volume_dice_by_step: BTreeMap<usize, MeanOf>,
-    /// Means over the objects where the metric is defined, by its key.
-    #[serde(flatten)]
-    pub metrics: BTreeMap<&'static str, Option<MeanOf>>,
-    /// Seconds of each object's first step, which reads the slice.
-    pub first_step: Option<Times>,
-    /// Seconds of the others.
-    pub later_steps: Option<Times>,
-}
-
-impl InteractionSummary {
-    /// From the steps of each object; `None` where no object has any.
-    pub fn new(objects: &[&[Step]]) -> Option<Self> {
-        let objects: Vec<&[Step]> = objects.iter().copied().filter(|steps| !steps.is_empty()).collect();
-        let by_step = |of: Of| {
-            let mut values: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-            for step in objects.iter().copied().flatten() {
-                of(step).into_iter().for_each(|dice| values.entry(step.number).or_default().push(dice));
-            }
-            values.into_iter().map(|(number, values)| (number, MeanOf::new(&values))).collect()
-        };
-        let metric = |metric: &InteractionMetric| {
-            let values: Vec<f64> = objects.iter().filter_map(|steps| (metric.value)(steps)).collect();
-            (metric.key, (!values.is_empty()).then(|| MeanOf::new(&values)))
-        };
-        let seconds = |first: bool| {
-            let of = |steps: &&[Step]| if first { steps[..1].to_vec() } else { steps[1..].to_vec() };
-            Times::new(objects.iter().flat_map(of).filter_map(|step| step.seconds).collect())
-        };
-        (!objects.is_empty()).then(|| Self {
-            objects: objects.len(),
-            slice_dice_by_step: by_step(|step| step.slice_dice),
-            volume_dice_by_step: by_step(|step| step.volume_dice),
-            metrics: INTERACTION.iter().map(metric).collect(),
-            first_step: seconds(true),
-            later_steps: seconds(false),
-        })
-    }
-
-    fn metric(&self, metric: &InteractionMetric) -> Cell {
-        let found = self.metrics.get(metric.key).copied().flatten();
-        match metric.kind {
-            InteractionKind::Mean => Cell::new(DICE.text(found.map(|of| of.mean))),
-            InteractionKind::Reached => {
-                let share = found.map_or(0.0, |of| of.objects as f64 / self.objects as f64);
-                let steps = found.map_or(String::new(), |of| format!("({:.1})", of.mean));
-                Cell { detail: steps, ..Cell::new(format!("{:.0}%", 100.0 * share)) }
-            }
+/// A metric's cell in the table.
+fn metric_cell(summary: &InteractionSummary, metric: &InteractionMetric) -> Cell {
+    let found = summary.metrics.get(metric.key).copied().flatten();
+    match metric.kind {
+        InteractionKind::Mean => Cell::new(DICE.text(found.map(|of| of.mean))),
+        InteractionKind::Reached => {
+            let share = found.map_or(0.0, |of| of.objects as f64 / summary.objects as f64);
+            let steps = found.map_or(String::new(), |of| format!("({:.1})", of.mean));
+            Cell { detail: steps, ..Cell::new(format!("{:.0}%", 100.0 * share)) }
         }
     }
 }
@@ -128,7 +63,7 @@ pub fn tables(summary: &DatasetSummary) -> Vec<(&'static str, Table)> {
     let row = |(name, method): &(&str, &InteractionSummary)| {
         let start = [Cell::new(*name), Cell::new(method.objects.to_string())].into_iter();
         let end = [times(method.first_step), times(method.later_steps)];
-        start.chain(INTERACTION.iter().map(|metric| method.metric(metric))).chain(end).collect()
+        start.chain(INTERACTION.iter().map(|metric| metric_cell(method, metric))).chain(end).collect()
     };
     let heading = |metric: &InteractionMetric| match metric.kind {
         InteractionKind::Mean => metric.title.to_owned(),
@@ -173,6 +108,7 @@ pub fn plots(summary: &DatasetSummary) -> Result<Vec<(&'static str, &'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluate::interaction::Step;
 
     fn steps(dice: &[f64], seconds: f64) -> Vec<Step> {
         let step = |(n, &dice): (usize, &f64)| Step {
@@ -193,7 +129,7 @@ mod tests {
         assert_eq!(summary.objects, 2);
         assert!((summary.slice_dice_by_step[&2].mean - 0.625).abs() < 1e-12 && summary.volume_dice_by_step.is_empty());
         let reached = INTERACTION.iter().find(|metric| metric.key == "steps_to_0.90").unwrap();
-        let cell = summary.metric(reached);
+        let cell = metric_cell(&summary, reached);
         assert_eq!((cell.text.as_str(), cell.detail.as_str()), ("50%", "(2.0)"));
         assert_eq!(summary.first_step.unwrap().median, 2.0);
         assert_eq!(summary.later_steps.unwrap().median, 4.0);

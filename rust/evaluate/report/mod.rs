@@ -7,11 +7,13 @@ mod csv;
 mod doubt;
 mod html;
 mod interaction;
+mod interaction_summary;
 mod markdown;
 mod summary;
 mod table;
 
-pub use summary::{DatasetSummary, FailedCase, MeanOf, MethodSummary, ReportOptions};
+pub use interaction_summary::MeanOf;
+pub use summary::{DatasetSummary, FailedCase, MethodSummary, ReportOptions};
 
 use crate::error::Result;
 use crate::evaluate::method::Method;

@@ -1,11 +1,11 @@
 //! The numbers of a report: each method summarised on each data set.
 
-use super::interaction::InteractionSummary;
+use super::interaction_summary::{InteractionSummary, MeanOf};
 use crate::evaluate::columns::{Metric, METRICS};
 use crate::evaluate::doubt::Doubt;
 use crate::evaluate::method::{Method, Predictor};
 use crate::evaluate::preset::{paper_figure, Preset};
-use crate::evaluate::statistics::{mean, Summary};
+use crate::evaluate::statistics::Summary;
 use crate::evaluate::store::{CaseResult, ObjectResult};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,21 +30,6 @@ pub struct FailedCase {
     pub case: String,
     /// Why, in one line.
     pub error: String,
-}
-
-/// A mean over objects.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct MeanOf {
-    /// The mean of the values.
-    pub mean: f64,
-    /// Number of values.
-    pub objects: usize,
-}
-
-impl MeanOf {
-    pub(super) fn new(values: &[f64]) -> Self {
-        Self { mean: mean(values), objects: values.len() }
-    }
 }
 
 /// A method's numbers on one data set.
