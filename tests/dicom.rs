@@ -83,7 +83,7 @@ fn a_missing_a_double_and_a_foreign_slice_are_each_told() {
     series(folder.path(), &[0.0, 2.0]);
     Slice { series: "9.9", ..Slice::axial(4.0, 2, vec![0; 6]) }.write(&folder.path().join("other.dcm"));
     let line = refused(folder.path());
-    assert!(line.contains("2 DICOM series in one folder") && line.contains("1.2.3") && line.contains("9.9"), "{line}");
+    assert!(line.contains("2 DICOM series, expected one") && line.contains("1.2.3") && line.contains("9.9"), "{line}");
     assert_eq!(volume::read_image(&folder.path().join("0.dcm")).unwrap().geometry().dims, Dims([3, 2, 2]));
 
     let folder = tempfile::tempdir().unwrap();
