@@ -104,7 +104,7 @@ def test_the_page_of_the_command_line_has_no_other_options():
 
 def test_the_code_of_the_manual_runs(scan, toy, slice_mask, monkeypatch, capsys):
     monkeypatch.setenv("PROMEM_MODEL", str(toy))
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
     label_map = np.zeros(scan[0].shape, np.uint8)
     label_map[slice_mask[0]] = 5 * slice_mask[1]
     names = {"voxels": scan[0], "ijk_to_ras": scan[1], "label_map": label_map}
