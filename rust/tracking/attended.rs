@@ -50,7 +50,7 @@ impl AttendedBank {
         self.bank.slices().into_iter().collect()
     }
 
-    /// The same in another frame; see [`Beam::reframe`].
+    /// The same in another frame; see [`Beam::reframe`](super::Beam::reframe).
     pub fn reframed(
         &self,
         tracker: &Tracker,
