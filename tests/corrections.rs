@@ -339,7 +339,7 @@ fn a_random_sequence_equals_its_replay(model: &SharedModel, seed: u64) {
 /// `PROMEM_SEQUENCES`: how many; `make soak` takes 10,000.
 #[test]
 fn random_sequences_of_prompts_and_undos_equal_their_replay() {
-    let count: u64 = std::env::var("PROMEM_SEQUENCES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let count: u64 = std::env::var("PROMEM_SEQUENCES").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
     let model = model();
     for seed in 0..count {
         a_random_sequence_equals_its_replay(&model, seed);

@@ -142,7 +142,7 @@ mod tests {
             ("--point", "1,2", "expected 3 or 4 whole numbers separated by commas"),
             ("--point", "1,2,3,7", "expected 0 or 1"),
             ("--point", "-1,2,3", "expected 3 or 4 whole numbers"),
-            ("--box", "1,2,3,4", "expected 5 whole numbers"),
+            ("--box", "1,2,3,4", "expected 5 or 6 whole numbers"),
             ("--range", "5", "expected 2 whole numbers"),
             ("--prompt-slice", "x", "expected `all` or whole numbers"),
             ("--axis", "x", "possible values: auto, i, j, k"),
