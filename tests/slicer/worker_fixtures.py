@@ -18,9 +18,9 @@ def direct():
 def found_directly(direct):
     """Labels, scores and a preview, found without a worker: two objects, three kinds of prompts."""
     with promem.Session(direct, VOXELS, IJK_TO_RAS, axis="k") as session:
+        session.add_box(1, *BOX["box"])  # the order decides; a worker gives a box before its points
         for *ijk, positive in POINTS["points"]:
             session.add_point(1, ijk, positive)
-        session.add_box(1, *BOX["box"])
         session.add_mask(2, 9, unpack(MASK["mask"]))
         preview = session.predict_slice(1, 7)
         session.propagate(**AROUND)
