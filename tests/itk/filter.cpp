@@ -89,9 +89,10 @@ Prepare(const std::string & demo, const std::string & folder)
   itk::WriteImage(prompts, folder + "/prompts.nii.gz");
 
   std::ofstream clicks(folder + "/clicks.txt");
-  clicks << "--object 1 --point " << clickInside[0] << ',' << clickInside[1] << ',' << clickInside[2] << " --point " << clickOutside[0] << ','
-         << clickOutside[1] << ',' << clickOutside[2] << ",0 --object 2 --box " << boxFirst[0] << ',' << boxFirst[2] << ',' << boxLast[0] << ','
-         << boxLast[2] << ',' << boxFirst[1] << '\n';
+  // The box lies between the points, so that they are two calls, as they are to the filter.
+  clicks << "--object 1 --point " << clickInside[0] << ',' << clickInside[1] << ',' << clickInside[2] << " --object 2 --box "
+         << boxFirst[0] << ',' << boxFirst[2] << ',' << boxLast[0] << ',' << boxLast[2] << ',' << boxFirst[1] << " --object 1 --point "
+         << clickOutside[0] << ',' << clickOutside[1] << ',' << clickOutside[2] << ",0\n";
   return clicks ? 0 : 1;
 }
 
