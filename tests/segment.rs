@@ -197,7 +197,7 @@ fn invalid_input_prints_one_line_and_keeps_existing_files() {
         ("out.nii", vec!["--prompt-mask", &mask, "--label", "9"], "it has no label 9; it has 1"),
         ("out.nii", vec!["--prompt-mask", &mask, "--prompt-slice", "0"], "is not on slice 0"),
         ("out.nii", vec!["--point", "500,0,0"], "outside the volume of 112x96x32"),
-        ("out.nii", vec!["--point", "5,5,5,0"], "only background points"),
+        ("out.nii", vec!["--point", "5,5,5,0"], "it says where the object is not"),
         ("out.nii", vec!["--point", "5,5,5", "--range", "6,9"], "lies outside the range"),
         ("out.nii", vec!["--point", "5,5,5", "--range", "0,99"], "expected two rising slice numbers"),
         ("out.nii", vec!["--point", "5,5,5", "--image-size", "100"], "multiple of 32"),
