@@ -8,7 +8,7 @@ use crate::session::track::{Heading, TrackKey};
 use crate::session::Session;
 use crate::slices::{self, SliceView};
 use crate::tracking::{Entry, Phase, Tracker, MAX_WINDOW};
-use ndarray::{Array2, ArrayView3};
+use ndarray::ArrayView3;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -61,12 +61,9 @@ impl Session {
             .filter_map(|slice| Some((SliceIndex(slice), self.initial.get(&(key.object, SliceIndex(slice)))?.clone())))
             .filter(|(slice, _)| self.prompts.at(key.object, *slice).is_none())
             .collect();
-        let [rows, columns] = self.slice_size();
         let mut entries = Vec::new();
         for (slice, mask) in wanted {
-            let mut pixels = Array2::from_elem((rows, columns), false);
-            mask.pixels().for_each(|at| pixels[at] = true);
-            let output = self.accepted(slice, view, &pixels)?;
+            let output = self.accepted(slice, view, &mask.on_slice(self.slice_size()))?;
             let (image, _) = self.inputs.embedding(&self.model, (slice, view))?;
             let memory =
                 self.model.compute(|network| Tracker::new(network, Phase::Inference).remember(&image, &output))?;

@@ -8,7 +8,7 @@ use crate::slices;
 use crate::slices::roi::Roi;
 use fixedbitset::FixedBitSet;
 use ndarray::{s, Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A slice's mask, of which only the rows and columns that hold something are stored, a bit a pixel: 1,000 slices of 20
@@ -48,6 +48,20 @@ impl CroppedMask {
         self.inside.ones().map(move |at| (first[0] + at / columns, first[1] + at % columns))
     }
 
+    /// Whether a pixel of the slice, (row, column), lies inside.
+    pub fn contains(&self, (row, column): (usize, usize)) -> bool {
+        let Roi { first, size: [rows, columns] } = self.bounds;
+        let (row, column) = (row.wrapping_sub(first[0]), column.wrapping_sub(first[1]));
+        row < rows && column < columns && self.inside[row * columns + column]
+    }
+
+    /// The whole slice's pixels, [rows, columns] of `size`.
+    pub fn on_slice(&self, size: [usize; 2]) -> Array2<bool> {
+        let mut slice = Array2::from_elem(size, false);
+        self.pixels().for_each(|at| slice[at] = true);
+        slice
+    }
+
     /// The pixels of its bounds, [rows, columns].
     pub fn inside(&self) -> Array2<bool> {
         let columns = self.bounds.size[1];
@@ -57,12 +71,11 @@ impl CroppedMask {
 
 /// Dice of two masks of a slice; 1 where both are empty.
 pub fn dice(a: Option<&CroppedMask>, b: Option<&CroppedMask>) -> f64 {
-    let pixels =
-        |mask: Option<&CroppedMask>| mask.map(|mask| mask.pixels().collect::<BTreeSet<_>>()).unwrap_or_default();
-    let (a, b) = (pixels(a), pixels(b));
-    match a.len() + b.len() {
+    let count = |mask: Option<&CroppedMask>| mask.map_or(0, |mask| mask.inside.count_ones(..));
+    let common = a.zip(b).map_or(0, |(a, b)| a.pixels().filter(|&at| b.contains(at)).count());
+    match count(a) + count(b) {
         0 => 1.0,
-        both => 2.0 * a.intersection(&b).count() as f64 / both as f64,
+        both => 2.0 * common as f64 / both as f64,
     }
 }
 
@@ -176,6 +189,16 @@ mod tests {
             assert_eq!(bounds.first[0], origin[0] + 8);
             assert_eq!(kept.inside(), back.slice(s![bounds.first[0]..bounds.end(0), bounds.first[1]..bounds.end(1)]));
         }
+    }
+
+    #[test]
+    fn dice_counts_common_pixels_wherever_the_masks_lie() {
+        let mask = |rows: [[u8; 4]; 2]| CroppedMask::new(arr2(&rows).mapv(|v| v > 0).view());
+        let (a, b) = (mask([[1, 1, 0, 0], [1, 1, 0, 0]]), mask([[0, 1, 1, 0], [0, 1, 1, 0]]));
+        let of = |a: &Option<CroppedMask>, b: &Option<CroppedMask>| dice(a.as_ref(), b.as_ref());
+        assert_eq!((of(&a, &b), of(&a, &a), of(&a, &None), of(&None, &None)), (0.5, 1.0, 0.0, 1.0));
+        assert_eq!(of(&a, &mask([[0, 0, 0, 1], [0, 0, 0, 1]])), 0.0);
+        assert_eq!(b.unwrap().on_slice([2, 4]), arr2(&[[0, 1, 1, 0], [0, 1, 1, 0]]).mapv(|v| v > 0));
     }
 
     #[test]

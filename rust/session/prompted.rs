@@ -160,11 +160,8 @@ impl Session {
         label: PointLabel,
         field_of_view: FieldOfView,
     ) -> Result<SliceState> {
-        let [rows, columns] = self.slice_size();
-        let mut mask = Array2::from_elem((rows, columns), false);
-        if let Some(before) = &before.mask {
-            before.pixels().for_each(|at| mask[at] = true);
-        }
+        let size = self.slice_size();
+        let mut mask = before.mask.as_ref().map_or_else(|| Array2::from_elem(size, false), |mask| mask.on_slice(size));
         let inside = label == PointLabel::Foreground;
         region.indexed_iter().filter(|(_, &selected)| selected).for_each(|(at, _)| mask[at] = inside);
         let cropped = CroppedMask::new(mask.view());

@@ -8,7 +8,6 @@ use crate::session::slice_state::{Reached, Tracked};
 use crate::session::track::{Track, TrackKey};
 use crate::session::Session;
 use crate::tracking::{FieldOfView, TrackingOptions};
-use ndarray::Array2;
 
 impl Session {
     /// Drops what the present prompts contradict, and keeps for every slice with a first prompt what is known of it.
@@ -71,10 +70,8 @@ impl Session {
             }
         }
         let Some(mask) = self.initial.get(&(object, slice)).cloned() else { return Ok(None) };
-        let [rows, columns] = self.slice_size();
-        let mut pixels = Array2::from_elem((rows, columns), false);
-        mask.pixels().for_each(|at| pixels[at] = true);
-        Ok(Some(Reached::Known(self.painted(slice, &pixels, field_of_view)?)))
+        let mask = mask.on_slice(self.slice_size());
+        Ok(Some(Reached::Known(self.painted(slice, &mask, field_of_view)?)))
     }
 
     /// What a track finds on a slice, computed where it is not kept; `reported`: only what this call reported.

@@ -1,8 +1,7 @@
 //! What earlier propagations found, so that a change computes no more than it can change.
 //!
 //! A track is decided by its prompt and by the options alone. A new prompt on another slice only cuts it short, so its
-//! masks stay good; a
-//! range that widens, or a propagation that was cancelled, continues where it stands.
+//! masks stay good; a range that widens, or a propagation that was cancelled, continues where it stands.
 
 use crate::geometry::SliceIndex;
 use crate::model::Memory;
@@ -95,7 +94,7 @@ impl TrackCache {
     /// Drops tracks of other options.
     pub fn keep_tracks(&mut self, options: &TrackingOptions) {
         if self.options.as_ref() != Some(options) {
-            self.tracks.clear();
+            self.drop_tracks();
             self.options = Some(options.clone());
         }
     }
@@ -133,6 +132,10 @@ impl TrackCache {
         for known in self.prompted.values_mut() {
             known.states.clear();
         }
+        self.drop_tracks();
+    }
+
+    fn drop_tracks(&mut self) {
         self.tracks.clear();
         (self.kept, self.kept_bytes) = (VecDeque::new(), 0);
     }
