@@ -152,12 +152,4 @@ static const struct test tests[] = {
     TEST(a_message_belongs_to_its_thread),
 };
 
-int main(int count, char **arguments)
-{
-    CHECK(count == 3);
-    model_path = arguments[1];
-    prepare();
-    run_tests(tests, sizeof tests / sizeof *tests, arguments[2]);
-    promem_model_free(model);
-    return 0;
-}
+TEST_MAIN(tests)

@@ -206,12 +206,4 @@ static const struct test tests[] = {
     TEST(wrong_arguments_are_named),
 };
 
-int main(int count, char **arguments)
-{
-    CHECK(count == 3);
-    model_path = arguments[1];
-    prepare();
-    run_tests(tests, sizeof tests / sizeof *tests, arguments[2]);
-    promem_model_free(model);
-    return 0;
-}
+TEST_MAIN(tests)

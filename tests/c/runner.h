@@ -25,4 +25,16 @@ static inline void run_tests(const struct test *tests, size_t count, const char 
     CHECK(ran > 0);
 }
 
+/* main of a program PROGRAM MODEL TEST|all, with `model_path`, `model` and `prepare` from scan.h. */
+#define TEST_MAIN(tests)                                                                                               \
+    int main(int count, char **arguments)                                                                              \
+    {                                                                                                                  \
+        CHECK(count == 3);                                                                                             \
+        model_path = arguments[1];                                                                                     \
+        prepare();                                                                                                     \
+        run_tests(tests, sizeof tests / sizeof *tests, arguments[2]);                                                  \
+        promem_model_free(model);                                                                                      \
+        return 0;                                                                                                      \
+    }
+
 #endif
