@@ -60,6 +60,15 @@ fn propagate(session: &mut Session, options: &PropagateOptions) -> PropagationRe
     session.propagate(options, &mut |_: SliceReport| Ok(Flow::Continue)).unwrap()
 }
 
+/// Score and mask of slice 2 after these prompts of object 1.
+fn predicted(model: &SharedModel, prompts: &[Prompt]) -> (f64, Option<Arc<CroppedMask>>) {
+    let mut session = session(model);
+    for prompt in prompts {
+        session.add_prompt(object(1), prompt).unwrap();
+    }
+    session.predict(object(1), SliceIndex(2), Some(FieldOfView::Slice)).unwrap()
+}
+
 type Masks = Vec<(ObjectId, SliceIndex, f64, Arc<CroppedMask>)>;
 
 fn masks(result: &PropagationResult) -> Masks {
@@ -124,13 +133,7 @@ fn a_click_alone_that_excludes_needs_a_mask_to_take_from() {
 #[test]
 fn the_order_of_mask_and_click_decides() {
     let model = model();
-    let predict = |prompts: &[Prompt]| {
-        let mut session = session(&model);
-        for prompt in prompts {
-            session.add_prompt(object(1), prompt).unwrap();
-        }
-        session.predict(object(1), SliceIndex(2), Some(FieldOfView::Slice)).unwrap()
-    };
+    let predict = |prompts: &[Prompt]| predicted(&model, prompts);
     let inside = click([18, 15, 2], Foreground);
     let alone = predict(&[disk(2, 8.0)]);
     assert_eq!(predict(&[inside.clone(), disk(2, 8.0)]), alone, "a mask takes the place of what was there");
@@ -218,13 +221,7 @@ fn a_track_along_known_masks_ends_where_two_in_a_row_agree() {
 #[test]
 fn clicks_of_one_call_are_decoded_together_by_published_networks() {
     let model = model();
-    let predict = |prompts: &[Prompt]| {
-        let mut session = session(&model);
-        for prompt in prompts {
-            session.add_prompt(object(1), prompt).unwrap();
-        }
-        session.predict(object(1), SliceIndex(2), Some(FieldOfView::Slice)).unwrap()
-    };
+    let predict = |prompts: &[Prompt]| predicted(&model, prompts);
     let [a, b] = [([14, 15, 2], Foreground), ([24, 20, 2], Foreground)].map(|(at, label)| (VoxelIndex(at), label));
     let together = predict(&[Prompt::Clicks(vec![a, b])]);
     let one_by_one = predict(&[Prompt::Clicks(vec![a]), Prompt::Clicks(vec![b])]);
